@@ -1,0 +1,96 @@
+"""Every error a user can meet, as one small tree.
+
+Each says what happened and what to do next, one sentence each; `code` is what programs read
+(`error.code` in `sync --json`).
+"""
+
+from datetime import datetime
+
+
+class StonksError(Exception):
+    """What happened, and what the user can do about it."""
+
+    code = "failed"
+
+    def __init__(self, what: str, *, next_step: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+
+
+class ConfigError(StonksError):
+    """The configuration cannot be used as it is; nothing was sent anywhere."""
+
+    code = "config_invalid"
+
+
+class KeyFileMissingError(ConfigError):
+    """A key file named in the configuration is not there."""
+
+    code = "key_file_missing"
+
+
+class CredentialsRefusedError(StonksError):
+    """The broker did not accept the login. Never retried by itself."""
+
+    code = "credentials_refused"
+
+
+class AccessNotEnabledError(StonksError):
+    """The login is right, but the broker has not opened this way of access for it."""
+
+    code = "web_api_not_enabled"
+
+
+class BrokerUnreachableError(StonksError):
+    """No connection to the broker could be made."""
+
+    code = "unreachable"
+
+
+class BrokerTimeoutError(BrokerUnreachableError):
+    """The broker was reached but did not answer in time."""
+
+    code = "timeout"
+
+
+class BrokerUnavailableError(BrokerUnreachableError):
+    """The broker answered that it is down at the moment (5xx, maintenance)."""
+
+    code = "unavailable"
+
+
+class BrokerBusyError(StonksError):
+    """The broker asked for fewer calls; nothing is sent before `retry_at`."""
+
+    code = "rate_limited"
+
+    def __init__(self, what: str, *, next_step: str, retry_at: datetime) -> None:
+        super().__init__(what, next_step=next_step)
+        self.retry_at = retry_at
+
+
+class UnexpectedAnswerError(StonksError):
+    """The broker answered something that is not understood; the raw answer is kept."""
+
+    code = "unexpected_answer"
+
+    def __init__(self, broker: str, field: str, value: object) -> None:
+        super().__init__(
+            f"{broker} sent something unexpected in {field}: {str(value)[:200]!r}.",
+            next_step="Run the sync again; if it stays, report it with the text from the sync page's inbox.",
+        )
+        self.field = field
+        self.value = value
+
+
+class RefusedCallError(StonksError):
+    """A call that is not on the read-only list was stopped before anything was sent."""
+
+    code = "refused_call"
+
+
+class SyncRunningError(StonksError):
+    """Another run of the same login is at work."""
+
+    code = "already_running"

@@ -1,0 +1,223 @@
+"""The ledger's tables: what the user owns and did, for any broker. Written only by store.py."""
+
+from django.db import models
+
+from stonks_overwatch.ledger.fields import ExactDecimalField
+
+
+class Account(models.Model):
+    """One account at one broker, with the broker's own figures of it (the `reported_` columns)."""
+
+    broker = models.TextField()
+    account = models.TextField()
+    login = models.TextField(default="")
+    alias = models.TextField(default="")
+    kind = models.TextField(default="")
+    currency = models.TextField()
+    opened_on = models.DateField(null=True)
+    updated_at = models.DateTimeField()
+    reported_nav = ExactDecimalField(null=True)
+    reported_cash = ExactDecimalField(null=True)
+    reported_accrued_interest = ExactDecimalField(null=True)
+    reported_accrued_dividends = ExactDecimalField(null=True)
+    reported_as_of = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["broker", "account"], name="account_once")]
+
+
+class Instrument(models.Model):
+    """What can be held, once per broker reference."""
+
+    broker = models.TextField()
+    broker_ref = models.TextField()
+    symbol = models.TextField()
+    name = models.TextField()
+    asset_class = models.TextField()
+    currency = models.TextField()
+    multiplier = ExactDecimalField()
+    quote_factor = ExactDecimalField()
+    isin = models.TextField(null=True)  # noqa: DJ001  # unknown is null, not ""
+    exchange = models.TextField(null=True)  # noqa: DJ001
+    country = models.TextField(null=True)  # noqa: DJ001
+    sector = models.TextField(null=True)  # noqa: DJ001
+    industry = models.TextField(null=True)  # noqa: DJ001
+    expires_on = models.DateField(null=True)
+    strike = ExactDecimalField(null=True)
+    right = models.TextField(null=True)  # noqa: DJ001
+    underlying_ref = models.TextField(null=True)  # noqa: DJ001
+    underlying_symbol = models.TextField(null=True)  # noqa: DJ001
+    description = models.TextField(default="")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["broker", "broker_ref"], name="instrument_once")]
+
+
+class Position(models.Model):
+    """The latest known state of one instrument in one account; a closed one stays, with quantity 0.
+
+    The `anchor_` columns keep the first complete report: opening balances are computed back from it
+    (opening.py), and everything after it must be explained by activities.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    quantity = ExactDecimalField()
+    is_open = models.BooleanField()
+    price = ExactDecimalField(null=True)
+    market_value = ExactDecimalField(null=True)
+    exposure = ExactDecimalField(null=True)
+    average_cost = ExactDecimalField(null=True)
+    cost_basis = ExactDecimalField(null=True)
+    unrealized_pnl = ExactDecimalField(null=True)
+    priced_at = models.DateTimeField()
+    changed_at = models.DateTimeField()  # when the quantity was last seen to differ
+    closed_at = models.DateTimeField(null=True)
+    anchor_quantity = ExactDecimalField()
+    anchor_cost = ExactDecimalField(null=True)
+    anchor_at = models.DateTimeField()
+    covered_since = models.DateField(null=True)  # activities are completely known from here ...
+    covered_until = models.DateField(null=True)  # ... to here
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "instrument"], name="position_once")]
+        indexes = [models.Index(fields=["is_open", "account"])]
+
+
+class CashBalance(models.Model):
+    """The latest cash of one currency in one account; `anchor_` as for positions."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    currency = models.TextField()
+    amount = ExactDecimalField()
+    settled = ExactDecimalField(null=True)
+    accrued_interest = ExactDecimalField(null=True)
+    accrued_dividends = ExactDecimalField(null=True)
+    futures_pnl = ExactDecimalField(null=True)
+    reported_nav = ExactDecimalField(null=True)
+    updated_at = models.DateTimeField()
+    anchor_amount = ExactDecimalField()
+    anchor_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "currency"], name="cash_once")]
+
+
+class Activity(models.Model):
+    """Anything that changed an account. A superseded row stays for the trail and counts nowhere.
+
+    `is_derived` marks what no answer told and the ledger worked out: opening balances, and changes of
+    a position that no reported activity explains yet. They are made anew by each run.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True)
+    key = models.TextField()
+    kind = models.TextField()
+    trade_date = models.DateField()
+    trade_at = models.DateTimeField(null=True)
+    settlement_date = models.DateField(null=True)
+    quantity = ExactDecimalField(null=True)
+    price = ExactDecimalField(null=True)
+    currency = models.TextField()
+    gross = ExactDecimalField(null=True)
+    fee = ExactDecimalField(null=True)
+    tax = ExactDecimalField(null=True)
+    fx_rate = ExactDecimalField(null=True)
+    description = models.TextField(default="")
+    is_derived = models.BooleanField(default=False)
+    superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "key"], name="activity_once")]
+        indexes = [models.Index(fields=["trade_date", "id"]), models.Index(fields=["account", "instrument"])]
+
+
+class ActivitySource(models.Model):
+    """Which answers told of an activity."""
+
+    activity = models.ForeignKey(Activity, on_delete=models.CASCADE, related_name="sources")
+    source = models.TextField()
+    key = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["activity", "source", "key"], name="source_once")]
+
+
+class Price(models.Model):
+    """The price of one instrument on one day, as last seen that day."""
+
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    on = models.DateField()
+    close = ExactDecimalField()
+    currency = models.TextField()
+    source = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["instrument", "on"], name="price_once")]
+
+
+class FxRate(models.Model):
+    """`rate` units of `quote` for one unit of `base` on one day."""
+
+    base = models.TextField()
+    quote = models.TextField()
+    on = models.DateField()
+    rate = ExactDecimalField()
+    source = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["base", "quote", "on"], name="rate_once")]
+
+
+class NavPoint(models.Model):
+    """The broker's NAV of one account at the end of one day, in `currency`."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    on = models.DateField()
+    nav = ExactDecimalField()
+    currency = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "on"], name="nav_once")]
+
+
+class InboxItem(models.Model):
+    """A row that could not be typed, with its whole text."""
+
+    broker = models.TextField()
+    key = models.TextField()
+    account = models.TextField(null=True)  # noqa: DJ001
+    section = models.TextField()
+    reason = models.TextField()
+    text = models.TextField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["broker", "key"], name="inbox_once")]
+
+
+class SyncRun(models.Model):
+    """One run of one login: its steps while it is at work, its outcome afterwards."""
+
+    broker = models.TextField()
+    login = models.TextField(default="")
+    status = models.TextField()  # running, ok, partial, failed
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    step = models.TextField(default="")
+    steps_done = models.IntegerField(default=0)
+    steps_total = models.IntegerField(default=0)
+    accounts = models.IntegerField(default=0)
+    positions = models.IntegerField(default=0)
+    activities_new = models.IntegerField(default=0)
+    activities_known = models.IntegerField(default=0)
+    inbox = models.IntegerField(default=0)
+    error_code = models.TextField(default="")
+    error_what = models.TextField(default="")
+    error_next_step = models.TextField(default="")
+    retry_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["broker", "login", "started_at"])]

@@ -1,0 +1,263 @@
+"""What a broker's answers become: frozen values that cannot be wrong. No Django, no network, no clock.
+
+Signs: quantities are signed (short is negative); cash into the account is positive.
+Unknown is None everywhere, never 0.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class AssetClass(StrEnum):
+    STOCK = "stock"
+    ETF = "etf"
+    FUND = "fund"
+    OPTION = "option"
+    FUTURE = "future"
+    FUTURE_OPTION = "future_option"
+    BOND = "bond"
+    CASH = "cash"
+    CRYPTO = "crypto"
+    WARRANT = "warrant"
+    STRUCTURED = "structured"
+    CFD = "cfd"
+    COMMODITY = "commodity"
+    OTHER = "other"
+
+
+class ActivityKind(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    DIVIDEND = "dividend"
+    TAX = "tax"
+    FEE = "fee"
+    INTEREST = "interest"
+    TRANSFER_IN = "transfer_in"
+    TRANSFER_OUT = "transfer_out"
+    SPLIT = "split"
+    FX = "fx"
+    OPENING = "opening"
+
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+def currency(code: str) -> str:
+    """The ISO 4217 code itself; ValueError for anything else (`BASE`, `GBX` in small letters, blanks)."""
+    if not _CURRENCY.fullmatch(code):
+        raise ValueError(f"{code!r} is not a currency code of three capital letters")
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    amount: Decimal
+    currency: str
+
+    def __post_init__(self) -> None:
+        currency(self.currency)
+
+    def __add__(self, other: "Money") -> "Money":
+        if other.currency != self.currency:
+            raise ValueError(f"cannot add {other.currency} to {self.currency}")
+        return Money(self.amount + other.amount, self.currency)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account at one broker. `account` is the broker's own id; `currency` is the one it is kept in."""
+
+    account: str
+    currency: str
+    alias: str = ""
+    kind: str = ""
+    opened_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What can be held. `broker_ref` is the broker's own number of it (IBKR: the conid).
+
+    `multiplier` is units of the underlying per contract; `quote_factor` turns the quoted price into
+    money per unit (bonds quoted in percent of face: 0.01).
+    """
+
+    broker_ref: str
+    symbol: str
+    name: str
+    asset_class: AssetClass
+    currency: str
+    multiplier: Decimal = Decimal(1)
+    quote_factor: Decimal = Decimal(1)
+    isin: str | None = None
+    exchange: str | None = None
+    country: str | None = None
+    sector: str | None = None
+    industry: str | None = None
+    expires_on: date | None = None
+    strike: Decimal | None = None
+    right: str | None = None  # "call" or "put"
+    underlying_ref: str | None = None
+    underlying_symbol: str | None = None
+    description: str = ""  # the broker's own contract text, whole
+
+    def __post_init__(self) -> None:
+        currency(self.currency)
+        if self.right not in (None, "call", "put"):
+            raise ValueError(f"{self.right!r} is neither call nor put")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A signed quantity of one instrument in one account, as the broker reports it.
+
+    `market_value` is what it adds to NAV, in the instrument's currency: for futures and CFDs the profit
+    carried, for currency pairs 0 (their money is in the cash balances). `exposure` is the full
+    quantity × multiplier × price. `cost_basis` has the sign of the quantity.
+    """
+
+    account: str
+    broker_ref: str
+    quantity: Decimal
+    price: Decimal | None
+    market_value: Decimal | None
+    exposure: Decimal | None
+    average_cost: Decimal | None  # per unit, as the price is quoted
+    cost_basis: Decimal | None
+    unrealized_pnl: Decimal | None
+    priced_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CashBalance:
+    """Cash of one currency in one account; `futures_pnl` is the variation not yet booked to cash."""
+
+    account: str
+    currency: str
+    amount: Decimal
+    settled: Decimal | None = None
+    accrued_interest: Decimal | None = None
+    accrued_dividends: Decimal | None = None
+    futures_pnl: Decimal | None = None
+    reported_nav: Decimal | None = None  # the broker's own net liquidation value of this currency
+
+    def __post_init__(self) -> None:
+        currency(self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountValue:
+    """The broker's own figures of a whole account, in the account's currency: what we reconcile against."""
+
+    account: str
+    currency: str
+    as_of: datetime
+    nav: Decimal | None
+    cash: Decimal | None
+    accrued_interest: Decimal | None
+    accrued_dividends: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class FxRate:
+    """`rate` units of `quote` for one unit of `base`."""
+
+    base: str
+    quote: str
+    on: date
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class NavPoint:
+    """The broker's NAV of one account at the end of one day, in the account's currency."""
+
+    account: str
+    on: date
+    nav: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Anything that changed an account.
+
+    `key` is stable: the broker's own number, or all that tells two events apart plus a counter for
+    equal ones in one answer. `quantity` is signed (a sale is negative). `gross` is the cash effect
+    before fee and tax; `fee` and `tax` are negative when they cost; `net` is their sum.
+    """
+
+    account: str
+    key: str
+    source: str  # which answer told it: "web-api", "flex", ...
+    kind: ActivityKind
+    trade_date: date
+    currency: str
+    broker_ref: str | None = None
+    trade_at: datetime | None = None
+    settlement_date: date | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    gross: Decimal | None = None
+    fee: Decimal | None = None
+    tax: Decimal | None = None
+    fx_rate: Decimal | None = None  # account currency for one unit of `currency`
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        currency(self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The activities of one instrument in one account are completely known from `since` to `until`."""
+
+    account: str
+    broker_ref: str
+    since: date
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """A row that could not be typed, with its whole text. `key` makes the same row arrive once."""
+
+    key: str
+    account: str | None
+    section: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All that one run of one login brought, ready to be stored in one transaction.
+
+    `positions` and `cash` hold a key per account whose answer was complete: an instrument or currency
+    missing from a present account is closed; an absent account is left as it was.
+    `partial_positions` are rows of accounts whose answer was not complete: they update, they close nothing.
+    """
+
+    broker: str
+    login: str
+    fetched_at: datetime
+    accounts: tuple[Account, ...] = ()
+    instruments: tuple[Instrument, ...] = ()
+    positions: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
+    partial_positions: tuple[Position, ...] = ()
+    cash: Mapping[str, tuple[CashBalance, ...]] = field(default_factory=dict)
+    values: tuple[AccountValue, ...] = ()
+    rates: tuple[FxRate, ...] = ()
+    navs: tuple[NavPoint, ...] = ()
+    activities: tuple[Activity, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
+    inbox: tuple[InboxItem, ...] = ()

@@ -1,0 +1,56 @@
+"""What a broker offers: four functions, and the little they exchange with a run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal, Protocol
+
+from stonks_overwatch.errors import StonksError
+from stonks_overwatch.ledger.types import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `doctor`."""
+
+    check: str
+    status: Literal["ok", "warning", "error"]
+    what: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer as it came. `body` is the decoded JSON, exact text kept beside it by the client."""
+
+    endpoint: str  # method and path, "GET portfolio/U1/ledger"
+    account: str | None
+    request: dict[str, Any]
+    body: Any
+    fetched_at: datetime
+
+
+@dataclass(slots=True)
+class Raw:
+    """Everything one fetch brought: the answers in order, and the steps that failed on the way."""
+
+    login: str
+    fetched_at: datetime
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[StonksError] = field(default_factory=list)
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, how many there are."""
+
+
+class Broker(Protocol):
+    """A broker package. `config` is the broker's own section of the configuration, one login."""
+
+    def fetch(self, config: Any, since: date, progress: Progress) -> Raw: ...
+
+    def keep(self, raw: Raw) -> None: ...
+
+    def transform(self, raw: Raw) -> Batch: ...
+
+    def check(self, config: Any) -> list[Finding]: ...

@@ -1,0 +1,114 @@
+"""Django's settings. What a user may change is in config/config.json (config.py), not here."""
+
+import os
+from pathlib import Path
+
+from csp.constants import NONE, SELF
+from django.core.management.utils import get_random_secret_key
+
+from stonks_overwatch import paths
+
+PACKAGE = Path(__file__).resolve().parent
+DATA_DIR = paths.data_dir()
+DEBUG = False
+
+
+def _secret_key() -> str:
+    """The key that signs CSRF tokens, made once and kept owner-only in the data folder."""
+    file = DATA_DIR / "secret_key"
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = get_random_secret_key()
+        try:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+                opened.write(key)
+        except FileExistsError:  # another process was first
+            return file.read_text()
+        return key
+
+
+SECRET_KEY = _secret_key()
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "ninja",
+    "stonks_overwatch",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "stonks_overwatch.urls"
+ASGI_APPLICATION = "stonks_overwatch.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [PACKAGE / "web" / "templates"],
+        "OPTIONS": {
+            "builtins": ["stonks_overwatch.web.templatetags.figures"],
+            "context_processors": ["django.template.context_processors.request"],
+            "libraries": {"figures": "stonks_overwatch.web.templatetags.figures"},
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
+        },
+    }
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DATA_DIR / "db.sqlite3",
+        "OPTIONS": {
+            "timeout": 20,
+            # IMMEDIATE: a transaction that will write waits for its turn at the start; one that
+            # upgrades half-way cannot wait in WAL mode and fails with "database is locked".
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [PACKAGE / "web" / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+# Everything a page needs comes from this process; nothing inline, nothing from outside.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_COOKIE_HTTPONLY = True
+
+LOGGING_CONFIG = None  # logging is set up by the command that runs, see management/commands/run.py
