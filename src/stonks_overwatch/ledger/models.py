@@ -125,6 +125,8 @@ class Activity(models.Model):
     tax = ExactDecimalField(null=True)
     fx_rate = ExactDecimalField(null=True)
     description = models.TextField(default="")
+    subtype = models.TextField(default="")
+    group = models.TextField(null=True)  # noqa: DJ001
     is_derived = models.BooleanField(default=False)
     superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
     recorded_at = models.DateTimeField()

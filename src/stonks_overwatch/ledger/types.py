@@ -42,6 +42,7 @@ class ActivityKind(StrEnum):
     TRANSFER_OUT = "transfer_out"
     SPLIT = "split"
     FX = "fx"
+    CORPORATE_ACTION = "corporate_action"
     OPENING = "opening"
 
 
@@ -194,6 +195,8 @@ class Activity:
     `key` is stable: the broker's own number, or all that tells two events apart plus a counter for
     equal ones in one answer. `quantity` is signed (a sale is negative). `gross` is the cash effect
     before fee and tax; `fee` and `tax` are negative when they cost; `net` is their sum.
+    `subtype` narrows the kind in the broker's field ("payment in lieu", "assignment", "spin-off");
+    rows that are one event (the legs of a merger, a dividend and its tax) share a `group`.
     """
 
     account: str
@@ -212,6 +215,8 @@ class Activity:
     tax: Decimal | None = None
     fx_rate: Decimal | None = None  # account currency for one unit of `currency`
     description: str = ""
+    subtype: str = ""
+    group: str | None = None
 
     def __post_init__(self) -> None:
         currency(self.currency)
