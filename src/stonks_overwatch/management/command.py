@@ -1,0 +1,81 @@
+"""What all commands share: JSON alone on standard output, errors in two lines, three exit statuses.
+
+0 is done, 1 is failed (`error:` and `next step:` on standard error), 2 is a wrong command line.
+"""
+
+import json
+import os
+import sys
+from argparse import ArgumentTypeError
+from datetime import date
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from pydantic import BaseModel
+
+from stonks_overwatch import database
+from stonks_overwatch.errors import StonksError
+from stonks_overwatch.ledger.types import currency
+from stonks_overwatch.redaction import redact
+
+
+class Command(BaseCommand):
+    """A command that ends in one of the three exit statuses and never in a traceback."""
+
+    requires_system_checks = ()
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        try:
+            super().run_from_argv(argv)
+        except StonksError as err:
+            self.explain(err.what, err.next_step)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except BrokenPipeError:  # `| head` has read enough; Python's own flush at exit must not find the pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def explain(self, what: str, next_step: str) -> None:
+        """Write the two lines of an error to standard error."""
+        self.stderr.write(redact(f"error: {what}\nnext step: {next_step}"), self.style.ERROR)
+
+    def add_json_argument(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+    def print_document(self, document: BaseModel | dict[str, Any]) -> None:
+        """Print the document as JSON: decimals as strings, ISO 8601 dates, null for what is not known."""
+        values = (
+            document.model_dump(mode="json", by_alias=True) if isinstance(document, BaseModel) else document
+        )
+        self.stdout.write(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+class ReadingCommand(Command):
+    """A command that shows what is stored. It works offline, and on a data folder that is still empty."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        self.add_json_argument(parser)
+        parser.add_argument("--account", metavar="ID", help="only this account (the broker's own id)")
+        parser.add_argument("--broker", metavar="NAME", help="only this broker's accounts")
+        parser.add_argument("--as-of", metavar="DATE", type=day, help="as it was on this day (2026-01-31)")
+        parser.add_argument("--base", metavar="CUR", type=base_currency, help="reporting currency (EUR)")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        database.prepare()
+        return super().execute(*args, **options)
+
+
+def day(text: str) -> date:
+    """The day an argument names; for `type=` of an argument."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as err:
+        raise ArgumentTypeError(f"{text!r} is not a date like 2026-01-31") from err
+
+
+def base_currency(text: str) -> str:
+    """The currency an argument names; for `type=` of an argument."""
+    try:
+        return currency(text.upper())
+    except ValueError as err:
+        raise ArgumentTypeError(str(err)) from err
