@@ -127,6 +127,13 @@ class Activity(models.Model):
     description = models.TextField(default="")
     subtype = models.TextField(default="")
     group = models.TextField(null=True)  # noqa: DJ001
+    booked_on = models.DateField(null=True)
+    ex_date = models.DateField(null=True)
+    acquired_on = models.DateField(null=True)
+    cost = ExactDecimalField(null=True)
+    realized_pnl = ExactDecimalField(null=True)
+    refs = models.TextField(default="")  # separated by blanks
+    reverses = models.TextField(null=True)  # noqa: DJ001
     is_derived = models.BooleanField(default=False)
     superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
     recorded_at = models.DateTimeField()
@@ -183,6 +190,45 @@ class NavPoint(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "on"], name="nav_once")]
+
+
+class Period(models.Model):
+    """One source told all of an account's activities of these topics in these days."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    source = models.TextField()
+    topic = models.TextField()
+    since = models.DateField()
+    until = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "source", "topic", "since", "until"], name="period_once"
+            )
+        ]
+
+
+class Figure(models.Model):
+    """One number of a broker's statement, kept to reconcile against."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    section = models.TextField()
+    name = models.TextField()
+    since = models.DateField()
+    until = models.DateField()
+    currency = models.TextField()
+    broker_ref = models.TextField(default="")
+    ref = models.TextField(default="")
+    amount = ExactDecimalField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "section", "name", "since", "until", "currency", "broker_ref", "ref"],
+                name="figure_once",
+            )
+        ]
 
 
 class InboxItem(models.Model):

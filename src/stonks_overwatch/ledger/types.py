@@ -43,6 +43,7 @@ class ActivityKind(StrEnum):
     SPLIT = "split"
     FX = "fx"
     CORPORATE_ACTION = "corporate_action"
+    OTHER = "other"  # money moved, and the broker's word for it is not known
     OPENING = "opening"
 
 
@@ -197,6 +198,10 @@ class Activity:
     before fee and tax; `fee` and `tax` are negative when they cost; `net` is their sum.
     `subtype` narrows the kind in the broker's field ("payment in lieu", "assignment", "spin-off");
     rows that are one event (the legs of a merger, a dividend and its tax) share a `group`.
+
+    An exchange of currencies (kind `fx`) is one activity: `gross` in `currency` against `quantity` of the
+    currency named by `broker_ref` (an instrument of class cash whose reference is the currency code).
+    `quantity` is cash there, never a position.
     """
 
     account: str
@@ -217,6 +222,13 @@ class Activity:
     description: str = ""
     subtype: str = ""
     group: str | None = None
+    booked_on: date | None = None  # the day from which the broker's own balances and NAV hold it
+    ex_date: date | None = None
+    acquired_on: date | None = None  # start of the holding period of what came in by a transfer
+    cost: Decimal | None = None  # cost basis of what moved, as the broker says; sign of the quantity
+    realized_pnl: Decimal | None = None  # as the broker says
+    refs: tuple[str, ...] = ()  # the broker's numbers of it ("trade:1"): one in common is one event
+    reverses: str | None = None  # the ref of the activity that this one takes back
 
     def __post_init__(self) -> None:
         currency(self.currency)
@@ -230,6 +242,39 @@ class Coverage:
     broker_ref: str
     since: date
     until: date
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One source told all of an account's activities from `since` to `until`, in the topics it holds."""
+
+    account: str
+    source: str
+    since: date
+    until: date
+    topics: tuple[str, ...]  # of "trades", "cash", "corporate_actions", "transfers"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a broker's statement: what the ledger's own numbers are held against.
+
+    `section` and `name` are the statement's words. It is true for the days from `since` to `until`, or
+    for the end of one day when they are equal. `ref` tells rows apart that are alike in all of this.
+    """
+
+    account: str
+    section: str
+    name: str
+    since: date
+    until: date
+    currency: str
+    amount: Decimal
+    broker_ref: str | None = None
+    ref: str = ""
+
+    def __post_init__(self) -> None:
+        currency(self.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,4 +310,6 @@ class Batch:
     navs: tuple[NavPoint, ...] = ()
     activities: tuple[Activity, ...] = ()
     coverage: tuple[Coverage, ...] = ()
+    periods: tuple[Period, ...] = ()
+    figures: tuple[Figure, ...] = ()
     inbox: tuple[InboxItem, ...] = ()
