@@ -15,6 +15,18 @@ from stonks_overwatch.ledger.models import (
     Price,
     SyncRun,
 )
+from stonks_overwatch.services.brokers.ibkr.repositories.models import (
+    IbkrAccount,
+    IbkrAnswer,
+    IbkrCall,
+    IbkrContract,
+    IbkrLedger,
+    IbkrPenalty,
+    IbkrPerformance,
+    IbkrPosition,
+    IbkrTransaction,
+    IbkrTransactionQuery,
+)
 
 __all__ = [
     "Account",
@@ -23,6 +35,16 @@ __all__ = [
     "CashBalance",
     "Figure",
     "FxRate",
+    "IbkrAccount",
+    "IbkrAnswer",
+    "IbkrCall",
+    "IbkrContract",
+    "IbkrLedger",
+    "IbkrPenalty",
+    "IbkrPerformance",
+    "IbkrPosition",
+    "IbkrTransaction",
+    "IbkrTransactionQuery",
     "InboxItem",
     "Instrument",
     "NavPoint",
