@@ -94,3 +94,39 @@ class SyncRunningError(StonksError):
     """Another run of the same login is at work."""
 
     code = "already_running"
+
+
+class UnknownAccountError(StonksError):
+    """A report was asked about an account or broker that is not stored."""
+
+    code = "unknown_account"
+
+
+class SyncInterruptedError(StonksError):
+    """The process that was at work on a run ended before the run did."""
+
+    code = "interrupted"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The sync was ended before it was done; the data is as the sync before it left it.",
+            next_step="Run the sync again; while the app is open it does so by itself.",
+        )
+
+
+class InternalError(StonksError):
+    """A mistake in the program itself."""
+
+    code = "internal"
+
+
+class DatabaseUnusableError(StonksError):
+    """The database cannot be read or written: disk full, no rights, a damaged file."""
+
+    code = "database_unusable"
+
+
+class PortBusyError(StonksError):
+    """Another program listens where the app wanted to."""
+
+    code = "port_busy"

@@ -1,0 +1,61 @@
+"""Work in the background: huey's queue in the data folder, its consumer in threads of the app's process."""
+
+import logging
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db import close_old_connections
+from huey import SqliteHuey, crontab
+from huey.consumer import Consumer
+
+from stonks_overwatch import sync
+from stonks_overwatch.errors import ConfigError, SyncRunningError
+from stonks_overwatch.ledger.models import SyncRun
+
+log = logging.getLogger(__name__)
+
+huey = SqliteHuey("stonks-overwatch", filename=str(settings.DATA_DIR / "huey.sqlite3"), results=False)
+
+
+class _Consumer(Consumer):
+    def _set_signal_handlers(self) -> None:
+        """Signals belong to the app, which ends the whole process."""
+
+
+def start() -> None:
+    """Begin to work off the queue, in threads that end with the process, and look at once what is due."""
+    # Short waits: someone who presses "sync now" looks at the page until it starts.
+    _Consumer(huey, workers=4, max_delay=0.5, check_worker_health=False).start()
+    enqueue_due()
+
+
+@huey.periodic_task(crontab(minute="*"))
+def enqueue_due() -> None:
+    """Put every login that is due into the queue; record a configuration that cannot be read, once."""
+    close_old_connections()
+    try:
+        for broker, login in sync.due(datetime.now(UTC)):
+            sync_login(broker, login.name, only_if_due=True)
+    except ConfigError as err:
+        last = SyncRun.objects.order_by("started_at").last()
+        if last is None or last.error_what != err.what:
+            sync.record_config_error(err)
+    finally:
+        close_old_connections()
+
+
+@huey.task()
+def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
+    """Sync one login. The pages put this into the queue when somebody asks for it."""
+    close_old_connections()
+    try:
+        for login in (login for owner, login in sync.logins(broker) if (owner, login.name) == (broker, name)):
+            # It may have waited in the queue behind another run of the same login.
+            if not only_if_due or sync.is_due(broker, login, datetime.now(UTC)):
+                sync.run(broker, login)
+    except SyncRunningError as err:
+        log.info("%s", err.what)
+    except ConfigError as err:
+        sync.record_config_error(err, broker)
+    finally:
+        close_old_connections()
