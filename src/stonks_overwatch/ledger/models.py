@@ -21,6 +21,11 @@ class Account(models.Model):
     reported_accrued_interest = ExactDecimalField(null=True)
     reported_accrued_dividends = ExactDecimalField(null=True)
     reported_as_of = models.DateTimeField(null=True)
+    # The first complete list and the latest one. What the first did not name was 0 at that moment.
+    positions_since = models.DateTimeField(null=True)
+    positions_at = models.DateTimeField(null=True)
+    cash_since = models.DateTimeField(null=True)
+    cash_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["broker", "account"], name="account_once")]
@@ -53,11 +58,17 @@ class Instrument(models.Model):
         constraints = [models.UniqueConstraint(fields=["broker", "broker_ref"], name="instrument_once")]
 
 
+class PositionQuerySet(models.QuerySet["Position"]):
+    def open(self) -> "PositionQuerySet":
+        return self.filter(is_open=True)
+
+
 class Position(models.Model):
     """The latest known state of one instrument in one account; a closed one stays, with quantity 0.
 
-    The `anchor_` columns keep the first complete report: opening balances are computed back from it
-    (opening.py), and everything after it must be explained by activities.
+    The `anchor_` columns keep what the account's first complete report said (0 when it did not name the
+    instrument; null before there was one): opening balances are computed back from it (opening.py), and
+    everything after it must be explained by activities.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE)
@@ -71,13 +82,16 @@ class Position(models.Model):
     cost_basis = ExactDecimalField(null=True)
     unrealized_pnl = ExactDecimalField(null=True)
     priced_at = models.DateTimeField()
-    changed_at = models.DateTimeField()  # when the quantity was last seen to differ
+    changed_at = models.DateTimeField()  # when the quantity was last seen to differ ...
+    changed_after = models.DateTimeField(null=True)  # ... and the last report before that
     closed_at = models.DateTimeField(null=True)
-    anchor_quantity = ExactDecimalField()
+    anchor_quantity = ExactDecimalField(null=True)
     anchor_cost = ExactDecimalField(null=True)
-    anchor_at = models.DateTimeField()
-    covered_since = models.DateField(null=True)  # activities are completely known from here ...
-    covered_until = models.DateField(null=True)  # ... to here
+    anchor_at = models.DateTimeField(null=True)
+    covered_since = models.DateField(null=True)  # the Coverage around the anchor, else the latest: from ...
+    covered_until = models.DateField(null=True)  # ... to
+
+    objects = PositionQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "instrument"], name="position_once")]
@@ -96,11 +110,38 @@ class CashBalance(models.Model):
     futures_pnl = ExactDecimalField(null=True)
     reported_nav = ExactDecimalField(null=True)
     updated_at = models.DateTimeField()
-    anchor_amount = ExactDecimalField()
-    anchor_at = models.DateTimeField()
+    anchor_amount = ExactDecimalField(null=True)
+    anchor_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "currency"], name="cash_once")]
+
+
+class Coverage(models.Model):
+    """The activities of one instrument in one account are completely known from `since` to `until`.
+
+    Rows of one instrument neither overlap nor touch: they are the union of all that was covered.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    since = models.DateField()
+    until = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "instrument", "since"], name="coverage_once")
+        ]
+
+
+class ActivityQuerySet(models.QuerySet["Activity"]):
+    def current(self) -> "ActivityQuerySet":
+        """What counts: without the rows that a later answer replaced."""
+        return self.filter(superseded_by=None)
+
+    def reported(self) -> "ActivityQuerySet":
+        """What counts and was told by an answer or a file, not worked out by the ledger."""
+        return self.current().filter(is_derived=False)
 
 
 class Activity(models.Model):
@@ -137,6 +178,8 @@ class Activity(models.Model):
     is_derived = models.BooleanField(default=False)
     superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
     recorded_at = models.DateTimeField()
+
+    objects = ActivityQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "key"], name="activity_once")]

@@ -90,7 +90,8 @@ class Instrument:
     """What can be held. `broker_ref` is the broker's own number of it (IBKR: the conid).
 
     `multiplier` is units of the underlying per contract; `quote_factor` turns the quoted price into
-    money per unit (bonds quoted in percent of face: 0.01).
+    money per unit (bonds quoted in percent of face: 0.01). Where `is_whole` is False the broker told
+    only part of it: that fills what is not known yet and replaces nothing that is.
     """
 
     broker_ref: str
@@ -111,6 +112,7 @@ class Instrument:
     underlying_ref: str | None = None
     underlying_symbol: str | None = None
     description: str = ""  # the broker's own contract text, whole
+    is_whole: bool = True
 
     def __post_init__(self) -> None:
         currency(self.currency)
@@ -294,7 +296,8 @@ class Batch:
 
     `positions` and `cash` hold a key per account whose answer was complete: an instrument or currency
     missing from a present account is closed; an absent account is left as it was.
-    `partial_positions` are rows of accounts whose answer was not complete: they update, they close nothing.
+    `partial_positions` and `partial_cash` are rows of accounts whose answer was not complete: they update,
+    they close nothing.
     """
 
     broker: str
@@ -305,6 +308,7 @@ class Batch:
     positions: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
     partial_positions: tuple[Position, ...] = ()
     cash: Mapping[str, tuple[CashBalance, ...]] = field(default_factory=dict)
+    partial_cash: tuple[CashBalance, ...] = ()
     values: tuple[AccountValue, ...] = ()
     rates: tuple[FxRate, ...] = ()
     navs: tuple[NavPoint, ...] = ()

@@ -39,6 +39,10 @@ class Migration(migrations.Migration):
                 ('reported_accrued_interest', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('reported_accrued_dividends', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('reported_as_of', models.DateTimeField(null=True)),
+                ('positions_since', models.DateTimeField(null=True)),
+                ('positions_at', models.DateTimeField(null=True)),
+                ('cash_since', models.DateTimeField(null=True)),
+                ('cash_at', models.DateTimeField(null=True)),
             ],
             options={
                 'constraints': [models.UniqueConstraint(fields=('broker', 'account'), name='account_once')],
@@ -360,10 +364,11 @@ class Migration(migrations.Migration):
                 ('unrealized_pnl', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('priced_at', models.DateTimeField()),
                 ('changed_at', models.DateTimeField()),
+                ('changed_after', models.DateTimeField(null=True)),
                 ('closed_at', models.DateTimeField(null=True)),
-                ('anchor_quantity', stonks_overwatch.ledger.fields.ExactDecimalField()),
+                ('anchor_quantity', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('anchor_cost', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
-                ('anchor_at', models.DateTimeField()),
+                ('anchor_at', models.DateTimeField(null=True)),
                 ('covered_since', models.DateField(null=True)),
                 ('covered_until', models.DateField(null=True)),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.account')),
@@ -431,8 +436,8 @@ class Migration(migrations.Migration):
                 ('futures_pnl', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('reported_nav', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('updated_at', models.DateTimeField()),
-                ('anchor_amount', stonks_overwatch.ledger.fields.ExactDecimalField()),
-                ('anchor_at', models.DateTimeField()),
+                ('anchor_amount', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
+                ('anchor_at', models.DateTimeField(null=True)),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.account')),
             ],
             options={
@@ -455,6 +460,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 'constraints': [models.UniqueConstraint(fields=('account', 'section', 'name', 'since', 'until', 'currency', 'broker_ref', 'ref'), name='figure_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Coverage',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('since', models.DateField()),
+                ('until', models.DateField()),
+                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.account')),
+                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.instrument')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('account', 'instrument', 'since'), name='coverage_once')],
             },
         ),
         migrations.AddIndex(
