@@ -55,9 +55,11 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [PACKAGE / "web" / "templates"],
         "OPTIONS": {
-            "builtins": ["stonks_overwatch.web.templatetags.figures"],
+            "builtins": [
+                "stonks_overwatch.web.templatetags.figures",
+                "stonks_overwatch.web.templatetags.icons",
+            ],
             "context_processors": ["django.template.context_processors.request"],
-            "libraries": {"figures": "stonks_overwatch.web.templatetags.figures"},
             "loaders": [
                 (
                     "django.template.loaders.cached.Loader",

@@ -1,5 +1,184 @@
-"""Shows figures: signs, digits and currencies are decided here and nowhere else."""
+"""Shows figures: signs, digits, currencies, times and the mark for unknown are decided here and nowhere else.
 
+A filter is given the exact number and rounds it once, to what is shown, half away from zero. Unknown
+(None) becomes a mark that reads as "unknown" and never as a number;
+`{{ row.price|price:row.currency|because:"The broker sent no price." }}` adds the reason.
+"""
+
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import cache
+
+from babel.numbers import get_currency_name, get_currency_precision
 from django.template import Library
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 register = Library()
+
+_ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
+_MINUS = "−"
+_ASSET_CLASSES = {
+    "stock": "Stocks",
+    "etf": "ETFs",
+    "fund": "Funds",
+    "option": "Options",
+    "future": "Futures",
+    "future_option": "Options on futures",
+    "bond": "Bonds",
+    "cash": "Cash",
+    "crypto": "Crypto",
+    "warrant": "Warrants",
+    "structured": "Structured products",
+    "cfd": "CFDs",
+    "commodity": "Commodities",
+    "other": "Other",
+    "unknown": "Unknown",
+}
+
+
+class Unknown(SafeString):
+    """The mark in a figure's place when the figure is not known."""
+
+
+_UNKNOWN = Unknown('<span class="unknown">unknown</span>')
+
+
+def _text(value: Decimal, digits: int, *, plus: bool = False) -> str:
+    """Rounded and grouped, with a true minus; what rounds to zero has no sign."""
+    rounded = _ROUNDING.quantize(value, Decimal(1).scaleb(-digits))
+    sign = "" if not rounded else _MINUS if rounded < 0 else "+" if plus else ""
+    return f"{sign}{rounded.copy_abs():,f}"
+
+
+def _shortest(value: Decimal, fewest: int, most: int) -> str:
+    """With as many decimals as the number has, between the two."""
+    exponent = _ROUNDING.quantize(value, Decimal(1).scaleb(-most)).normalize(_ROUNDING).as_tuple().exponent
+    return _text(value, max(fewest, -exponent if isinstance(exponent, int) else 0))
+
+
+@cache
+def _digits(currency: str) -> int:
+    return get_currency_precision(currency)
+
+
+@register.filter
+def tone(value: Decimal | None) -> str:
+    """The class that colours a gain or a loss; a sign always stands beside the colour."""
+    return "" if not value else "gain" if value > 0 else "loss"
+
+
+@register.filter
+def money(value: Decimal | None, currency: str) -> SafeString:
+    if value is None:
+        return _UNKNOWN
+    return format_html('{} <span class="cur">{}</span>', _text(value, _digits(currency)), currency)
+
+
+@register.filter
+def signed(value: Decimal | None, currency: str) -> SafeString:
+    """An amount that is a change: plus or minus, coloured."""
+    if value is None:
+        return _UNKNOWN
+    shown = _text(value, _digits(currency), plus=True)
+    return format_html('<span class="{}">{} <span class="cur">{}</span></span>', tone(value), shown, currency)
+
+
+@register.filter
+def percent(value: Decimal | None, digits: int = 1) -> str:
+    """A fraction as percent: 0.05 is 5.0%."""
+    return _UNKNOWN if value is None else f"{_text(value * 100, digits)}%"
+
+
+@register.filter
+def signed_percent(value: Decimal | None, digits: int = 2) -> SafeString:
+    if value is None:
+        return _UNKNOWN
+    return format_html('<span class="{}">{}%</span>', tone(value), _text(value * 100, digits, plus=True))
+
+
+@register.filter
+def number(value: Decimal | None, digits: int = 2) -> str:
+    return _UNKNOWN if value is None else _text(value, digits)
+
+
+@register.filter
+def quantity(value: Decimal | None) -> str:
+    """Every digit there is: 2.125 shares are 2.125."""
+    return _UNKNOWN if value is None else _shortest(value, 0, 18)
+
+
+@register.filter
+def price(value: Decimal | None, currency: str) -> SafeString:
+    """A price as quoted: at least the currency's digits, at most four more significant ones below one."""
+    if value is None:
+        return _UNKNOWN
+    most = 4 if abs(value) >= 1 else 8
+    return format_html('{} <span class="cur">{}</span>', _shortest(value, _digits(currency), most), currency)
+
+
+@register.filter
+def because(figure: str, reason: str) -> str:
+    """Adds to an unknown figure why it is unknown, on hover and for screen readers; leaves others alone."""
+    if not isinstance(figure, Unknown):
+        return figure
+    return format_html(
+        '<span class="unknown" title="{0}">unknown<span class="visually-hidden">: {0}</span></span>', reason
+    )
+
+
+@register.filter
+def day(value: date | None) -> str:
+    return _UNKNOWN if value is None else f"{value.day} {value:%b %Y}"
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString:
+    """A moment in this machine's time zone: the time today, with the date on other days."""
+    if value is None:
+        return _UNKNOWN
+    local, today = value.astimezone(), datetime.now(UTC).astimezone().date()
+    shown = f"{local:%H:%M}" if local.date() == today else f"{day(local)}, {local:%H:%M}"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        value.astimezone(UTC).isoformat(timespec="seconds"),
+        f"{day(local)}, {local:%H:%M:%S %Z}",
+        shown,
+    )
+
+
+@register.filter
+def age(value: datetime | None) -> SafeString:
+    """How long ago a moment was; the page keeps the words true while it stays open (ages.ts)."""
+    if value is None:
+        return _UNKNOWN
+    seconds = int((datetime.now(UTC) - value).total_seconds())
+    if seconds < 60:
+        words = "just now"
+    elif seconds < 3600:
+        words = f"{seconds // 60} min ago"
+    elif seconds < 48 * 3600:
+        words = f"{seconds // 3600} h ago"
+    else:
+        words = f"{seconds // 86400} days ago"
+    return format_html(
+        '<time data-age datetime="{}">{}</time>', value.astimezone(UTC).isoformat(timespec="seconds"), words
+    )
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return _UNKNOWN
+    whole = round(seconds)
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
+
+
+@register.filter
+def asset_class(value: str) -> str:
+    return _ASSET_CLASSES.get(value, value)
+
+
+@register.filter
+def currency_name(code: str) -> str:
+    return "Unknown" if code == "unknown" else get_currency_name(code, locale="en")

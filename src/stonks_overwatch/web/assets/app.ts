@@ -1,0 +1,74 @@
+// What the pages do beyond HTML: partial updates (htmx), live progress, ages, theme, keys, charts.
+import htmx from "htmx.org";
+import { startAges } from "./ages";
+import { startLive } from "./live";
+
+// The page's policy allows neither inline styles nor evaluated code, and private pages are not
+// copied into the browser's storage.
+htmx.config.includeIndicatorStyles = false;
+htmx.config.allowEval = false;
+htmx.config.historyCacheSize = 0;
+htmx.config.selfRequestsOnly = true;
+htmx.config.scrollIntoViewOnBoost = false;
+
+const themes = ["auto", "light", "dark"];
+
+function nextTheme(): void {
+  const chosen = document.documentElement.dataset["chosen"] ?? "auto";
+  const next = themes[(themes.indexOf(chosen) + 1) % themes.length] ?? "auto";
+  try {
+    localStorage.setItem("appearance", next);
+  } catch {
+    return;
+  }
+  document.dispatchEvent(new Event("appearance"));
+  labelThemeButtons();
+}
+
+function labelThemeButtons(): void {
+  const chosen = document.documentElement.dataset["chosen"] ?? "auto";
+  for (const button of document.querySelectorAll<HTMLElement>("[data-theme-button]")) {
+    button.hidden = false;
+    button.setAttribute("aria-label", `Theme: ${chosen}. Change it`);
+    button.title = `Theme: ${chosen}`;
+  }
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target instanceof Element && event.target.closest("[data-theme-button]")) nextTheme();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const search = document.querySelector<HTMLInputElement>("input[type=search]");
+  if (search === null) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
+});
+
+// A select that filters works by its form's button without scripts; with them the choice is enough.
+document.addEventListener("change", (event) => {
+  if (event.target instanceof HTMLSelectElement && event.target.dataset["submits"] !== undefined) {
+    event.target.form?.requestSubmit();
+  }
+});
+
+async function drawCharts(within: ParentNode): Promise<void> {
+  const places = within.querySelectorAll<HTMLElement>("[data-chart]");
+  if (places.length === 0) return;
+  const { drawValueChart } = await import("./chart");
+  for (const place of places) drawValueChart(place);
+}
+
+htmx.onLoad((loaded) => {
+  if (loaded instanceof HTMLElement) void drawCharts(loaded);
+});
+
+labelThemeButtons();
+startAges();
+startLive();
