@@ -2,13 +2,35 @@
 
 import os
 import sys
+from importlib.metadata import version
+
+from stonks_overwatch import demo, paths
 
 
 def main() -> None:
+    # Whatever this program writes (database, logs, backups, exports) is for its user's eyes alone.
+    os.umask(0o077)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stonks_overwatch.settings")
-    from django.core.management import execute_from_command_line  # noqa: PLC0415  # settings first
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--version"]:
+        sys.stdout.write(f"Stonks Overwatch {version('stonks-overwatch')}\n")
+        return
+    if arguments[:1] == ["run"] and "--demo" in arguments:
+        demo.choose_folders()  # before the settings read them
+    try:
+        paths.data_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+        (paths.data_dir() / "locks").mkdir(exist_ok=True)
+    except OSError as err:
+        sys.exit(
+            f"error: The data folder {paths.data_dir()} cannot be written to ({err.strerror}).\n"
+            "next step: Make it writable for you, or name another one in STONKS_OVERWATCH_DATA_DIR."
+        )
+    from django.core.management import execute_from_command_line, get_commands  # noqa: PLC0415  # settings first
 
-    execute_from_command_line(sys.argv)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in {"help", *get_commands()}:
+        sys.stderr.write(f"error: There is no command {arguments[0]!r}.\nnext step: stonks-overwatch help\n")
+        sys.exit(2)
+    execute_from_command_line(["stonks-overwatch", *arguments])
 
 
 if __name__ == "__main__":

@@ -130,3 +130,9 @@ class PortBusyError(StonksError):
     """Another program listens where the app wanted to."""
 
     code = "port_busy"
+
+
+class DemoError(StonksError):
+    """The sandbox that the demo needs did not start."""
+
+    code = "demo_failed"

@@ -1,0 +1,48 @@
+"""The demo: the same program on another data folder, with the local sandbox in the broker's place."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stonks_overwatch import paths
+from stonks_overwatch.errors import DemoError
+
+
+def choose_folders() -> None:
+    """Point this process, from now on, at the demo's own data and configuration."""
+    folder = paths.data_dir() / "demo"
+    os.environ["STONKS_OVERWATCH_DATA_DIR"] = str(folder)
+    os.environ["STONKS_OVERWATCH_CONFIG"] = str(folder / "sandbox" / "config.json")
+
+
+@contextmanager
+def sandbox() -> Iterator[None]:
+    """Run the sandbox as a child process and send this process's calls to the broker there.
+
+    The child ends when its standard input closes, so it does not outlive this process however that ends.
+    """
+    folder = paths.config_file().parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command = [sys.executable, "-m", "stonks_overwatch.services.brokers.ibkr.sandbox"]
+    command += ["--port", "0", "--directory", str(folder), "--scenario", "demo"]
+    errors = folder / "sandbox.log"
+    with errors.open("wb") as stderr:
+        # In a group of its own: Ctrl-C is for the app, which ends the child after itself.
+        child = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, process_group=0
+        )
+    try:
+        ready = child.stdout.readline() if child.stdout else b""
+        if not ready:
+            raise DemoError("The demo's broker did not start.", next_step=f"Read why in {errors}.")
+        os.environ["IBIND_OAUTH1A_REST_URL"] = json.loads(ready)["rest_url"]
+        yield
+    finally:
+        child.terminate()
+        try:
+            child.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            child.kill()
