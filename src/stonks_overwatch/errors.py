@@ -42,6 +42,12 @@ class AccessNotEnabledError(StonksError):
     code = "web_api_not_enabled"
 
 
+class AccountNotVisibleError(StonksError):
+    """The login works, but an account it was asked for is not among those it may read."""
+
+    code = "account_not_visible"
+
+
 class BrokerUnreachableError(StonksError):
     """No connection to the broker could be made."""
 

@@ -21,13 +21,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer as it came. `body` is the decoded JSON, exact text kept beside it by the client."""
+    """One answer as it came: `body` is the decoded JSON (Decimal where a number had a fraction), `content`
+    the exact bytes it was decoded from; empty for an answer that was read from the broker's own tables.
+    """
 
     endpoint: str  # method and path, "GET portfolio/U1/ledger"
     account: str | None
     request: dict[str, Any]
     body: Any
     fetched_at: datetime
+    content: bytes = b""
 
 
 @dataclass(slots=True)
