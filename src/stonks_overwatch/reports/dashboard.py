@@ -1,0 +1,211 @@
+"""The first page: what everything is worth, how that changed, what it consists of, how old it is."""
+
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from stonks_overwatch.ledger.models import Account, NavPoint
+from stonks_overwatch.reports.allocation import AllocationDocument, sliced
+from stonks_overwatch.reports.documents import Computed, Document, share, total
+from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
+from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.syncs import LoginState, logins
+
+TOP = 10
+# A weekend with holidays; with a longer gap "the day" would be a wrong word.
+LONGEST_DAY = timedelta(days=7)
+
+
+class DayChange(Document):
+    """NAV now minus the broker's NAV at the end of the last day before the account's update.
+
+    In the base currency, each NAV at the rate of its own day, so a move of currencies is part of it.
+    Not adjusted for deposits and withdrawals: money put in since then counts as change. `fraction` is
+    the change over the earlier NAV. `since` is the day of the earlier NAV, the oldest of several
+    accounts. All null where an account has no such NAV, or one more than a week old.
+    """
+
+    value_base: Computed | None
+    fraction: Computed | None
+    since: date | None
+
+
+class AccountDay(Document):
+    account: str
+    broker: str
+    alias: str
+    currency: str
+    nav: Computed | None
+    nav_base: Computed | None
+    day_change: DayChange
+    updated_at: datetime
+
+
+class NavSeries(Document):
+    """NAV at the end of each day that any account has one for, in the base currency; then NAV now.
+
+    A day on which an account that was open has no NAV, or whose rate is unknown, is null.
+    """
+
+    dates: tuple[date, ...]
+    nav: tuple[Computed | None, ...]
+
+
+class CashTotal(Document):
+    """The cash of one currency over the accounts looked at."""
+
+    currency: str
+    amount: Computed | None
+    amount_base: Computed | None
+    weight: Computed | None
+
+
+class DashboardDocument(Document):
+    as_of: datetime | date | None
+    base_currency: str
+    totals: Totals
+    day_change: DayChange
+    accounts: tuple[AccountDay, ...]
+    series: NavSeries
+    by_asset_class: AllocationDocument
+    by_currency: AllocationDocument
+    cash: tuple[CashTotal, ...]
+    top_holdings: tuple[Holding, ...]
+    positions: int
+    logins: tuple[LoginState, ...]
+
+
+def dashboard(scope: Scope) -> DashboardDocument:
+    valued = valuation(scope)
+    document = valued.document
+    points = _points(valued, scope.as_of)
+    rates = _rates(valued, points)
+    days = [_account_day(valued, account, points[account.pk], rates) for account in valued.accounts]
+    return DashboardDocument(
+        as_of=document.as_of,
+        base_currency=document.base_currency,
+        totals=document.totals,
+        day_change=_sum_of(days),
+        accounts=tuple(days),
+        series=_series(valued, points, rates),
+        by_asset_class=sliced(valued, "asset_class"),
+        by_currency=sliced(valued, "currency"),
+        cash=_cash(valued),
+        top_holdings=_largest(document.holdings),
+        positions=len(document.holdings),
+        logins=logins(scope.broker),
+    )
+
+
+def _points(valued: Valuation, until: date | None) -> dict[int, list[tuple[date, Decimal, str]]]:
+    """The broker's NAVs by account row, oldest first."""
+    rows = NavPoint.objects.filter(account__in=[account.pk for account in valued.accounts])
+    if until:
+        rows = rows.filter(on__lte=until)
+    points: dict[int, list[tuple[date, Decimal, str]]] = defaultdict(list)
+    for account_id, on, nav, currency in rows.order_by("on").values_list(
+        "account_id", "on", "nav", "currency"
+    ):
+        points[account_id].append((on, Decimal(nav), currency))
+    return points
+
+
+def _rates(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]]) -> Rates:
+    """Rates between the accounts' currencies and the base currency, for all days of the series."""
+    base = valued.document.base_currency
+    currencies = {currency for series in points.values() for _, _, currency in series} | {base}
+    days = [on for series in points.values() for on, _, _ in series]
+    if currencies == {base} or not days:
+        return Rates(())
+    return Rates.between(min(days), max(days), currencies)
+
+
+def _account_day(
+    valued: Valuation, account: Account, points: list[tuple[date, Decimal, str]], rates: Rates
+) -> AccountDay:
+    row = valued.nav(account)
+    today = account.updated_at.date()
+    before = next((point for point in reversed(points) if point[0] < today), None)
+    change = DayChange(value_base=None, fraction=None, since=None)
+    if before and today - before[0] <= LONGEST_DAY and row.nav_base is not None:
+        earlier = rates.convert(before[1], before[2], valued.document.base_currency, before[0])
+        if earlier is not None:
+            value = row.nav_base - earlier
+            change = DayChange(value_base=value, fraction=share(value, earlier), since=before[0])
+    return AccountDay(
+        account=account.account,
+        broker=account.broker,
+        alias=account.alias,
+        currency=account.currency,
+        nav=row.nav,
+        nav_base=row.nav_base,
+        day_change=change,
+        updated_at=account.updated_at,
+    )
+
+
+def _sum_of(days: list[AccountDay]) -> DayChange:
+    changes = [(day.nav_base, day.day_change) for day in days]
+    if not days or any(nav is None or change.value_base is None for nav, change in changes):
+        return DayChange(value_base=None, fraction=None, since=None)
+    value = total(change.value_base for _, change in changes).value
+    now = total(nav for nav, _ in changes).value
+    earlier = None if now is None or value is None else now - value
+    return DayChange(
+        value_base=value,
+        fraction=share(value, earlier),
+        since=min(change.since for _, change in changes if change.since is not None),
+    )
+
+
+def _series(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]], rates: Rates) -> NavSeries:
+    base = valued.document.base_currency
+    by_account = {
+        account.pk: {on: rates.convert(nav, currency, base, on) for on, nav, currency in points[account.pk]}
+        for account in valued.accounts
+    }
+    nav: dict[date, Decimal | None] = {}
+    for on in sorted({on for series in by_account.values() for on in series}):
+        parts = [
+            by_account[account.pk].get(on)
+            for account in valued.accounts
+            if account.opened_on is None or account.opened_on <= on
+        ]
+        summed = total(parts)
+        nav[on] = None if summed.unknown else summed.value
+    now = valued.document.totals
+    if valued.accounts and not now.unknown:
+        nav[max(account.updated_at.date() for account in valued.accounts)] = now.nav_base
+    return NavSeries(dates=tuple(nav), nav=tuple(nav.values()))
+
+
+def _cash(valued: Valuation) -> tuple[CashTotal, ...]:
+    by_currency = defaultdict(list)
+    for row in valued.document.cash:
+        by_currency[row.currency].append(row)
+    rows = []
+    for currency, balances in by_currency.items():
+        in_base = total(row.amount_base for row in balances).value
+        rows.append(
+            CashTotal(
+                currency=currency,
+                amount=total(row.amount for row in balances).value,
+                amount_base=in_base,
+                weight=share(in_base, valued.document.totals.nav_base),
+            )
+        )
+    return tuple(
+        sorted(rows, key=lambda row: (row.amount_base is None, -(row.amount_base or 0), row.currency))
+    )
+
+
+def _largest_first(row: CashTotal) -> tuple[bool, Decimal, str]:
+    return row.amount_base is None, -(row.amount_base or Decimal(0)), row.currency
+
+
+def _largest(rows: tuple[Holding, ...]) -> tuple[Holding, ...]:
+    """The holdings with the largest values, long or short."""
+    known = [(abs(row.market_value_base), row) for row in rows if row.market_value_base is not None]
+    known.sort(key=lambda pair: pair[0], reverse=True)
+    return tuple(row for _, row in known[:TOP])

