@@ -25,8 +25,10 @@ def main() -> None:
             f"error: The data folder {paths.data_dir()} cannot be written to ({err.strerror}).\n"
             "next step: Make it writable for you, or name another one in STONKS_OVERWATCH_DATA_DIR."
         )
-    from django.core.management import execute_from_command_line, get_commands  # noqa: PLC0415  # settings first
+    import django  # noqa: PLC0415  # Django comes after the settings' variables
+    from django.core.management import execute_from_command_line, get_commands  # noqa: PLC0415
 
+    django.setup()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in {"help", *get_commands()}:
         sys.stderr.write(f"error: There is no command {arguments[0]!r}.\nnext step: stonks-overwatch help\n")
         sys.exit(2)

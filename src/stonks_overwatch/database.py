@@ -17,8 +17,8 @@ def prepare() -> Path | None:
 
     Safe to call from several processes at once: one migrates, the others wait and find nothing to do.
     """
-    settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(settings.DATA_DIR / "migrate.lock"):
+    (settings.DATA_DIR / "locks").mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(settings.DATA_DIR / "locks" / "migrate.lock"):
         executor = MigrationExecutor(connection)
         if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return None

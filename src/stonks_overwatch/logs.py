@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 
 MEGABYTE = 2**20
-# They describe every byte and every timer at debug level; what matters of that our own lines say.
-CHATTY = ("asyncio", "django.template", "django.utils.autoreload", "huey", "markdown_it", "urllib3")
+# What they would say at a lower level (every byte, timer and tick) hides what matters.
+QUIET = {"asyncio": "INFO", "django.template": "INFO", "huey": "WARNING", "urllib3": "INFO"}
 
 
 def configure(*, debug: bool = False, terminal: bool = False) -> None:
@@ -40,11 +40,12 @@ def configure(*, debug: bool = False, terminal: bool = False) -> None:
                 "line": {
                     "()": "stonks_overwatch.redaction.RedactingFormatter",
                     "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+                    "datefmt": "%Y-%m-%dT%H:%M:%S%z",
                 }
             },
             "handlers": handlers,
             "root": {"handlers": list(handlers), "level": "DEBUG" if debug else "INFO"},
-            "loggers": {name: {"level": "INFO"} for name in CHATTY},
+            "loggers": {name: {"level": level} for name, level in QUIET.items()},
         }
     )
     # A full disk must not turn every log line into a traceback on the terminal.

@@ -99,7 +99,7 @@ def listen(port: int) -> Iterator[socket.socket]:
         except OSError as err:
             raise PortBusyError(
                 f"Port {port} cannot be used ({err.strerror}).",
-                next_step=f"Name another: make run port={port + 1} or stonks-overwatch run --port {port + 1}.",
+                next_step=f"Name another one: make run port={port + 1} (or run --port {port + 1}).",
             ) from err
         yield listener
 
