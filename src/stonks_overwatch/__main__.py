@@ -29,10 +29,22 @@ def main() -> None:
     from django.core.management import execute_from_command_line, get_commands  # noqa: PLC0415
 
     django.setup()
+    if arguments in ([], ["help"], ["--help"], ["-h"]):
+        sys.stdout.write(overview())
+        return
     if arguments and not arguments[0].startswith("-") and arguments[0] not in {"help", *get_commands()}:
         sys.stderr.write(f"error: There is no command {arguments[0]!r}.\nnext step: stonks-overwatch help\n")
         sys.exit(2)
     execute_from_command_line(["stonks-overwatch", *arguments])
+
+
+def overview() -> str:
+    """Our own commands; Django's, which work too, are for developers."""
+    from django.core.management import get_commands, load_command_class  # noqa: PLC0415  # as above
+
+    ours = sorted(name for name, app in get_commands().items() if app == "stonks_overwatch")
+    lines = [f"  {name:12} {load_command_class('stonks_overwatch', name).help}" for name in ours]
+    return "\n".join(["stonks-overwatch <command>; --help after it tells its options", *lines, ""])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ def choose_folders() -> None:
     os.environ["STONKS_OVERWATCH_CONFIG"] = str(folder / "sandbox" / "config.json")
 
 
+def is_on() -> bool:
+    """Whether this process works on the demo's folders."""
+    return paths.config_file() == paths.data_dir() / "sandbox" / "config.json"
+
+
 @contextmanager
 def sandbox() -> Iterator[None]:
     """Run the sandbox as a child process and send this process's calls to the broker there.

@@ -4,19 +4,25 @@
 """
 
 import json
+import logging
 import os
 import sys
 from argparse import ArgumentTypeError
 from datetime import date
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
 from pydantic import BaseModel
 
-from stonks_overwatch import database
+from stonks_overwatch import config, database, logs
 from stonks_overwatch.errors import StonksError
 from stonks_overwatch.ledger.types import currency
 from stonks_overwatch.redaction import redact
+from stonks_overwatch.reports.scope import Scope
+
+log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -24,11 +30,25 @@ class Command(BaseCommand):
 
     requires_system_checks = ()
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        # Without abbreviations: `--as` must not change its meaning when an option is added.
+        return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
+
     def run_from_argv(self, argv: list[str]) -> None:
+        logs.configure()
         try:
             super().run_from_argv(argv)
         except StonksError as err:
+            log.warning("%s ended: %s: %s", argv[1], err.code, err.what)
             self.explain(err.what, err.next_step)
+            sys.exit(1)
+        except DatabaseError as err:
+            log.exception("%s ended: the database failed", argv[1])
+            self.explain(
+                f"The database cannot be used: {err}.",
+                f"Check the free space and the rights of {settings.DATA_DIR}, or put a copy from its backups "
+                "in the place of db.sqlite3.",
+            )
             sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(130)
@@ -63,6 +83,15 @@ class ReadingCommand(Command):
     def execute(self, *args: Any, **options: Any) -> str | None:
         database.prepare()
         return super().execute(*args, **options)
+
+    def scope(self, options: dict[str, Any]) -> Scope:
+        """What the arguments ask to look at; the currency of the configuration unless another is named."""
+        return Scope(
+            base_currency=options["base"] or config.load().base_currency,
+            account=options["account"],
+            broker=options["broker"],
+            as_of=options["as_of"],
+        )
 
 
 def day(text: str) -> date:
