@@ -90,6 +90,12 @@ class UnexpectedAnswerError(StonksError):
         self.value = value
 
 
+class StatementError(StonksError):
+    """A statement file cannot be read as a whole; nothing of it was stored."""
+
+    code = "statement_unreadable"
+
+
 class RefusedCallError(StonksError):
     """A call that is not on the read-only list was stopped before anything was sent."""
 

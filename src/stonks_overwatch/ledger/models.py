@@ -171,6 +171,7 @@ class Activity(models.Model):
     booked_on = models.DateField(null=True)
     ex_date = models.DateField(null=True)
     acquired_on = models.DateField(null=True)
+    value = ExactDecimalField(null=True)
     cost = ExactDecimalField(null=True)
     realized_pnl = ExactDecimalField(null=True)
     refs = models.TextField(default="")  # separated by blanks

@@ -227,6 +227,7 @@ class Activity:
     booked_on: date | None = None  # the day from which the broker's own balances and NAV hold it
     ex_date: date | None = None
     acquired_on: date | None = None  # start of the holding period of what came in by a transfer
+    value: Decimal | None = None  # market value of what moved without being paid for; sign of the quantity
     cost: Decimal | None = None  # cost basis of what moved, as the broker says; sign of the quantity
     realized_pnl: Decimal | None = None  # as the broker says
     refs: tuple[str, ...] = ()  # the broker's numbers of it ("trade:1"): one in common is one event
