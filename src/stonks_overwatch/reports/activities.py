@@ -9,13 +9,14 @@ from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.documents import Document, Exact
 from stonks_overwatch.reports.scope import Scope, accounts
 
+Kind = ActivityKind
+
 
 class ActivityRow(Document):
     """One activity. `id` stays the same over syncs; `net` is gross + fee + tax, null without a gross amount.
 
     Signs: a sale's quantity is negative; cash into the account is positive, fees and taxes paid negative.
-    `fx_rate` is units of the account's currency for one unit of `currency`. The last fields are for the
-    page only, not in the JSON document.
+    `fx_rate` is units of the account's currency for one unit of `currency`.
     """
 
     id: str
@@ -50,7 +51,7 @@ def activities(
     scope: Scope,
     start: date | None = None,
     end: date | None = None,
-    kind: ActivityKind | None = None,
+    kind: Kind | None = None,
 ) -> ActivitiesDocument:
     """The activities dated from `start` to `end` (both included), at most until the day of the scope."""
     looked_at = {account.pk: account for account in accounts(scope)}

@@ -1,0 +1,45 @@
+"""`activities`: what happened in the accounts."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.tables import money, number, table
+from stonks_overwatch.reports.activities import Kind, activities
+
+
+class Command(ReadingCommand):
+    help = "show trades, dividends, transfers and everything else that changed an account"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
+        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+        parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="only this kind")
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        kind = Kind(options["kind"]) if options["kind"] else None
+        document = activities(self.scope(options), options["start"], options["end"], kind)
+        if json:
+            self.print_document(document)
+            return
+        self.stdout.write(
+            table(
+                ("date", "account", "kind", "symbol", ">quantity", ">price", "cur", ">net", "sources"),
+                [
+                    (
+                        row.trade_date.isoformat(),
+                        row.account,
+                        row.kind,
+                        row.symbol or "",
+                        "" if row.quantity is None else number(row.quantity),
+                        "" if row.price is None else number(row.price),
+                        row.currency,
+                        money(row.net, row.currency),
+                        ", ".join(row.sources),
+                    )
+                    for row in document.activities
+                ],
+            )
+        )

@@ -1,0 +1,74 @@
+"""`holdings`: what is held and what it is worth."""
+
+from typing import Any
+
+from stonks_overwatch.management.command import ReadingCommand
+from stonks_overwatch.management.tables import money, number, percent, table
+from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
+
+
+class Command(ReadingCommand):
+    help = "show positions and cash, valued"
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        document = holdings(self.scope(options))
+        if json:
+            self.print_document(document)
+        else:
+            self.stdout.write(shown(document))
+
+
+def shown(document: HoldingsDocument) -> str:
+    base = document.base_currency
+    if not document.accounts:
+        return "Nothing is stored yet. Connect a broker, then run: stonks-overwatch sync"
+    parts = [
+        table(
+            (
+                "account", "symbol", "class", ">quantity", ">price", "cur",
+                f">value {base}", ">weight", f">unrealized {base}", f">realized {base}",
+            ),
+            [
+                (
+                    row.account,
+                    row.symbol,
+                    row.asset_class,
+                    number(row.quantity),
+                    number(row.price),
+                    row.currency,
+                    money(row.market_value_base, base),
+                    percent(row.weight),
+                    money(row.unrealized_pnl_base, base),
+                    money(row.realized_pnl_base, base),
+                )
+                for row in document.holdings
+            ],
+        )
+        if document.holdings
+        else "No open positions.",
+        table(
+            ("account", "cash", ">amount", f">value {base}"),
+            [
+                (row.account, row.currency, money(row.amount, row.currency), money(row.amount_base, base))
+                for row in document.cash
+            ],
+        ),
+        table(
+            ("account", "broker", "cur", ">NAV", f">NAV {base}"),
+            [
+                (
+                    row.account,
+                    row.broker,
+                    row.currency,
+                    money(row.nav, row.currency),
+                    money(row.nav_base, base),
+                )
+                for row in document.accounts
+            ],
+        ),
+    ]  # fmt: skip
+    totals = document.totals
+    last = f"NAV {money(totals.nav_base, base)} {base}, as of {document.as_of:%Y-%m-%d %H:%M}"
+    if totals.unknown:
+        last += f"; {totals.unknown} unknown and not included"
+    return "\n\n".join([*parts, last])

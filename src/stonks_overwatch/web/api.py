@@ -1,0 +1,116 @@
+"""The JSON API at /api/v1/: the same documents as the commands print, read only.
+
+Every answer is the report's own JSON, byte for byte. An error is
+`{"error": {"code", "what", "next_step"}}` with status 404 for an unknown account, else 400.
+"""
+
+from datetime import date
+from typing import Annotated
+
+from django.http import HttpRequest, HttpResponse
+from ninja import NinjaAPI, Query, Schema
+from ninja.openapi.docs import Swagger
+from pydantic import Field, StringConstraints
+
+from stonks_overwatch import config
+from stonks_overwatch.errors import StonksError, UnknownAccountError
+from stonks_overwatch.reports.accounts import AccountsDocument, account_rows
+from stonks_overwatch.reports.activities import ActivitiesDocument, Kind, activities
+from stonks_overwatch.reports.allocation import AllocationDocument, By, allocation
+from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
+from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
+from stonks_overwatch.reports.reconcile import ReconcileDocument, reconcile
+from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.syncs import RunsDocument, last_runs
+
+api = NinjaAPI(
+    title="Stonks Overwatch",
+    version="1",
+    description="Decimals are strings, dates ISO 8601, unknown is null.",
+    urls_namespace="api",
+    docs=Swagger(settings={"supportedSubmitMethods": ["get"]}),
+)
+
+
+class Asked(Schema):
+    """The arguments that every report takes."""
+
+    account: str | None = None
+    broker: str | None = None
+    as_of: date | None = None
+    base: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$", to_upper=True)] | None = None
+
+    def scope(self) -> Scope:
+        return Scope(
+            base_currency=self.base or config.load().base_currency,
+            account=self.account,
+            broker=self.broker,
+            as_of=self.as_of,
+        )
+
+
+class AskedActivities(Asked):
+    """The days are included; without `kind` all kinds."""
+
+    start: date | None = Field(None, alias="from")
+    end: date | None = Field(None, alias="to")
+    kind: Kind | None = None
+
+
+@api.exception_handler(StonksError)
+def explain(request: HttpRequest, error: StonksError) -> HttpResponse:
+    return api.create_response(
+        request,
+        {"error": {"code": error.code, "what": error.what, "next_step": error.next_step}},
+        status=404 if isinstance(error, UnknownAccountError) else 400,
+    )
+
+
+@api.get("/holdings", response=HoldingsDocument)
+def get_holdings(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
+    """Positions and cash, valued, with the accounts' NAV and the totals."""
+    return _answer(holdings(asked.scope()))
+
+
+@api.get("/allocation", response=AllocationDocument)
+def get_allocation(request: HttpRequest, asked: Query[Asked], by: By = "asset_class") -> HttpResponse:
+    """How NAV is spread."""
+    return _answer(allocation(asked.scope(), by))
+
+
+@api.get("/activities", response=ActivitiesDocument)
+def get_activities(
+    request: HttpRequest,
+    asked: Query[AskedActivities],
+) -> HttpResponse:
+    """Trades, dividends, transfers and everything else that changed an account."""
+    return _answer(activities(asked.scope(), asked.start, asked.end, asked.kind))
+
+
+@api.get("/reconcile", response=ReconcileDocument)
+def get_reconcile(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
+    """NAV, cash and quantities: computed against reported."""
+    return _answer(reconcile(asked.scope()))
+
+
+@api.get("/accounts", response=AccountsDocument)
+def get_accounts(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
+    """What each account is worth and when it was last updated."""
+    return _answer(account_rows(asked.scope()))
+
+
+@api.get("/dashboard", response=DashboardDocument)
+def get_dashboard(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
+    """Everything on the first page."""
+    return _answer(dashboard(asked.scope()))
+
+
+@api.get("/sync", response=RunsDocument)
+def get_sync(request: HttpRequest, broker: str | None = None) -> HttpResponse:
+    """The latest runs, newest first."""
+    return _answer(last_runs(broker))
+
+
+def _answer(document: Document) -> HttpResponse:
+    return HttpResponse(document.model_dump_json(), content_type="application/json")
