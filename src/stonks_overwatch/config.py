@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -36,7 +35,7 @@ from stonks_overwatch.redaction import Secret
 from stonks_overwatch.services.brokers.ibkr import credentials as ibkr
 from stonks_overwatch.services.brokers.ibkr.credentials import Day, IbkrLogin, OptionalSecret, Section
 
-_TEXT_OR_REFERENCE = 'a text, or {"env": "NAME"}, or {"file": "path"}'
+_TEXT_OR_REFERENCE = 'a text in double quotes, or {"env": "NAME"}, or {"file": "path"}'
 _SWITCH = "true or false"
 _MINUTES = "a whole number of minutes from 1 to 525600 (a year), without quotes"
 _DAY = 'a date such as "2020-01-31"'
@@ -150,7 +149,11 @@ class ReferredSecret(Secret):
 
 
 def exists(file: Path | None = None) -> bool:
-    return (file or paths.config_file()).is_file()
+    """Whether there is a configuration, readable or not."""
+    try:
+        return (file or paths.config_file()).exists()
+    except OSError:
+        return True
 
 
 def load(file: Path | None = None) -> Config:
@@ -168,10 +171,10 @@ def load(file: Path | None = None) -> Config:
     document = _parsed(text, file)
     lines = _lines(text, file)
     for broker in ("ibkr", "degiro", "bitvavo"):
-        section = document.get(broker)
-        never_filled = isinstance(section, dict) and section.get("enabled") is False and broker == "ibkr"
-        if section is None or (never_filled and "credentials" not in section):
+        if document.get(broker) is None:
             document.pop(broker, None)
+    if _is_switched_off_and_empty(document.get("ibkr")):
+        del document["ibkr"]
     _resolve_secrets(document, "")
     try:
         valid = Document.model_validate(document)
@@ -182,37 +185,52 @@ def load(file: Path | None = None) -> Config:
     )
 
 
+def _is_switched_off_and_empty(section: object) -> bool:
+    """A login that is off and was never filled in: there is nothing to check but its keys' names."""
+    return (
+        isinstance(section, dict)
+        and section.get("enabled") is False
+        and "credentials" not in section
+        and section.keys() <= IbkrLogin.model_fields.keys()
+    )
+
+
 def _resolve_secrets(node: object, path: str) -> None:
     """Put secrets in the place of `{"env": ...}` and `{"file": ...}` where a key takes them."""
-    if isinstance(node, list):
-        for index, item in enumerate(node):
-            _resolve_secrets(item, f"{path}[{index}]")
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            here = _joined(path, key)
-            info = _fields().get(_without_positions(here))
-            if info is not None and _holds_secret(info) and _is_reference(value):
-                ((kind, name),) = value.items()
-                node[key] = _referred(kind, name, here)
-            else:
-                _resolve_secrets(value, here)
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        here = _joined(path, key)
+        info = _fields().get(_without_positions(here))
+        if info is None:
+            continue  # not a key of ours: found by the validation
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                _resolve_secrets(item, f"{here}[{index}]")
+        elif _holds_secret(info) and _is_reference(value):
+            ((kind, name),) = value.items()
+            node[key] = _referred(kind, name, here)
+        else:
+            _resolve_secrets(value, here)
 
 
 def _is_reference(value: object) -> bool:
     if not (isinstance(value, dict) and len(value) == 1):
         return False
     ((kind, name),) = value.items()
-    return kind in ("env", "file") and isinstance(name, str) and bool(name.strip())
+    if not isinstance(name, str):
+        return False
+    # Names are shown in errors; what cannot be one may be the secret itself and is refused unseen.
+    return bool(
+        (kind == "env" and re.fullmatch(r"[A-Za-z_]\w{0,99}", name, re.ASCII))
+        or (kind == "file" and name.strip() and ibkr.is_path_text(name))
+    )
 
 
 def _referred(kind: str, name: str, path: str) -> ReferredSecret:
     if kind == "env":
         origin = f"environment variable {name}"
-        try:
-            value = os.environ.get(name, "")
-        except ValueError:  # characters that no variable's name can have
-            value = ""
-        if value.strip():
+        if value := os.environ.get(name, "").strip():
             return ReferredSecret(value, origin)
         return ReferredSecret(
             "",
@@ -222,18 +240,16 @@ def _referred(kind: str, name: str, path: str) -> ReferredSecret:
                 next_step=f"Set {name} where Stonks Overwatch is started, then start it again.",
             ),
         )
-    file = paths.from_user(name)
-    origin = f"file {file}"
+    origin = f"file {paths.from_user(name)}"
     try:
-        content = ibkr.file_content(file, f"{origin} with the value of {path}", path)
+        _, content = ibkr.file_content(name, "file", path)
         return ReferredSecret(content.decode("utf-8-sig").rstrip("\r\n"), origin)
     except ConfigError as error:
         return ReferredSecret("", origin, error)
     except UnicodeDecodeError:
         problem = ConfigError(
-            f"The {origin} with the value of {path} is not UTF-8 text.",
-            next_step="Save it as UTF-8 text; a key in binary form is given by its path in the key that ends "
-            "in _fp.",
+            f"The {origin} ({path}) is not UTF-8 text.",
+            next_step="Save it as UTF-8 text; a key in binary form is named in the key that ends in _fp.",
         )
         return ReferredSecret("", origin, problem)
 
@@ -286,8 +302,7 @@ def _text(file: Path) -> str | None:
     except PermissionError:
         raise ConfigError(
             f"{file} cannot be read by this user.",
-            next_step=f"Make it yours: `sudo chown $USER {shlex.quote(str(file))} && "
-            f"chmod 600 {shlex.quote(str(file))}`.",
+            next_step=ibkr.make_yours(file),
         ) from None
     except OSError as error:
         raise ConfigError(
@@ -391,7 +406,11 @@ def _json_mistake(text: str, error: json.JSONDecodeError) -> tuple[int, str, str
             return at, what, next_step
     if re.match(r"(true|false|null|none)\b", rest, re.IGNORECASE):
         return at, "wrong spelling of true, false or null", "Write true, false or null in small letters."
-    return at, "a value is missing here, or a text without its double quotes", "Write the value."
+    return (
+        at,
+        ("a value is missing here, or a text without its double quotes"),
+        "Write the value; texts stand in double quotes.",
+    )
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
@@ -411,33 +430,30 @@ def _lines(text: str, file: Path) -> dict[str, int]:
     """
     lines: dict[str, int] = {}
     levels: list[_Level] = []
-    here = text_before = ""
+    here = before = ""
     for token in _TOKEN.finditer(text):
-        mark = token[0]
-        if mark == "{":
-            levels.append(_Level(here, set()))
-        elif mark == "[":
-            levels.append(_Level(here, None))
+        mark, line = token[0], text.count("\n", 0, token.start()) + 1
+        if mark in "{[":
+            lines.setdefault(here, line)  # an item of a list; other values have the line of their key
+            levels.append(_Level(here, set() if mark == "{" else None))
             here = f"{here}[0]"
         elif mark in "}]":
             levels.pop()
         elif mark == "," and levels[-1].keys is None:
             levels[-1].index += 1
             here = f"{levels[-1].path}[{levels[-1].index}]"
-        elif mark == ":":
-            level, key = levels[-1], json.loads(text_before)
-            here = _joined(level.path, key)
-            line = text.count("\n", 0, token.start()) + 1
-            if level.keys is not None and key in level.keys:
+        elif mark == ":" and (keys := levels[-1].keys) is not None:
+            key = json.loads(before)
+            here = _joined(levels[-1].path, key)
+            if key in keys:
                 raise ConfigError(
                     f"{_shown(file)}, line {line}: the key {here} stands here a second time "
                     f"(first in line {lines[here]}).",
                     next_step="Remove one of the two.",
                 )
-            if level.keys is not None:
-                level.keys.add(key)
+            keys.add(key)
             lines[here] = line
-        text_before = mark
+        before = mark
     return lines
 
 
@@ -494,8 +510,8 @@ def _mistake(error: ErrorDetails, document: dict[str, Any], lines: dict[str, int
     path, value = _place(error, document)
     where = _shown(file)
     above = path
-    while above and above not in lines:
-        above = above.rpartition(".")[0]
+    while above not in lines:  # the document itself, "", is always there
+        above = re.sub(r"(^|\.)[^.\[]*$|\[\d+\]$", "", above)
     if above:
         where += f", line {lines[above]}"
     again = f"Correct it in {_shown(file)}, then run `stonks-overwatch doctor`."
@@ -618,7 +634,7 @@ def effective(config: Config) -> list[Setting]:
 def _value_text(path: str, value: object) -> str:
     if isinstance(value, ReferredSecret) and value.problem is not None:
         return "not found"
-    if value is None:
+    if value is None or value == "":
         return "all" if path.endswith(".accounts") else "not set"
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -21,14 +21,26 @@ def data_dir() -> Path:
     return Path(given).expanduser().absolute() if given else root() / "data"
 
 
-def from_user(given: str) -> Path:
-    """The file that a path in the configuration means.
+def candidates(given: str) -> tuple[Path, ...]:
+    """The places that a path in the configuration may mean, best first.
 
     `~` is the home folder; a relative path is looked for from the working directory, then from the root.
     """
     try:
         path = Path(given).expanduser()
-    except RuntimeError:  # a home folder of somebody unknown
-        return Path(given).absolute()
-    here, there = path.absolute(), root() / path
-    return there if there.exists() and not here.exists() else here
+    except RuntimeError:  # the home folder of somebody unknown
+        path = Path(given)
+    return tuple(dict.fromkeys((path.absolute(), root() / path)))
+
+
+def from_user(given: str) -> Path:
+    """The first of the candidates that is there; the first of all when none is."""
+    places = candidates(given)
+    return next((place for place in places if _is_there(place)), places[0])
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # something is there that this user may not look at
+        return True

@@ -37,7 +37,7 @@ from pydantic_core import PydanticCustomError
 
 from stonks_overwatch import paths
 from stonks_overwatch.errors import ConfigError, KeyFileMissingError
-from stonks_overwatch.redaction import Secret
+from stonks_overwatch.redaction import Secret, remember
 from stonks_overwatch.services.brokers.base import Finding
 
 MINIMUM_UPDATE_MINUTES = 15
@@ -49,6 +49,7 @@ _WS_URL = "wss://api.ibkr.com/v1/api/ws"
 _FLEX_URL = "https://ndcdyn.interactivebrokers.com/AccountManagement/FlexWebService/"
 
 _LARGEST_KEY_FILE = 100_000  # bytes; a key has about 2,000
+_LARGEST_PRIME_BITS = 8_192  # the test of a larger one would take seconds
 _LONGEST_DECIMAL = 4_000  # digits; Python itself refuses to read more than 4,300
 
 KeyField = Literal["encryption_key", "signature_key"]
@@ -82,9 +83,21 @@ def _account_ids(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
 def _prime_or_path(value: object) -> object:
     """A prime is kept as a secret; a text that looks like a path stays readable, errors have to name it."""
     if isinstance(value, str):
-        looks_like_path = len(value) < 256 and "-----" not in value and re.search(r"[/.~\\]", value.strip())
-        return Path(value.strip()) if looks_like_path else Secret(value)
+        text = value.strip()
+        return Path(text) if is_path_text(text) and re.search(r"[/.~\\]", text) else Secret(value)
     return value
+
+
+def _path_text(value: str | None) -> str | None:
+    """A path, and not the key itself: paths are shown in errors and on the settings page."""
+    if value is not None and not is_path_text(value):
+        raise ValueError
+    return value
+
+
+def is_path_text(value: str) -> bool:
+    """Whether a text can be meant as a path; the text of a key has PEM lines or is long."""
+    return len(value) < 400 and "-----" not in value and value.isprintable()
 
 
 def _login_name(value: str) -> str:
@@ -94,9 +107,11 @@ def _login_name(value: str) -> str:
     return name
 
 
+_KEY_PATH = "the path of a file (the text of a key belongs in the key of the same name without _fp)"
+
 Day = Annotated[date, BeforeValidator(_calendar_day)]
 OptionalSecret = Annotated[Secret | None, BeforeValidator(_no_blank)]
-OptionalText = Annotated[str | None, BeforeValidator(_no_blank)]
+KeyPath = Annotated[str | None, BeforeValidator(_no_blank), AfterValidator(_path_text)]
 
 
 class Section(BaseModel):
@@ -110,9 +125,9 @@ class IbkrCredentials(Section):
     access_token_secret: Secret
     consumer_key: Secret
     dh_prime: Annotated[Secret | InstanceOf[Path], BeforeValidator(_prime_or_path)]
-    encryption_key_fp: OptionalText = Field(None, description="the path of a file")
+    encryption_key_fp: KeyPath = Field(None, description=_KEY_PATH)
     encryption_key: OptionalSecret = None
-    signature_key_fp: OptionalText = Field(None, description="the path of a file")
+    signature_key_fp: KeyPath = Field(None, description=_KEY_PATH)
     signature_key: OptionalSecret = None
 
     @model_validator(mode="after")
@@ -183,6 +198,15 @@ class _Key:
     rsa: RSA.RsaKey
     origin: str  # where it was read, for texts
     notices: tuple[_Notice, ...]
+
+
+class _UnusableError(Exception):
+    """Why a content is not what it should be, as the end of a sentence, and what to do about it."""
+
+    def __init__(self, why: str, next_step: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.next_step = next_step
 
 
 def prepare(login: IbkrLogin) -> PreparedCredentials:
@@ -296,38 +320,31 @@ _OTHER_LABELS = {
 }
 
 
-class _NotAKeyError(Exception):
-    """Why a content is not an RSA private key, as the end of a sentence, and what to do about it."""
-
-    def __init__(self, why: str, next_step: str) -> None:
-        super().__init__(why)
-        self.why = why
-        self.next_step = next_step
-
-
 def _key(login: IbkrLogin, name: KeyField) -> _Key:
     """The login's encryption or signature key; the text in config.json wins over the file."""
     given: Secret | None = getattr(login.credentials, name)
+    words = name.replace("_", " ")
     notices: tuple[_Notice, ...] = ()
     if given is not None:
-        where = f"The text in {_path(login, name)}"
-        origin = f"text in {_path(login, name)}"
+        origin = where = f"the text in {_path(login, name)}"
         content = _text(login, name).encode()
     else:
         at = _path(login, f"{name}_fp")
-        file = paths.from_user(getattr(login.credentials, f"{name}_fp"))
-        where, origin = f"The {name.replace('_', ' ')} {file} ({at})", str(file)
-        content = file_content(file, f"{name.replace('_', ' ')} {file}", at)
-        notices = _mode_notices(file)
+        file, content = file_content(getattr(login.credentials, f"{name}_fp"), f"{words} file", at)
+        origin, where, notices = str(file), f"the {words} file {file} ({at})", _mode_notices(file)
+    where = where[0].upper() + where[1:]
     try:
         rsa = _rsa_private(content)
-    except _NotAKeyError as error:
-        raise ConfigError(f"{where} {error.why}.", next_step=error.next_step) from None
+    except _UnusableError as error:
+        next_step = error.next_step
+        if given is not None and is_path_text(content.decode()):
+            next_step = f"A path belongs in {name}_fp; {name} takes the text of the key itself."
+        raise ConfigError(f"{where} {error.why}.", next_step=next_step) from None
     if rsa.size_in_bits() < RSA_BITS:
         raise ConfigError(
             f"{where} is an RSA key of only {rsa.size_in_bits()} bits; IBKR asks for {RSA_BITS}.",
-            next_step=f"Make a new pair with `openssl genrsa -out private.pem {RSA_BITS}`, "
-            "and register its public half with IBKR.",
+            next_step=f"Make a new pair with `openssl genrsa -out private.pem {RSA_BITS}` and register its "
+            "public half with IBKR.",
         )
     return _Key(rsa, origin, notices)
 
@@ -336,7 +353,7 @@ def _rsa_private(content: bytes) -> RSA.RsaKey:
     """An RSA private key from PEM (also with CRLF, a BOM, escaped line breaks, or in one line) or DER."""
     label, der = _der_of_key(content)
     if label in _OTHER_LABELS:
-        raise _NotAKeyError(
+        raise _UnusableError(
             f"is {_OTHER_LABELS[label]}, not an RSA private key",
             "Name the RSA private key file in its place.",
         )
@@ -347,7 +364,7 @@ def _rsa_private(content: bytes) -> RSA.RsaKey:
         oid = PKCS8.unwrap(der)[0]
     if oid and oid != _RSA_OID:
         kind = _OTHER_OIDS.get(oid, "a key of another kind")
-        raise _NotAKeyError(
+        raise _UnusableError(
             f"is {kind}, not an RSA private key", "Name the RSA private key file in its place."
         )
     try:
@@ -357,7 +374,7 @@ def _rsa_private(content: bytes) -> RSA.RsaKey:
             raise _public() from None
         if _is_encrypted_pkcs8(der):
             raise _encrypted() from None
-        raise _NotAKeyError(
+        raise _UnusableError(
             "is damaged: it cannot be read as an RSA private key",
             "Copy the whole file again, or make a new pair and register its public half with IBKR.",
         ) from None
@@ -366,15 +383,15 @@ def _rsa_private(content: bytes) -> RSA.RsaKey:
     return key
 
 
-def _public() -> _NotAKeyError:
-    return _NotAKeyError(
+def _public() -> _UnusableError:
+    return _UnusableError(
         "is a public key, but the private one is needed",
         "Name the private key file; the public one is what was uploaded to IBKR.",
     )
 
 
-def _encrypted() -> _NotAKeyError:
-    return _NotAKeyError(
+def _encrypted() -> _UnusableError:
+    return _UnusableError(
         "is protected by a passphrase, which cannot be asked for",
         "Write it without one: `openssl rsa -in encrypted.pem -out private.pem && chmod 600 private.pem`.",
     )
@@ -386,10 +403,10 @@ def _der_of_key(content: bytes) -> tuple[str, bytes]:
         return "", content
     text = _as_text(content)
     if text is None:
-        raise _NotAKeyError("is not a key in PEM or DER form", "Name the RSA private key file.")
+        raise _UnusableError("is not a key in PEM or DER form", "Name the RSA private key file.")
     blocks = _PEM.findall(text)
     if not blocks and "-----BEGIN" in text:
-        raise _NotAKeyError(
+        raise _UnusableError(
             "is cut: its END line is missing or does not match",
             "Copy the key again, from the BEGIN line to the END line.",
         )
@@ -397,11 +414,13 @@ def _der_of_key(content: bytes) -> tuple[str, bytes]:
     label, body = next((b for b in blocks if "PRIVATE" in b[0]), blocks[0] if blocks else ("", text))
     if "Proc-Type" in body:
         raise _encrypted()
-    try:
-        return label, base64.b64decode("".join(body.split()), validate=True)
-    except binascii.Error:
-        why = "is damaged: its lines are not base64 text" if blocks else "is not a key in PEM or DER form"
-        raise _NotAKeyError(why, "Copy the key again, from the BEGIN line to the END line.") from None
+    der = b""
+    with contextlib.suppress(binascii.Error):
+        der = base64.b64decode("".join(body.split()), validate=True)
+    if der[:1] != b"\x30":
+        why = "is damaged: its lines are not those of a key" if blocks else "is not a key in PEM or DER form"
+        raise _UnusableError(why, "Copy the key again, from the BEGIN line to the END line.")
+    return label, der
 
 
 def _is_encrypted_pkcs8(der: bytes) -> bool:
@@ -423,33 +442,46 @@ def _as_text(content: bytes) -> str | None:
     return text.lstrip("\ufeff").replace("\\r", "").replace("\\n", "\n")
 
 
-def file_content(file: Path, what: str, at: str) -> bytes:
-    """The bytes of a file named in config.json; `what` names it in errors, `at` the key that names it."""
+def file_content(given: str, what: str, at: str) -> tuple[Path, bytes]:
+    """A file named in config.json: the path as resolved, and the bytes.
+
+    Args:
+        given: the path as written.
+        what: what the file is, for error texts: "encryption key file".
+        at: the key of config.json that names it.
+
+    Raises: KeyFileMissingError, ConfigError.
+    """
+    file = paths.from_user(given)
+    what = f"The {what} {file} ({at})"
     step = f"Correct {at} in config.json, then try again."
     try:
         if file.is_dir():
-            raise ConfigError(f"The {what} is a folder, not a file.", next_step=step)
+            raise ConfigError(f"{what} is a folder, not a file.", next_step=step)
         with file.open("rb") as opened:
             content = opened.read(_LARGEST_KEY_FILE + 1)
     except FileNotFoundError:
+        others = "".join(f", nor is {place}" for place in paths.candidates(given)[1:])
         raise KeyFileMissingError(
-            f"The {what} was not found.",
+            f"{what} is not there{others}.",
             next_step=f"Put the file there, or correct {at} in config.json, then try again.",
         ) from None
     except PermissionError:
-        raise ConfigError(
-            f"The {what} cannot be read by this user.",
-            next_step=f"Make it yours: `sudo chown $USER {shlex.quote(str(file))} && "
-            f"chmod 600 {shlex.quote(str(file))}`.",
-        ) from None
+        raise ConfigError(f"{what} cannot be read by this user.", next_step=make_yours(file)) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a usable path"
-        raise ConfigError(f"The {what} cannot be read: {reason}.", next_step=step) from None
+        reason = (isinstance(error, OSError) and error.strerror) or "the path cannot be used"
+        raise ConfigError(f"{what} cannot be read: {reason}.", next_step=step) from None
     if not content.strip():
-        raise ConfigError(f"The {what} is empty.", next_step=step)
+        raise ConfigError(f"{what} is empty.", next_step=step)
     if len(content) > _LARGEST_KEY_FILE:
-        raise ConfigError(f"The {what} is too large to be a key.", next_step=step)
-    return content
+        raise ConfigError(f"{what} is too large for what it should hold.", next_step=step)
+    return file, content
+
+
+def make_yours(file: Path) -> str:
+    """The step to take when the user may not read a file."""
+    quoted = shlex.quote(str(file))
+    return f"Type `sudo chown $USER {quoted} && chmod 600 {quoted}`, then try again."
 
 
 def key_files(login: IbkrLogin) -> list[Path]:
@@ -542,72 +574,70 @@ def _opens(key: RSA.RsaKey, sealed: bytes) -> bool:
 # --- the Diffie-Hellman prime ---------------------------------------------------------------------
 
 
+_COPY_PRIME = (
+    "Copy the prime again from the parameters registered with IBKR, or give the path of their PEM file."
+)
+_MAKE_PRIME = (
+    f"Make new ones with `openssl dhparam -out dhparam.pem {PRIME_BITS}` and register them with IBKR."
+)
+
+
 def _prime(login: IbkrLogin) -> tuple[str, tuple[_Notice, ...]]:
+    """The prime as lower-case hex."""
     at = _path(login, "dh_prime")
     given = login.credentials.dh_prime
-    notices: tuple[_Notice, ...] = ()
     if isinstance(given, Path):
-        file = paths.from_user(str(given))
-        content = file_content(file, f"file of Diffie-Hellman parameters {file}", at)
+        file, content = file_content(str(given), "file of Diffie-Hellman parameters", at)
+        at = f"{at} (file {file})"
     else:
         content = _text(login, "dh_prime").encode()
-    again = (
-        "Copy the prime again from the parameters registered with IBKR, or give the path of their PEM file."
-    )
     try:
         number = _number(content)
-    except ValueError as error:
-        raise ConfigError(f"{at} {error}.", next_step=again) from None
-    if number.bit_length() < PRIME_BITS:
-        raise ConfigError(
-            f"{at} has {number.bit_length()} bits; IBKR asks for {PRIME_BITS}.",
-            next_step=f"{again} New ones are made with `openssl dhparam -out dhparam.pem {PRIME_BITS}`.",
-        )
+    except _UnusableError as error:
+        raise ConfigError(f"{at} {error.why}.", next_step=error.next_step) from None
+    bits = number.bit_length()
+    size = f"{at} has {bits} bits; IBKR asks for {PRIME_BITS}."
+    if not PRIME_BITS <= bits <= _LARGEST_PRIME_BITS:
+        raise ConfigError(size, next_step=f"{_COPY_PRIME} {_MAKE_PRIME}")
     if not _is_probably_prime(number):
-        raise ConfigError(f"{at} is not a prime number: digits are wrong or missing.", next_step=again)
-    if number.bit_length() > PRIME_BITS:
-        notices = (
-            _Notice(
-                f"{at} has {number.bit_length()} bits; IBKR asks for {PRIME_BITS}.",
-                "If the login is refused, register parameters of that size.",
-            ),
-        )
-    return f"{number:x}", notices
+        raise ConfigError(f"{at} is not a prime number: digits are wrong or missing.", next_step=_COPY_PRIME)
+    prime = f"{number:x}"
+    remember(prime)
+    if bits == PRIME_BITS:
+        return prime, ()
+    return prime, (_Notice(size, "If the login is refused, register parameters of that size."),)
 
 
 def _number(content: bytes) -> int:
-    """The prime from hex, 0x hex, colon form, decimal, or DH PARAMETERS in PEM or DER.
-
-    Raises: ValueError with what is wrong as the end of a sentence.
-    """
+    """The prime from hex, 0x hex, colon form, decimal, or DH PARAMETERS in PEM or DER."""
     if content[:1] == b"\x30" and content[1:2] >= b"\x80":
         return _dh_parameters(content)
     text = _as_text(content)
     if text is None:
-        raise ValueError("is neither a number nor Diffie-Hellman parameters")
+        raise _UnusableError("is neither a number nor Diffie-Hellman parameters", _COPY_PRIME)
     block = _PEM.search(text)
     if block and block[1] != "DH PARAMETERS":
-        raise ValueError(f"is a PEM text with {block[1].lower()}, not with DH PARAMETERS")
+        raise _UnusableError(f"is a PEM text of a {block[1].lower()}, not of DH PARAMETERS", _COPY_PRIME)
     if block:
         try:
             return _dh_parameters(base64.b64decode("".join(block[2].split()), validate=True))
         except binascii.Error:
-            raise ValueError("is a damaged PEM text: its lines are not base64") from None
+            raise _UnusableError("is damaged: its lines are not base64 text", _COPY_PRIME) from None
     if "-----BEGIN" in text:
-        raise ValueError("is a PEM text whose END line is missing")
+        raise _UnusableError("is cut: its END line is missing or does not match", _COPY_PRIME)
     digits = re.sub(r"[\s:]", "", text).lower()
     is_hex = digits.startswith("0x") or ":" in text
     digits = digits.removeprefix("0x")
     if not re.fullmatch(r"[0-9a-f]+", digits):
-        raise ValueError(
-            "is neither hex digits, nor a decimal number, nor a PEM text, nor the path of a file"
+        raise _UnusableError(
+            "is neither hex digits, nor a decimal number, nor a PEM text, nor the path of a file", _COPY_PRIME
         )
     # A 2048-bit prime has 512 hex digits (up to two more as leading zeros) and 617 decimal ones; that 512
     # hex digits hold no letter at all does not happen by chance.
     if is_hex or not digits.isdecimal() or 512 <= len(digits) <= 514:
         return int(digits, 16)
     if len(digits) > _LONGEST_DECIMAL:
-        raise ValueError("has too many digits")
+        raise _UnusableError("has too many digits", _COPY_PRIME)
     return int(digits)
 
 
@@ -616,12 +646,12 @@ def _dh_parameters(der: bytes) -> int:
     try:
         parts = DerSequence().decode(der, nr_elements=(2, 3))[:]
     except (ValueError, IndexError):
-        raise ValueError("is damaged: it holds no Diffie-Hellman parameters") from None
-    if not all(isinstance(part, int) for part in parts):
-        raise ValueError("holds something else than Diffie-Hellman parameters")
+        parts = []
+    if len(parts) < 2 or not all(isinstance(part, int) for part in parts):
+        raise _UnusableError("is damaged: it holds no Diffie-Hellman parameters", _COPY_PRIME)
     prime, generator = parts[:2]
     if generator != 2:
-        raise ValueError(f"has the generator {generator}, but IBKR uses 2")
+        raise _UnusableError(f"has the generator {generator}, but IBKR uses 2", _MAKE_PRIME)
     return int(prime)
 
 
