@@ -53,7 +53,7 @@ class Drawdown:
 
 
 def drawdowns(index: Floats) -> Floats:
-    """Shape (days,): fall of each day from the highest value so far, a fraction of it; the start is a peak."""
+    """Shape (days,): fall of each day from the highest value so far, as a fraction; the start is a peak."""
     highest = np.maximum.accumulate(index)
     fall: Floats = index / highest - 1.0
     return fall
