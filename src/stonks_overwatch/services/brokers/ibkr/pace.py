@@ -53,13 +53,16 @@ class Pacer:
         self._sent: deque[float] = deque(maxlen=PER_SECOND)
 
     @contextmanager
-    def turn(self, endpoint: str) -> Iterator[None]:
+    def turn(self, endpoint: str, *, is_repeated: bool = False) -> Iterator[None]:
         """Wait until this endpoint may be called, and hold its limit from the end of the call on.
+
+        `is_repeated`: the call was refused for an old token a moment ago. It did not get to what a slow
+        limit protects, so it needs no turn of its own there.
 
         Raises: NotDueError when the wait is longer than LONGEST_WAIT, BrokerBusyError during a penalty.
         """
         self.check_penalty()
-        if endpoint not in SECONDS_BETWEEN:
+        if endpoint not in SECONDS_BETWEEN or (is_repeated and not self.is_due(endpoint)):
             self._spread()
             yield
             return
@@ -68,8 +71,10 @@ class Pacer:
         try:
             yield
         finally:
-            # From the end: how long the call was on its way is then on the safe side.
-            IbkrCall.objects.filter(pace_key=self.key, endpoint=endpoint).update(last_at=datetime.now(UTC))
+            # From the end: how long the call was on its way is then on the safe side. Never back before
+            # the turn that another process has reserved meanwhile.
+            now = datetime.now(UTC)
+            IbkrCall.objects.filter(pace_key=self.key, endpoint=endpoint, last_at__lt=now).update(last_at=now)
 
     def due_at(self, endpoint: str) -> datetime:
         """When the endpoint may be called next; a moment in the past means now."""
