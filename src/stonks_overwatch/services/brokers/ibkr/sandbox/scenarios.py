@@ -1,0 +1,96 @@
+"""The worlds that the sandbox can show, by name."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+
+from stonks_overwatch.services.brokers.ibkr.sandbox.market import Instrument, Market
+from stonks_overwatch.services.brokers.ibkr.sandbox.world import Holder, World, business_day
+
+MAIN = "U7654321"
+SEED = 20260102
+
+
+def small(today: date) -> World:
+    """One account, six positions with prices that are easy to reckon with."""
+    market = Market(today, business_day(today - timedelta(days=800)), SEED)
+    _rates(market, {"USD": "0.86", "GBP": "1.15", "CHF": "1.06"})
+
+    def add(instrument: Instrument, price: str) -> int:
+        curve = market.trend(instrument.symbol, float(price), 0.08, 0.12)
+        return market.add(instrument, curve, live=Decimal(price)).conid
+
+    apple = add(
+        Instrument(
+            265598, "AAPL", "APPLE INC", "STK", "USD", "NASDAQ", "US", "COMMON", "Technology", "Computers", "Computers",
+            chinese_name="&#x82F9;&#x679C;&#x516C;&#x53F8;",
+        ),
+        "230.5",
+    )  # fmt: skip
+    fund = add(
+        Instrument(370573480, "VWCE", "VANG FTSE AW USDA", "STK", "EUR", "IBIS2", "IE", "ETF"), "128.4"
+    )
+    microsoft = add(
+        Instrument(272093, "MSFT", "MICROSOFT CORP", "STK", "USD", "NASDAQ", "US", "COMMON", "Technology", "Software", "Applications Software"),
+        "480",
+    )  # fmt: skip
+    shell = add(
+        Instrument(507726782, "SHEL", "SHELL PLC", "STK", "GBP", "LSE", "GB", "COMMON", "Energy", "Oil&Gas", "Oil Comp-Integrated"),
+        "27.25",
+    )  # fmt: skip
+    nestle = add(
+        Instrument(29612193, "NESN", "NESTLE SA-REG", "STK", "CHF", "EBS", "CH", "COMMON", "Consumer, Non-cyclical", "Food", "Food-Misc/Diversified"),
+        "82.1",
+    )  # fmt: skip
+    knock_out = add(
+        Instrument(
+            712345678, "VQ3K7T", "OPEN END TURBO LONG ON ASML HOLDING NV", "IOPT", "EUR", "SWB", "DE",
+            description="VQ3K7T OPEN-END TURBO CALL ASML HOLDING NV 512.35 KO 538.00 VT", multiplier=Decimal("0.1"),
+        ),
+        "18.42",
+    )  # fmt: skip
+
+    def ago(days: int) -> date:
+        return business_day(today - timedelta(days=days))
+
+    world = World(market, [Holder(MAIN, "EUR", "Ada Example", None, ago(700))])
+    world.move_cash(
+        MAIN, "deposit", "EUR", Decimal(20000), ago(700), "CASH RECEIPTS / ELECTRONIC FUND TRANSFERS"
+    )
+    world.exchange(MAIN, "EUR", Decimal(6000), "USD", ago(699))
+    world.exchange(MAIN, "EUR", Decimal(2000), "GBP", ago(699))
+    world.exchange(MAIN, "EUR", Decimal(1000), "CHF", ago(699))
+    world.buy(MAIN, apple, Decimal("1.5"), Decimal(190), ago(690))
+    world.buy(MAIN, fund, Decimal(40), Decimal(112), ago(680))
+    world.buy(MAIN, shell, Decimal(50), Decimal("24.5"), ago(670))
+    world.buy(MAIN, nestle, Decimal(9), Decimal("91.2"), ago(660))
+    world.buy(MAIN, knock_out, Decimal(60), Decimal("15.1"), ago(200))
+    world.buy(MAIN, apple, Decimal("0.625"), Decimal(200), ago(60))
+    for _ in range(2):  # two fills that nothing tells apart
+        world.buy(MAIN, microsoft, Decimal(3), Decimal(470), ago(20))
+    world.dividend(MAIN, apple, Decimal("0.26"), Decimal("0.15"), ago(40), ago(33))
+    world.dividend(MAIN, shell, Decimal("0.27"), Decimal(0), ago(10), today + timedelta(days=12))
+    world.move_cash(MAIN, "fee", "EUR", Decimal(-3), ago(50), "R******21:XETRA LEVEL 1")
+    first_of_month = today.replace(day=1)
+    world.accrue_interest(MAIN, "EUR", first_of_month, first_of_month + timedelta(days=34), Decimal("4.12"))
+    return world
+
+
+def empty(today: date) -> World:
+    """An account with cash and without a single position."""
+    opened = business_day(today - timedelta(days=120))
+    market = Market(today, business_day(today - timedelta(days=400)), SEED)
+    _rates(market, {"USD": "0.86"})
+    world = World(market, [Holder(MAIN, "EUR", "Ada Example", None, opened)])
+    world.move_cash(
+        MAIN, "deposit", "EUR", Decimal(2500), opened, "CASH RECEIPTS / ELECTRONIC FUND TRANSFERS"
+    )
+    return world
+
+
+def _rates(market: Market, today: dict[str, str]) -> None:
+    for currency, rate in today.items():
+        market.add_rate(currency, float(rate), fixed=Decimal(rate))
+
+
+SCENARIOS: dict[str, Callable[[date], World]] = {"small": small, "empty": empty}

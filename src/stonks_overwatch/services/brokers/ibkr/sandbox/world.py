@@ -1,0 +1,487 @@
+"""The scripted portfolio: accounts, everything that ever happened in them, and how it changes.
+
+Positions, cash and NAV are results of the entries; nothing is stated twice. Cash is exact to the
+hundredth of its currency. Signs: cash into the account and bought quantities are positive.
+"""
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
+
+from stonks_overwatch.services.brokers.ibkr.sandbox.market import Instrument, Market, is_business_day
+
+Kind = Literal[
+    "buy", "sell", "dividend", "interest", "deposit", "withdrawal", "fee", "fx", "split", "variation"
+]
+ZERO = Decimal(0)
+_CENT = Decimal("0.01")
+
+
+def cents(amount: Decimal) -> Decimal:
+    return amount.quantize(_CENT, ROUND_HALF_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An account as its owner opened it."""
+
+    account: str
+    currency: str
+    title: str
+    alias: str | None
+    opened_on: date
+    entity: str = "IB-IE"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event in one account. Its cash effect in `currency` is gross + commission + tax.
+
+    `quantity` is what it adds to the position in `conid`; `exchanged` is the other currency of an fx
+    conversion and what it adds there; `ratio` is new shares per old of a split.
+    """
+
+    number: int
+    account: str
+    on: date
+    kind: Kind
+    currency: str
+    gross: Decimal = ZERO
+    commission: Decimal = ZERO
+    tax: Decimal = ZERO
+    conid: int | None = None
+    quantity: Decimal = ZERO
+    price: Decimal | None = None
+    exchanged: tuple[str, Decimal] | None = None
+    ratio: int | None = None
+    realized: Decimal = ZERO  # profit of the lots a sale closed, commissions counted
+    description: str = ""
+
+    @property
+    def net(self) -> Decimal:
+        return self.gross + self.commission + self.tax
+
+
+@dataclass(frozen=True, slots=True)
+class Accrual:
+    """Earned from `on`, paid on `paid_on`; in between it is part of NAV but not of cash."""
+
+    account: str
+    kind: Literal["interest", "dividend"]
+    currency: str
+    on: date
+    paid_on: date
+    amount: Decimal
+
+
+@dataclass
+class Holding:
+    """The position of one account in one instrument."""
+
+    instrument: Instrument
+    quantity: Decimal = ZERO
+    lots: deque[tuple[Decimal, Decimal]] = field(
+        default_factory=deque
+    )  # quantity, cost per unit; oldest first
+    realized_today: Decimal = ZERO
+    traded: Decimal = ZERO  # sum of quantity x price x units
+    booked: Decimal = ZERO  # of a margined instrument: what its profit has added to cash so far
+
+    @property
+    def average_cost(self) -> Decimal:
+        """Per unit, commissions counted, as the price is quoted; 0 when nothing is held."""
+        if not self.quantity:
+            return ZERO
+        return sum((quantity * cost for quantity, cost in self.lots), ZERO) / self.quantity
+
+    def carried(self, price: Decimal) -> Decimal:
+        """Of a margined instrument at that price: the profit that is not in cash yet."""
+        return self.quantity * price * self.instrument.units - self.traded - self.booked
+
+    def trade(self, quantity: Decimal, price: Decimal, commission: Decimal) -> tuple[Decimal, bool]:
+        """Book a trade on the lots; returns the profit before commission and whether it closed any."""
+        units = self.instrument.units
+        closing = ZERO
+        if self.quantity * quantity < 0:
+            closing = quantity if abs(quantity) <= abs(self.quantity) else -self.quantity
+        profit = self.close(closing, price)
+        opening = quantity - closing
+        if opening:
+            # Commission raises what a purchase cost and lowers what a short sale brought; what is
+            # margined has it in cash only, its profit is the price's alone.
+            paid = ZERO if self.instrument.is_margined else commission / (quantity * units)
+            self.lots.append((opening, price - paid))
+        self.traded += quantity * price * units
+        self.quantity += quantity
+        return profit, bool(closing)
+
+    def close(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """Take `quantity` (signed like the change) off the oldest lots; returns the profit."""
+        left, profit = -quantity, ZERO
+        while left:
+            held, cost = self.lots.popleft()
+            taken = held if abs(held) <= abs(left) else left
+            profit += taken * (price - cost) * self.instrument.units
+            left -= taken
+            if held != taken:
+                self.lots.appendleft((held - taken, cost))
+        return profit
+
+
+class World:
+    """Accounts in a market, filled by a script and changed while it is served. Safe to use from threads."""
+
+    def __init__(self, market: Market, holders: list[Holder]) -> None:
+        self.market = market
+        self.holders = {holder.account: holder for holder in holders}
+        self.entries: list[Entry] = []
+        self.accruals: list[Accrual] = []
+        self.cash: dict[str, dict[str, Decimal]] = {h.account: defaultdict(Decimal) for h in holders}
+        self.holdings: dict[str, dict[int, Holding]] = {h.account: {} for h in holders}
+        self.last_closed: dict[str, int] = {}  # account -> conid
+        self.stale: dict[str, dict[int, Decimal]] = {}  # quantities before the latest change of today
+        self._histories: dict[str, list[tuple[date, Decimal, Decimal]]] = {}
+        self.lock = threading.RLock()
+
+    @property
+    def today(self) -> date:
+        return self.market.today
+
+    # What happens, by the script and by tests
+
+    def buy(
+        self,
+        account: str,
+        conid: int,
+        quantity: Decimal,
+        price: Decimal | None = None,
+        on: date | None = None,
+        description: str = "",
+        commission: Decimal | None = None,
+    ) -> Entry:
+        """Add to a position (or open it, or cover a short one). Without a price: today's, or that day's close."""
+        return self._trade("buy", account, conid, quantity, price, on, description, commission)
+
+    def sell(
+        self,
+        account: str,
+        conid: int,
+        quantity: Decimal,
+        price: Decimal | None = None,
+        on: date | None = None,
+        description: str = "",
+        commission: Decimal | None = None,
+    ) -> Entry:
+        """Take from a position (or close it, or open a short one); `quantity` is positive."""
+        return self._trade("sell", account, conid, -quantity, price, on, description, commission)
+
+    def add_position(
+        self,
+        account: str,
+        instrument: Instrument,
+        quantity: Decimal,
+        price: Decimal,
+        cost: Decimal | None = None,
+    ) -> Entry:
+        """Make an instrument known at `price` and buy it today at `cost` (at the price if not given)."""
+        with self.lock:
+            curve = self.market.trend(str(instrument.conid), float(price), 0.0, 0.1)
+            self.market.add(instrument, curve, live=price)
+            return self.buy(account, instrument.conid, quantity, price if cost is None else cost)
+
+    def set_price(self, conid: int, price: Decimal) -> None:
+        with self.lock:
+            self.market.set_price(conid, price)
+
+    def move_cash(
+        self, account: str, kind: Kind, currency: str, amount: Decimal, on: date, description: str
+    ) -> Entry:
+        """Deposit, withdrawal, fee or interest: `amount` is signed."""
+        return self._post(account, on, kind, currency, gross=cents(amount), description=description)
+
+    def dividend(
+        self, account: str, conid: int, per_share: Decimal, tax_rate: Decimal, ex_date: date, paid_on: date
+    ) -> None:
+        """Announce a dividend on what is held: accrued from the ex-date, paid later (the script pays it)."""
+        holding = self.holdings[account][conid]
+        gross = cents(holding.quantity * per_share)
+        tax = -cents(gross * tax_rate)
+        currency = holding.instrument.currency
+        self.accruals.append(Accrual(account, "dividend", currency, ex_date, paid_on, gross + tax))
+        if paid_on <= self.today:
+            self._post(
+                account,
+                paid_on,
+                "dividend",
+                currency,
+                gross=gross,
+                tax=tax,
+                conid=conid,
+                description=f"{holding.instrument.symbol} CASH DIVIDEND {currency} {per_share} PER SHARE",
+            )
+
+    def exchange(
+        self, account: str, currency: str, amount: Decimal, into: str, on: date, conid: int | None = None
+    ) -> Entry:
+        """Change `amount` of `currency` (positive: given away) into `into` at that day's rate.
+
+        With a pair's conid (EUR.USD for the two) its virtual position moves too.
+        """
+        amount = cents(amount)
+        received = cents(amount * self.market.cross(currency, into, on if on < self.today else None))
+        quantity, price = ZERO, None
+        if conid is not None:
+            first = self.market.instruments[conid].symbol
+            quantity = -amount if first == currency else received
+            price = (received / amount if first == currency else amount / received).quantize(
+                Decimal("0.00001")
+            )
+        return self._post(
+            account,
+            on,
+            "fx",
+            currency,
+            gross=-amount,
+            exchanged=(into, received),
+            conid=conid,
+            quantity=quantity,
+            price=price,
+            description=f"{currency}.{into}",
+        )
+
+    def split(self, conid: int, ratio: int, on: date) -> None:
+        """`ratio` new shares for each old one, in every account."""
+        for account, holdings in self.holdings.items():
+            held = holdings[conid].quantity if conid in holdings else ZERO
+            if held:
+                currency = self.market.instruments[conid].currency
+                self._post(
+                    account, on, "split", currency, conid=conid, quantity=held * (ratio - 1), ratio=ratio
+                )
+
+    def settle(self, on: date) -> None:
+        """Book every future's profit of that day at its close."""
+        for account, holdings in self.holdings.items():
+            for conid, holding in holdings.items():
+                if holding.instrument.asset_class == "FUT":
+                    price = self.market.close(conid, on)
+                    profit = cents(holding.carried(price))
+                    if profit:
+                        currency = holding.instrument.currency
+                        self._post(account, on, "variation", currency, gross=profit, conid=conid, price=price)
+
+    def accrue_interest(self, account: str, currency: str, on: date, paid_on: date, amount: Decimal) -> None:
+        self.accruals.append(Accrual(account, "interest", currency, on, paid_on, cents(amount)))
+
+    # What follows from it
+
+    def held(self, account: str, conid: int) -> Decimal:
+        holding = self.holdings[account].get(conid)
+        return holding.quantity if holding else ZERO
+
+    def shown(self, account: str) -> list[Holding]:
+        """What IBKR lists: all that is held, what was closed today, and the last thing closed before."""
+        lingering = {e.conid for e in self.entries_of(account) if e.on == self.today}
+        lingering.add(self.last_closed.get(account))
+        return [h for conid, h in self.holdings[account].items() if h.quantity or conid in lingering]
+
+    def entries_of(self, account: str) -> Iterator[Entry]:
+        return (entry for entry in self.entries if entry.account == account)
+
+    def unit_value(self, holding: Holding, price: Decimal) -> Decimal:
+        """What the holding adds to NAV at that price, in its own currency."""
+        if holding.instrument.is_virtual:
+            return ZERO
+        if holding.instrument.is_margined:
+            return holding.carried(price)
+        return holding.quantity * price * holding.instrument.units
+
+    def accrued(self, account: str, kind: str, on: date) -> dict[str, Decimal]:
+        """Earned and not paid at the end of that day, per currency."""
+        totals: dict[str, Decimal] = defaultdict(Decimal)
+        for accrual in self.accruals:
+            if accrual.account == account and accrual.kind == kind and accrual.on <= on < accrual.paid_on:
+                totals[accrual.currency] += accrual.amount
+        return dict(totals)
+
+    def nav(self, account: str) -> Decimal:
+        """Today, in the account's currency, not rounded."""
+        into = self.holders[account].currency
+        amounts: dict[str, Decimal] = defaultdict(Decimal)
+        for currency, amount in self.cash[account].items():
+            amounts[currency] += amount
+        for kind in ("interest", "dividend"):
+            for currency, amount in self.accrued(account, kind, self.today).items():
+                amounts[currency] += amount
+        for conid, holding in self.holdings[account].items():
+            amounts[holding.instrument.currency] += self.unit_value(holding, self.market.price(conid))
+        return sum((amount * self.market.cross(c, into) for c, amount in amounts.items()), ZERO)
+
+    def nav_history(self, account: str, first: date) -> list[tuple[date, Decimal, Decimal]]:
+        """NAV at each close from the business day before `first` to the last one, and that day's deposits.
+
+        In the account's currency; starts on the day it was opened if that is later.
+        """
+        with self.lock:
+            days = self.market.days
+            start = days[max(0, self.market.index(max(first, days[1])) - (first in set(days)))]
+            known = self._histories.get(account)
+            if known is None or known[0][0] > start:
+                known = self._histories[account] = self._replay(account, start)
+            return [point for point in known if point[0] >= start]
+
+    def _replay(self, account: str, start: date) -> list[tuple[date, Decimal, Decimal]]:
+        into = self.holders[account].currency
+        entries = deque(
+            sorted((e for e in self.entries_of(account) if e.on < self.today), key=lambda e: e.on)
+        )
+        accruals = [a for a in self.accruals if a.account == account]
+        replayed: dict[int, Holding] = {}
+        cash: dict[str, Decimal] = defaultdict(Decimal)
+        points = []
+        for day in self.market.days[self.market.index(start) : -1]:
+            flow = ZERO
+            while entries and entries[0].on <= day:
+                entry = entries.popleft()
+                cash[entry.currency] += entry.net
+                if entry.exchanged is not None:
+                    cash[entry.exchanged[0]] += entry.exchanged[1]
+                if entry.kind in ("deposit", "withdrawal"):
+                    flow += entry.net * self.market.cross(entry.currency, into, entry.on)
+                if entry.conid is not None:
+                    held = replayed.setdefault(entry.conid, Holding(self.market.instruments[entry.conid]))
+                    held.quantity += entry.quantity
+                    if held.instrument.is_margined:
+                        held.traded += entry.quantity * (entry.price or ZERO) * held.instrument.units
+                        held.booked += entry.gross
+            amounts = defaultdict(Decimal, cash)
+            for accrual in accruals:
+                if accrual.on <= day < accrual.paid_on:
+                    amounts[accrual.currency] += accrual.amount
+            for conid, held in replayed.items():
+                if held.quantity:
+                    amounts[held.instrument.currency] += self.unit_value(held, self.market.close(conid, day))
+            nav = sum((amount * self.market.cross(c, into, day) for c, amount in amounts.items()), ZERO)
+            points.append((day, nav, flow))
+        return points
+
+    def _trade(
+        self,
+        kind: Kind,
+        account: str,
+        conid: int,
+        quantity: Decimal,
+        price: Decimal | None,
+        on: date | None,
+        description: str,
+        commission: Decimal | None,
+    ) -> Entry:
+        with self.lock:
+            on = on or self.today
+            instrument = self.market.instruments[conid]
+            if price is None:
+                price = self.market.price(conid) if on == self.today else self.market.close(conid, on)
+            if commission is None:
+                commission = _commission(instrument, quantity, price)
+            if on == self.today:
+                self.stale[account] = {c: h.quantity for c, h in self.holdings[account].items()}
+            gross = ZERO if instrument.is_margined else -cents(quantity * price * instrument.units)
+            return self._post(
+                account,
+                on,
+                kind,
+                instrument.currency,
+                gross=gross,
+                commission=commission,
+                conid=conid,
+                quantity=quantity,
+                price=price,
+                description=description or instrument.name,
+            )
+
+    def _post(
+        self,
+        account: str,
+        on: date,
+        kind: Kind,
+        currency: str,
+        *,
+        gross: Decimal = ZERO,
+        commission: Decimal = ZERO,
+        tax: Decimal = ZERO,
+        conid: int | None = None,
+        quantity: Decimal = ZERO,
+        price: Decimal | None = None,
+        exchanged: tuple[str, Decimal] | None = None,
+        ratio: int | None = None,
+        description: str = "",
+    ) -> Entry:
+        with self.lock:
+            realized = ZERO
+            if conid is not None:
+                holding = self.holdings[account].setdefault(conid, Holding(self.market.instruments[conid]))
+                if ratio is not None:
+                    holding.lots = deque((q * ratio, cost / ratio) for q, cost in holding.lots)
+                    holding.quantity += quantity
+                elif kind == "variation":
+                    holding.booked += gross
+                elif price is not None:
+                    profit, is_closing = holding.trade(quantity, price, commission)
+                    realized = profit + commission if is_closing else ZERO
+                    if holding.instrument.asset_class == "CFD":
+                        gross = cents(profit)
+                        holding.booked += gross
+                    if on == self.today:
+                        holding.realized_today += realized
+                    if not holding.quantity:
+                        self.last_closed[account] = conid
+            self.cash[account][currency] += gross + commission + tax
+            if exchanged is not None:
+                self.cash[account][exchanged[0]] += exchanged[1]
+            entry = Entry(
+                len(self.entries) + 1,
+                account,
+                on,
+                kind,
+                currency,
+                gross,
+                commission,
+                tax,
+                conid,
+                quantity,
+                price,
+                exchanged,
+                ratio,
+                realized,
+                description,
+            )
+            self.entries.append(entry)
+            return entry
+
+
+def _commission(instrument: Instrument, quantity: Decimal, price: Decimal) -> Decimal:
+    """What IBKR takes for a trade, about: negative."""
+    size = abs(quantity)
+    match instrument.asset_class:
+        case "CASH":
+            return Decimal(-2)
+        case "OPT" | "FOP" | "FUT":
+            return -cents(max(Decimal(1), size * Decimal("0.85")))
+        case _ if instrument.currency in ("USD", "CAD"):
+            return -cents(max(Decimal(1), size * Decimal("0.005")))
+        case _:
+            least = {"JPY": Decimal(80), "HKD": Decimal(18), "SEK": Decimal(20)}.get(
+                instrument.currency, Decimal("1.25")
+            )
+            return -cents(max(least, size * price * instrument.units * Decimal("0.0005")))
+
+
+def business_day(day: date) -> date:
+    """That day, or the business day before it."""
+    while not is_business_day(day):
+        day -= timedelta(days=1)
+    return day

@@ -1,0 +1,31 @@
+"""What tests of several folders share: IBKR's local double with keys made once for all of them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
+
+StartSandbox = Callable[..., Sandbox]
+
+
+@pytest.fixture(scope="session")
+def sandbox_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake user's keys and config.json; RSA keys take a second to make, so once."""
+    return tmp_path_factory.mktemp("sandbox")
+
+
+@pytest.fixture
+def sandbox(sandbox_directory: Path) -> Iterator[StartSandbox]:
+    """Starts sandboxes that end with the test: `sandbox()`, `sandbox("demo", today=..., pace=True)`."""
+    with ExitStack() as running:
+
+        def start(scenario: str = "small", *, today: date | None = None, pace: bool = False) -> Sandbox:
+            return running.enter_context(
+                Sandbox.start(sandbox_directory, scenario=scenario, today=today, pace=pace)
+            )
+
+        yield start
