@@ -29,6 +29,16 @@ class Command(BaseCommand):
     """A command that ends in one of the three exit statuses and never in a traceback."""
 
     requires_system_checks = ()
+    # They work, but are for developers; the help is for users.
+    suppressed_base_arguments = {
+        "--version",
+        "--verbosity",
+        "--settings",
+        "--pythonpath",
+        "--traceback",
+        "--no-color",
+        "--force-color",
+    }
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         # Without abbreviations: `--as` must not change its meaning when an option is added.
