@@ -32,7 +32,6 @@ class Command(BaseCommand):
         parser.add_argument("--debug", action="store_true", help="log in detail, to the terminal too")
 
     def handle(self, *, port: int, debug: bool, **options: Any) -> None:
-        logs.configure(debug=debug, terminal=True)
         with ExitStack() as stack:
             # First of all, so that a busy port says so at once and nothing else has begun.
             listener = stack.enter_context(listen(port))
@@ -40,6 +39,7 @@ class Command(BaseCommand):
             copy = database.prepare()
             if copy is not None:
                 self.stdout.write(f"The database was brought up to date; as it was before it is in {copy}.")
+            logs.configure(debug=debug, terminal=True)
             if options["demo"]:
                 stack.enter_context(demo.sandbox())
             tasks.start()
