@@ -32,7 +32,7 @@ def sandbox() -> Iterator[None]:
     folder = paths.config_file().parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "stonks_overwatch.services.brokers.ibkr.sandbox"]
-    command += ["--port", "0", "--directory", str(folder), "--scenario", "demo"]
+    command += ["--port", "0", "--directory", str(folder), "--scenario", "demo", "--with-parent"]
     errors = folder / "sandbox.log"
     with errors.open("wb") as stderr:
         # In a group of its own: Ctrl-C is for the app, which ends the child after itself.

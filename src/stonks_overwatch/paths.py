@@ -16,6 +16,12 @@ def config_file() -> Path:
     return Path(given).expanduser().absolute() if given else root() / "config" / "config.json"
 
 
+def config_template() -> Path:
+    """The config.json to copy and fill in; an installed package carries it inside."""
+    installed = Path(__file__).with_name("config.json.template")
+    return installed if installed.exists() else _CHECKOUT / "config" / "config.json.template"
+
+
 def data_dir() -> Path:
     given = os.environ.get("STONKS_OVERWATCH_DATA_DIR")
     return Path(given).expanduser().absolute() if given else root() / "data"

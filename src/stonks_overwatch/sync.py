@@ -66,6 +66,13 @@ def logins(broker: str | None = None) -> list[tuple[str, Login]]:
     ]
 
 
+def no_configuration() -> ConfigError:
+    return ConfigError(
+        f"There is no configuration yet: {paths.config_file()} does not exist.",
+        next_step=f"Copy {paths.config_template()} there and fill in your credentials.",
+    )
+
+
 def run(broker: str, login: Login, progress: Progress = lambda *_: None) -> SyncRun:
     """Sync one login once. An error does not leave this function: it is in the row that is returned.
 
@@ -179,10 +186,7 @@ def run_all(broker: str | None = None, progress: Progress = lambda *_: None) -> 
     Raises: ConfigError when there is no configuration, or none of this broker.
     """
     if not config.exists():
-        raise ConfigError(
-            f"There is no configuration yet: {paths.config_file()} does not exist.",
-            next_step="Copy config/config.json.template there and fill in your credentials (docs/ibkr.md).",
-        )
+        raise no_configuration()
     try:
         chosen = logins(broker)
     except ConfigError as err:

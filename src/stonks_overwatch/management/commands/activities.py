@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.management.command import ReadingCommand, day
 from stonks_overwatch.management.tables import money, number, table
-from stonks_overwatch.reports.activities import Kind, activities
+from stonks_overwatch.reports.activities import activities
 
 
 class Command(ReadingCommand):
@@ -16,10 +17,10 @@ class Command(ReadingCommand):
         super().add_arguments(parser)
         parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
         parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
-        parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="only this kind")
+        parser.add_argument("--kind", choices=[kind.value for kind in ActivityKind], help="only this kind")
 
     def handle(self, *, json: bool, **options: Any) -> None:
-        kind = Kind(options["kind"]) if options["kind"] else None
+        kind = ActivityKind(options["kind"]) if options["kind"] else None
         document = activities(self.scope(options), options["start"], options["end"], kind)
         if json:
             self.print_document(document)

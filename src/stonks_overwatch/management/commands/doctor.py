@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, transaction
 
-from stonks_overwatch import config, database, paths
+from stonks_overwatch import config, database, paths, sync
 from stonks_overwatch.errors import ConfigError
 from stonks_overwatch.ledger.models import SyncRun
 from stonks_overwatch.management.command import Command as BaseCommand
@@ -48,12 +48,8 @@ class Command(BaseCommand):
 def of_config() -> Iterator[Finding]:
     file = paths.config_file()
     if not config.exists():
-        yield Finding(
-            "config",
-            "error",
-            f"There is no configuration yet: {file} does not exist.",
-            "Copy config/config.json.template there and fill in your credentials (docs/ibkr.md).",
-        )
+        missing = sync.no_configuration()
+        yield Finding("config", "error", missing.what, missing.next_step)
         return
     try:
         loaded = config.load()
