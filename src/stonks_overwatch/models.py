@@ -25,8 +25,8 @@ from stonks_overwatch.services.brokers.ibkr.repositories.models import (
     IbkrPenalty,
     IbkrPerformance,
     IbkrPosition,
+    IbkrQuestion,
     IbkrTransaction,
-    IbkrTransactionQuery,
 )
 
 __all__ = [
@@ -45,8 +45,8 @@ __all__ = [
     "IbkrPenalty",
     "IbkrPerformance",
     "IbkrPosition",
+    "IbkrQuestion",
     "IbkrTransaction",
-    "IbkrTransactionQuery",
     "InboxItem",
     "Instrument",
     "NavPoint",

@@ -175,17 +175,21 @@ class IbkrTransaction(models.Model):
         ]
 
 
-class IbkrTransactionQuery(models.Model):
-    """When the transactions of one instrument were last asked for, and up to where the answer went."""
+class IbkrQuestion(models.Model):
+    """When PortfolioAnalyst was last asked about one thing, answered or not: what has waited longest is next.
+
+    `subject` is the account for "pa/performance" and the conid for "pa/transactions".
+    """
 
     login = models.TextField()
-    conid = models.BigIntegerField()
+    endpoint = models.TextField()
+    subject = models.TextField()
     asked_at = models.DateTimeField()
-    covered_from = models.DateTimeField(null=True)
-    covered_to = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["login", "conid"], name="ibkr_transaction_query_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["login", "endpoint", "subject"], name="ibkr_question_once")
+        ]
 
 
 class IbkrPerformance(models.Model):
