@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         BROKERS,
     },
     "management": {
+        "checks",
         "config",
         "database",
         "demo",
