@@ -1,13 +1,28 @@
 """Columns that keep what they are given."""
 
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
+if TYPE_CHECKING:
+    from django.db.models.expressions import Combinable
 
-class ExactDecimalField(models.TextField):  # type: ignore[type-arg]
+    Given = TypeVar("Given")
+    Got = TypeVar("Got")
+
+    class _Text(models.Field[Given, Got]):
+        """A text column that is a Decimal in Python: django-stubs takes its types from these names."""
+
+        _pyi_private_set_type: Decimal | str | Combinable
+        _pyi_private_get_type: Decimal
+        _pyi_lookup_exact_type: Decimal | str
+else:
+    _Text = models.TextField
+
+
+class ExactDecimalField(_Text):  # type: ignore[type-arg]
     """A Decimal kept as text with every digit.
 
     SQLite has no decimal type and Django's DecimalField keeps 15 significant digits there. Text cannot

@@ -9,8 +9,6 @@ from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.documents import Document, Exact
 from stonks_overwatch.reports.scope import Scope, accounts
 
-Kind = ActivityKind
-
 
 class ActivityRow(Document):
     """One activity. `id` stays the same over syncs; `net` is gross + fee + tax, null without a gross amount.
@@ -51,7 +49,7 @@ def activities(
     scope: Scope,
     start: date | None = None,
     end: date | None = None,
-    kind: Kind | None = None,
+    kind: ActivityKind | None = None,
 ) -> ActivitiesDocument:
     """The activities dated from `start` to `end` (both included), at most until the day of the scope."""
     looked_at = {account.pk: account for account in accounts(scope)}

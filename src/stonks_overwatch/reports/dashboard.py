@@ -107,7 +107,7 @@ def _points(valued: Valuation, until: date | None) -> dict[int, list[tuple[date,
     for account_id, on, nav, currency in rows.order_by("on").values_list(
         "account_id", "on", "nav", "currency"
     ):
-        points[account_id].append((on, Decimal(nav), currency))
+        points[account_id].append((on, nav, currency))
     return points
 
 

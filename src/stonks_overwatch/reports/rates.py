@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from stonks_overwatch.ledger.models import FxRate
 
@@ -69,8 +69,7 @@ class Rates:
         if currencies is not None:
             wanted = list(currencies)
             stored = stored.filter(base__in=wanted, quote__in=wanted)
-        rows: Iterable[tuple[str, str, date, Any]] = stored.values_list("base", "quote", "on", "rate")
-        return cls(rows)
+        return cls(stored.values_list("base", "quote", "on", "rate"))
 
     def rate(self, currency: str, into: str, on: date) -> Decimal | None:
         """Units of `into` for one unit of `currency` on that day; None when no source knows."""

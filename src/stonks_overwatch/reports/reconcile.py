@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db.models import Q
 
@@ -61,7 +61,7 @@ def reconcile(scope: Scope) -> ReconcileDocument:
             nav = nav_by_currency[balance.account_id].get(balance.currency)
             of_account.append(_line(f"NAV {balance.currency}", nav, balance.reported_nav))
     unequal: set[int] = set()
-    positions: Iterable[tuple[int, int, str, str, Any]] = (
+    positions = (
         Position.objects.filter(account__in=ids)
         .order_by("instrument__symbol", "instrument_id")
         .values_list(

@@ -14,8 +14,9 @@ from pydantic import Field, StringConstraints
 
 from stonks_overwatch import config
 from stonks_overwatch.errors import StonksError, UnknownAccountError
+from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.accounts import AccountsDocument, account_rows
-from stonks_overwatch.reports.activities import ActivitiesDocument, Kind, activities
+from stonks_overwatch.reports.activities import ActivitiesDocument, activities
 from stonks_overwatch.reports.allocation import AllocationDocument, By, allocation
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.documents import Document
@@ -55,7 +56,7 @@ class AskedActivities(Asked):
 
     start: date | None = Field(None, alias="from")
     end: date | None = Field(None, alias="to")
-    kind: Kind | None = None
+    kind: ActivityKind | None = None
 
 
 @api.exception_handler(StonksError)
