@@ -31,7 +31,7 @@ lint: $(DONE)/test ## Check the code alone: ruff and mypy
 	@$(PY) -m mypy
 
 bench: setup ## Measure memory, start and pages on the demo
-	@exec $(PY) bench/pages.py
+	@exec $(PY) -m bench.pages
 
 wheel: setup ## Build the wheel, with the page's assets in it, into dist/
 	@$(PY) -m hatchling build -t wheel
