@@ -28,7 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "reports": {"errors", "ledger", "engine"},
     "sync": {"config", "errors", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},
     "tasks": {"sync", "errors", "ledger.models"},
+    "checks": {"config", "database", "errors", "ledger.models", "paths", "sync", BROKERS},
     "web": {
+        "checks",
         "config",
         "demo",
         "errors",
