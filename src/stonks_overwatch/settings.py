@@ -1,6 +1,8 @@
 """Django's settings. What a user may change is in config/config.json (config.py), not here."""
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -16,24 +18,21 @@ DEBUG = False
 def _secret_key() -> str:
     """The key that signs CSRF tokens, made once and kept owner-only in the data folder."""
     file = DATA_DIR / "secret_key"
-    try:
-        return file.read_text()
-    except FileNotFoundError:
+    if not file.exists():
         DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key = get_random_secret_key()
-        try:
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-                opened.write(key)
-        except FileExistsError:  # another process was first
-            return file.read_text()
-        return key
+        with tempfile.NamedTemporaryFile("w", dir=DATA_DIR, prefix="secret_key.") as fresh:
+            fresh.write(get_random_secret_key())
+            fresh.flush()
+            # A link is made whole or not at all, and never over what another process made first.
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh.name, file)
+    return file.read_text()
 
 
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 INSTALLED_APPS = [
     "django.contrib.staticfiles",
-    "django_htmx",
     "csp",
     "ninja",
     "stonks_overwatch",
@@ -42,11 +41,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.gzip.GZipMiddleware",
+    "stonks_overwatch.web.middleware.private",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "stonks_overwatch.urls"
 ASGI_APPLICATION = "stonks_overwatch.asgi.application"
@@ -93,6 +91,10 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [PACKAGE / "web" / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+# Asked for anew with each page, which costs nothing on this machine; after an update no old file is left.
+# Files with a hash in their name never change.
+WHITENOISE_MAX_AGE = 0
+WHITENOISE_IMMUTABLE_FILE_TEST = r"-[0-9A-Z]{8}\.\w+$"
 
 # Everything a page needs comes from this process; nothing inline, nothing from outside.
 CONTENT_SECURITY_POLICY = {
