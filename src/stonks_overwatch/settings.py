@@ -1,8 +1,6 @@
 """Django's settings. What a user may change is in config/config.json (config.py), not here."""
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -20,12 +18,11 @@ def _secret_key() -> str:
     file = DATA_DIR / "secret_key"
     if not file.exists():
         DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile("w", dir=DATA_DIR, prefix="secret_key.") as fresh:
-            fresh.write(get_random_secret_key())
-            fresh.flush()
-            # A link is made whole or not at all, and never over what another process made first.
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh.name, file)
+        # Renamed when it is whole: a kill leaves no half key behind.
+        fresh = file.with_name(f"secret_key.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(get_random_secret_key())
+        fresh.replace(file)
     return file.read_text()
 
 
