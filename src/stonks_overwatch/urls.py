@@ -1,5 +1,17 @@
 """The addresses of the pages and of the JSON API."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from stonks_overwatch.web import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.dashboard_page, name="dashboard"),
+    path("holdings", views.holdings_page, name="holdings"),
+    path("accounts", views.accounts_page, name="accounts"),
+    path("sync", views.sync_page, name="sync"),
+    path("sync/now", views.sync_now, name="sync-now"),
+    path("settings", views.settings_page, name="settings"),
+    path("settings/test", views.test_connection, name="test-connection"),
+    path("welcome", views.welcome_page, name="welcome"),
+    path("events", views.events, name="events"),
+]

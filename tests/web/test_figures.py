@@ -78,7 +78,6 @@ def test_a_fraction_is_shown_as_percent() -> None:
         figures.day(None),
         figures.moment(None),
         figures.age(None),
-        figures.duration(None),
     ],
 )
 def test_an_unknown_figure_reads_unknown_and_says_why_when_the_reason_is_given(mark: str) -> None:

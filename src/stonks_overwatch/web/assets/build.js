@@ -40,7 +40,8 @@ const packages = ["@fontsource-variable/inter", "@tabler/core", "echarts", "htmx
 const texts = [];
 for (const name of packages) {
   const folder = here(`../../../../node_modules/${name}/`);
-  for (const file of (await readdir(folder)).filter((file) => /^(licen[sc]e|notice)/i.test(file)).sort()) {
+  const files = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isFile());
+  for (const file of files.map((entry) => entry.name).filter((file) => /^(licen[sc]e|notice)/i.test(file)).sort()) {
     texts.push(`==== ${name}: ${file} ====\n\n${await readFile(folder + file, "utf8")}`);
   }
 }

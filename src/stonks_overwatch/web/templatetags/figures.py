@@ -62,6 +62,11 @@ def _digits(currency: str) -> int:
     return get_currency_precision(currency)
 
 
+def plain(value: Decimal, currency: str) -> str:
+    """For scripts: rounded to the currency's digits, an ordinary minus, nothing between the digits."""
+    return f"{_ROUNDING.quantize(value, Decimal(1).scaleb(-_digits(currency))):f}"
+
+
 @register.filter
 def tone(value: Decimal | None) -> str:
     """The class that colours a gain or a loss; a sign always stands beside the colour."""
@@ -167,11 +172,14 @@ def age(value: datetime | None) -> SafeString:
 
 
 @register.filter
-def duration(seconds: float | None) -> str:
-    if seconds is None:
+def until(start: datetime, end: datetime | None) -> str:
+    """How long it took from one moment to the other."""
+    if end is None:
         return _UNKNOWN
-    whole = round(seconds)
-    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
+    seconds = (end - start).total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
 @register.filter
@@ -182,3 +190,14 @@ def asset_class(value: str) -> str:
 @register.filter
 def currency_name(code: str) -> str:
     return "Unknown" if code == "unknown" else get_currency_name(code, locale="en")
+
+
+@register.filter
+def broker_name(name: str) -> str:
+    return {"ibkr": "IBKR", "degiro": "DEGIRO", "bitvavo": "Bitvavo"}.get(name, name or "the configuration")
+
+
+@register.filter
+def part_of(value: Decimal, whole: Decimal) -> str:
+    """For drawings: the size of the value as a number from 0 to 100."""
+    return f"{min(abs(value / whole) * 100, Decimal(100)):.2f}"

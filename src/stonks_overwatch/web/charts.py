@@ -1,0 +1,69 @@
+"""What the dashboard draws, in the shapes that its templates and scripts take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from stonks_overwatch.reports.allocation import Slice
+from stonks_overwatch.reports.dashboard import NavSeries
+from stonks_overwatch.web.templatetags.figures import plain
+
+COLOURS = 10
+_GAP = Decimal("0.6")  # of a ring's 100 units
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One slice with its colour (0 is the colour of the rest) and its arc; a ring has 100 units.
+
+    `length` is None for what a ring cannot show: negative and unknown parts.
+    """
+
+    key: str
+    value: Decimal | None
+    weight: Decimal | None
+    colour: int
+    start: Decimal
+    length: Decimal | None
+
+
+def ring(slices: Sequence[Slice]) -> list[Share]:
+    """The slices in their order; the arcs are parts of the sum of the positive ones."""
+    whole = sum((row.value_base for row in slices if row.value_base and row.value_base > 0), Decimal(0))
+    shares, start = [], Decimal(0)
+    for rank, row in enumerate(slices, start=1):
+        arc = 100 * row.value_base / whole if whole and row.value_base and row.value_base > 0 else None
+        gap = _GAP if len(slices) > 1 else Decimal(0)
+        shares.append(
+            Share(
+                key=row.key,
+                value=row.value_base,
+                weight=row.weight,
+                colour=rank if rank <= COLOURS else 0,
+                start=-start.quantize(Decimal("0.001")),
+                length=None if arc is None else max(arc - gap, gap / 2).quantize(Decimal("0.001")),
+            )
+        )
+        start += arc or 0
+    return shares
+
+
+def value_line(series: NavSeries, currency: str) -> dict[str, Any]:
+    """The series as the chart's script reads it: decimals as strings, unknown as null."""
+    return {
+        "currency": currency,
+        "dates": [on.isoformat() for on in series.dates],
+        "values": [None if nav is None else plain(nav, currency) for nav in series.nav],
+    }
+
+
+def month_ends(series: NavSeries) -> list[tuple[date, Decimal | None]]:
+    """The last value of each month, newest first; unknown where the month has none."""
+    months: dict[tuple[int, int], tuple[date, Decimal | None]] = {}
+    for on, nav in zip(series.dates, series.nav, strict=True):
+        month = (on.year, on.month)
+        if nav is not None or month not in months:
+            months[month] = (on, nav)
+    return list(reversed(months.values()))

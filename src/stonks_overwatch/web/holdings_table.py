@@ -1,0 +1,253 @@
+"""The table of the holdings page: which rows, in which order, in which groups, on which page."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from stonks_overwatch.reports.combined import combined
+from stonks_overwatch.reports.documents import Total, share, total
+from stonks_overwatch.reports.holdings import Holding
+
+PAGE_SIZE = 100
+SEPARATE = "each"  # in place of an account: every account on its own
+
+_ORDER = (
+    "stock",
+    "etf",
+    "fund",
+    "bond",
+    "option",
+    "future",
+    "future_option",
+    "warrant",
+    "structured",
+    "cfd",
+    "crypto",
+    "commodity",
+    "cash",
+    "other",
+)
+
+
+def unrealized_return(row: Holding) -> Decimal | None:
+    """Unrealized P&L over what the position cost, as a fraction; None where there is no cost."""
+    if row.unrealized_pnl is None or not row.cost_basis:
+        return None
+    return row.unrealized_pnl / abs(row.cost_basis)
+
+
+_KEYS: dict[str, Callable[[Holding], Any]] = {
+    "name": lambda row: (row.symbol or row.name).casefold(),
+    "quantity": lambda row: row.quantity,
+    "price": lambda row: row.price,
+    "value": lambda row: row.market_value_base,
+    "cost": lambda row: row.cost_basis_base,
+    "pnl": lambda row: row.unrealized_pnl_base,
+    "return": unrealized_return,
+    "weight": lambda row: row.weight,
+}
+ORDERS = (
+    ("-value", "Largest value first"),
+    ("value", "Smallest value first"),
+    ("name", "Name, A to Z"),
+    ("-name", "Name, Z to A"),
+    ("-pnl", "Largest profit first"),
+    ("pnl", "Largest loss first"),
+    ("-return", "Best return first"),
+    ("return", "Worst return first"),
+    ("-weight", "Heaviest first"),
+    ("weight", "Lightest first"),
+    ("-cost", "Largest cost first"),
+    ("cost", "Smallest cost first"),
+    ("-quantity", "Largest quantity first"),
+    ("quantity", "Smallest quantity first"),
+    ("-price", "Highest price first"),
+    ("price", "Lowest price first"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for, with anything unknown replaced by the default."""
+
+    query: str = ""
+    account: str = ""
+    asset_class: str = ""
+    sort: str = "value"
+    descending: bool = True
+    page: int = 1
+
+    @property
+    def order(self) -> str:
+        return f"-{self.sort}" if self.descending else self.sort
+
+    @property
+    def reversed(self) -> str:
+        return self.sort if self.descending else f"-{self.sort}"
+
+    @property
+    def narrows(self) -> bool:
+        """Whether rows of the accounts looked at may be left out."""
+        return bool(self.query or self.asset_class)
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> "Asked":
+        given = parameters.get("sort", "")
+        sort = given.removeprefix("-")
+        page = parameters.get("page", "")
+        return cls(
+            query=parameters.get("q", "").strip(),
+            account=parameters.get("account", ""),
+            asset_class=parameters.get("class", ""),
+            sort=sort if sort in _KEYS else "value",
+            descending=given.startswith("-") if sort in _KEYS else True,
+            page=int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table, with why its figures are unknown where they are."""
+
+    holding: Holding
+    unrealized_return: Decimal | None
+
+    @property
+    def is_derivative(self) -> bool:
+        row = self.holding
+        return row.strike is not None or row.expires_on is not None or row.multiplier != 1
+
+    @property
+    def has_exposure(self) -> bool:
+        """Whether it moves with more than the value it adds (futures, CFDs)."""
+        return self.holding.exposure is not None and self.holding.exposure != self.holding.market_value
+
+    @property
+    def why_no_value(self) -> str:
+        if self.holding.market_value is None:
+            return "The broker sent no value."
+        return f"There is no exchange rate of {self.holding.currency} of the last seven days."
+
+    @property
+    def why_no_profit(self) -> str:
+        if self.holding.cost_basis is None or self.holding.unrealized_pnl is None:
+            return "The broker sent no cost or no value."
+        if not self.holding.cost_basis:
+            return "Nothing was paid for it."
+        return self.why_no_value
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rows of one asset class that are on this page, with the sums over all its rows."""
+
+    asset_class: str
+    lines: tuple[Line, ...]
+    count: int
+    is_continued: bool
+    market_value: Total
+    cost_basis: Total
+    unrealized_pnl: Total
+    weight: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    groups: tuple[Group, ...]
+    classes: tuple[tuple[str, int], ...]  # of everything the account filter lets through, with counts
+    count: int
+    page: int
+    pages: int
+    first: int
+    last: int
+
+    @property
+    def previous(self) -> int:
+        return self.page - 1
+
+    @property
+    def next(self) -> int:
+        return self.page + 1
+
+
+def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Table:
+    """The page that is asked for. The rows are those of the accounts asked for; `nav_base` is their NAV."""
+    held = list(rows) if asked.account == SEPARATE else combined(rows)
+    by_class: dict[str, list[Holding]] = defaultdict(list)
+    for row in held:
+        by_class[row.asset_class].append(row)
+    classes = tuple((name, len(by_class[name])) for name in _ORDER if name in by_class)
+    words = asked.query.casefold().split()
+    chosen = {
+        name: _sorted([row for row in by_class[name] if _matches(row, words)], asked)
+        for name, _ in classes
+        if asked.asset_class in ("", name)
+    }
+    count = sum(len(found) for found in chosen.values())
+    pages = max(1, -(-count // PAGE_SIZE))
+    page = min(max(asked.page, 1), pages)
+    start, end = (page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, count)
+    groups = []
+    before = 0
+    for name, found in chosen.items():
+        shown = found[max(start - before, 0) : max(end - before, 0)]
+        if shown:
+            groups.append(_group(name, found, shown, nav_base, is_continued=before < start))
+        before += len(found)
+    return Table(
+        groups=tuple(groups),
+        classes=classes,
+        count=count,
+        page=page,
+        pages=pages,
+        first=start + 1 if count else 0,
+        last=end,
+    )
+
+
+def _matches(row: Holding, words: list[str]) -> bool:
+    """Whether every word asked for stands somewhere in what identifies the instrument."""
+    if not words:
+        return True
+    texts = (
+        row.symbol,
+        row.name,
+        row.description,
+        row.isin,
+        row.broker_ref,
+        row.underlying_symbol,
+        row.currency,
+        row.exchange,
+        row.country,
+        row.sector,
+        row.right,
+    )
+    text = " ".join(part for part in texts if part).casefold()
+    return all(word in text for word in words)
+
+
+def _sorted(rows: list[Holding], asked: Asked) -> list[Holding]:
+    """In the order asked for; rows whose figure is not known come last either way."""
+    key = _KEYS[asked.sort]
+    keyed = [(key(row), row) for row in rows]
+    known = [(value, row) for value, row in keyed if value is not None]
+    known.sort(key=lambda pair: pair[0], reverse=asked.descending)
+    return [row for _, row in known] + [row for value, row in keyed if value is None]
+
+
+def _group(
+    name: str, found: list[Holding], shown: list[Holding], nav_base: Decimal | None, *, is_continued: bool
+) -> Group:
+    market_value = total(row.market_value_base for row in found)
+    return Group(
+        asset_class=name,
+        lines=tuple(Line(holding=row, unrealized_return=unrealized_return(row)) for row in shown),
+        count=len(found),
+        is_continued=is_continued,
+        market_value=market_value,
+        cost_basis=total(row.cost_basis_base for row in found),
+        unrealized_pnl=total(row.unrealized_pnl_base for row in found),
+        weight=share(market_value.value, nav_base),
+    )

@@ -1,0 +1,191 @@
+"""The pages. A view reads the request, calls one report, renders; rendering never talks to a broker.
+
+Two buttons do: "sync now" puts tasks into the queue, "test the connection" asks the broker at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_POST, require_safe
+
+from stonks_overwatch import checks, config, paths, sync, tasks
+from stonks_overwatch.errors import ConfigError, UnknownAccountError
+from stonks_overwatch.reports import syncs
+from stonks_overwatch.reports.accounts import account_rows
+from stonks_overwatch.reports.dashboard import dashboard
+from stonks_overwatch.reports.holdings import holdings
+from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.services.brokers.base import Finding
+from stonks_overwatch.web.charts import month_ends, ring, value_line
+from stonks_overwatch.web.frame import Frame, frame, latest_end
+from stonks_overwatch.web.holdings_table import ORDERS, SEPARATE, Asked, table
+
+SECONDS_BETWEEN_LOOKS = 1.0
+LOOKS_BETWEEN_SIGNS_OF_LIFE = 15
+
+
+@require_safe
+def dashboard_page(request: HttpRequest) -> HttpResponse:
+    around = frame()
+    document = dashboard(Scope(around.config.base_currency))
+    if not document.accounts:
+        return _nothing_yet(request, around, "dashboard")
+    return _page(
+        request,
+        "dashboard.html",
+        around,
+        document=document,
+        line=value_line(document.series, document.base_currency),
+        months=month_ends(document.series),
+        classes=ring(document.by_asset_class.slices),
+        currencies=ring(document.by_currency.slices),
+        heaviest=max((abs(row.weight) for row in document.top_holdings if row.weight), default=None),
+    )
+
+
+@require_safe
+def holdings_page(request: HttpRequest) -> HttpResponse:
+    around = frame()
+    base = around.config.base_currency
+    everyone = accounts(Scope(base))
+    if not everyone:
+        return _nothing_yet(request, around, "holdings")
+    asked = Asked.of(request.GET)
+    account = asked.account if asked.account != SEPARATE else ""
+    try:
+        document = holdings(Scope(base, account=account or None))
+    except UnknownAccountError as err:
+        return _page(request, "problem.html", around, status=404, page="holdings", problem=err)
+    return _page(
+        request,
+        "holdings.html",
+        around,
+        document=document,
+        everyone=everyone,
+        asked=asked,
+        orders=ORDERS,
+        table=table(document.holdings, document.totals.nav_base, asked),
+    )
+
+
+@require_safe
+def accounts_page(request: HttpRequest) -> HttpResponse:
+    around = frame()
+    document = account_rows(Scope(around.config.base_currency))
+    if not document.accounts:
+        return _nothing_yet(request, around, "accounts")
+    return _page(request, "accounts.html", around, document=document)
+
+
+@require_safe
+def sync_page(request: HttpRequest) -> HttpResponse:
+    asked = request.GET.get("page", "")
+    page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 1
+    document = syncs.syncs(page=page)
+    return _page(
+        request,
+        "sync.html",
+        frame(),
+        document=document,
+        earlier=document.inbox.page - 1,
+        later=document.inbox.page + 1,
+    )
+
+
+@require_safe
+def settings_page(request: HttpRequest) -> HttpResponse:
+    return _settings(request, findings=None)
+
+
+@require_safe
+def welcome_page(request: HttpRequest) -> HttpResponse:
+    return _page(request, "welcome.html", frame(), config_file=paths.config_file())
+
+
+@require_POST
+def sync_now(request: HttpRequest) -> HttpResponse:
+    """Put a run of every enabled login into the queue. The page it came from shows how far they are."""
+    try:
+        for broker, login in sync.logins():
+            tasks.sync_login(broker, login.name)
+    except ConfigError as err:
+        return _page(request, "problem.html", frame(), status=409, page="sync", problem=err)
+    return redirect("sync")
+
+
+@require_POST
+def test_connection(request: HttpRequest) -> HttpResponse:
+    """Ask the brokers whether they would let us in; waits for them, up to their configured timeouts."""
+    return _settings(request, findings=[*checks.of_config(), *checks.of_logins(None)])
+
+
+async def events(request: HttpRequest) -> StreamingHttpResponse:
+    """Progress and ends of runs, as server-sent events, for as long as the page listens."""
+    seen = request.headers.get("Last-Event-ID") or request.GET.get("seen", "")
+    return StreamingHttpResponse(
+        _progress(seen), content_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+    )
+
+
+async def _progress(seen: str) -> AsyncIterator[str]:
+    """`seen` is the end of the newest run that the page already shows."""
+    shown = None
+    quiet = 0
+    yield "retry: 2000\n\n"
+    while True:
+        runs = (await sync_to_async(syncs.last_runs)(number=10)).runs
+        fragment = render_to_string(
+            "parts/progress.html", {"running": [run for run in runs if run.status == "running"]}
+        )
+        newest = latest_end(runs)
+        quiet += 1
+        if fragment != shown:
+            yield _event("progress", fragment)
+            shown, quiet = fragment, 0
+        if newest > seen:
+            yield _event("finished", newest, identity=newest)
+            seen, quiet = newest, 0
+        if quiet >= LOOKS_BETWEEN_SIGNS_OF_LIFE:
+            yield ": still here\n\n"
+            quiet = 0
+        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _event(name: str, data: str, identity: str | None = None) -> str:
+    lines = [f"event: {name}", *(f"data: {line}" for line in data.splitlines() or [""])]
+    if identity is not None:
+        lines.append(f"id: {identity}")
+    return "\n".join(lines) + "\n\n"
+
+
+def _page(
+    request: HttpRequest, template: str, around: Frame, *, status: int = 200, **context: Any
+) -> HttpResponse:
+    """The page, with the name by which the navigation knows it: the template's, unless given."""
+    page = template.removesuffix(".html")
+    return render(request, template, {"frame": around, "page": page, **context}, status=status)
+
+
+def _nothing_yet(request: HttpRequest, around: Frame, page: str) -> HttpResponse:
+    """What a page of figures shows before there is any: how to begin, or what the first sync is doing."""
+    if around.has_logins or around.config_error:
+        return _page(request, "waiting.html", around, page=page)
+    return redirect("welcome")
+
+
+def _settings(request: HttpRequest, findings: list[Finding] | None) -> HttpResponse:
+    around = frame()
+    return _page(
+        request,
+        "settings.html",
+        around,
+        config_file=paths.config_file(),
+        data_dir=paths.data_dir(),
+        settings=[] if around.config_error else config.effective(around.config),
+        findings=findings,
+    )
