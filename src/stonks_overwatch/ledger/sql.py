@@ -1,0 +1,51 @@
+"""Many rows into one table at once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import connection, models
+
+
+def upsert(
+    model: type[models.Model],
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    unique: Sequence[str],
+    fill: bool = False,
+    same: str | None = None,
+) -> None:
+    """Insert rows, or update those that are there by their unique fields.
+
+    Args:
+        model: the table.
+        names: its fields, in the order of each row's values; a foreign key takes the key.
+        rows: the values.
+        unique: the fields of a unique constraint.
+        fill: an update sets only what is null.
+        same: an update leaves a row alone that differs in this field.
+    """
+    columns = [field for name in names if isinstance(field := model._meta.get_field(name), models.Field)]
+    values = [
+        [column.get_db_prep_save(value, connection) for column, value in zip(columns, row, strict=True)]
+        for row in rows
+    ]
+    if not values:
+        return
+    quote = connection.ops.quote_name
+    table = quote(model._meta.db_table)
+    quoted = {column.name: quote(column.get_attname_column()[1] or column.name) for column in columns}
+    updates = []
+    for name in (name for name in names if name not in unique):
+        old, new = f"{table}.{quoted[name]}", f"excluded.{quoted[name]}"
+        updates.append(f"{quoted[name]} = " + (f"COALESCE({old}, {new})" if fill else new))
+    parts = [
+        "INSERT INTO", table, f"({', '.join(quoted.values())})",
+        "VALUES", f"({', '.join(['%s'] * len(columns))})",
+        "ON CONFLICT", f"({', '.join(quoted[name] for name in unique)})",
+        f"DO UPDATE SET {', '.join(updates)}" if updates else "DO NOTHING",
+    ]  # fmt: skip
+    if same:
+        parts.append(f"WHERE {table}.{quoted[same]} = excluded.{quoted[same]}")
+    with connection.cursor() as cursor:
+        cursor.executemany(" ".join(parts), values)

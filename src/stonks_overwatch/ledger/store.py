@@ -1,0 +1,682 @@
+"""The only code that writes the ledger: one transaction per batch, and the same batch twice changes nothing.
+
+Thousands of rows go in by plain SQL with ON CONFLICT; Django's ways of saving are ten to a hundred times
+slower. Activities are never overwritten: one whose content changed is replaced by a new row and stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from stonks_overwatch.ledger import opening, types
+from stonks_overwatch.ledger.lots import moved
+from stonks_overwatch.ledger.models import (
+    Account,
+    Activity,
+    ActivitySource,
+    CashBalance,
+    Coverage,
+    Figure,
+    FxRate,
+    InboxItem,
+    Instrument,
+    NavPoint,
+    Period,
+    Position,
+    Price,
+)
+from stonks_overwatch.ledger.sql import upsert
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass, Batch
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a batch brought. `activities_known` were in the ledger before; `inbox` counts new items."""
+
+    accounts: int
+    positions: int
+    activities_new: int
+    activities_known: int
+    inbox: int
+
+
+def record(batch: Batch) -> Counts:
+    """Store everything of a batch, or nothing. What it leaves open, see Batch."""
+    with transaction.atomic():
+        return _Recording(batch).run()
+
+
+def clear(broker: str) -> None:
+    """Forget all that came from one broker; recording its kept answers in order makes it again.
+
+    Prices and rates from elsewhere stay, and so do the instruments they belong to.
+    """
+    with transaction.atomic():
+        accounts = list(Account.objects.filter(broker=broker).values_list("pk", flat=True))
+        ActivitySource.objects.filter(activity__account__in=accounts).delete()
+        Activity.objects.filter(account__in=accounts).delete()
+        for table in (Position, CashBalance, Coverage, NavPoint, Period, Figure):
+            table.objects.filter(account__in=accounts).delete()
+        Account.objects.filter(broker=broker).delete()
+        Price.objects.filter(instrument__broker=broker, source=broker).delete()
+        Instrument.objects.filter(broker=broker, price=None).delete()
+        FxRate.objects.filter(source=broker).delete()
+        InboxItem.objects.filter(broker=broker).delete()
+
+
+# What of an activity is compared and written; the rest is identity or kept in another table.
+_IDENTITY = {"account", "key", "source", "broker_ref", "refs"}
+_CONTENT = [f.name for f in fields(types.Activity) if f.name not in _IDENTITY]
+_INSTRUMENT = [f.name for f in fields(types.Instrument) if f.name not in ("broker_ref", "is_whole")]
+_POSITION_STATE = [
+    "quantity", "is_open", "price", "market_value", "exposure", "average_cost", "cost_basis",
+    "unrealized_pnl", "priced_at", "changed_at", "changed_after", "closed_at", "anchor_quantity",
+    "anchor_cost", "anchor_at", "covered_since", "covered_until",
+]  # fmt: skip
+_CASH_AMOUNTS = [
+    "amount", "settled", "accrued_interest", "accrued_dividends", "futures_pnl", "reported_nav",
+]  # fmt: skip
+_CASH_STATE = [*_CASH_AMOUNTS, "updated_at", "anchor_amount", "anchor_at"]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One activity of the ledger while a batch is recorded."""
+
+    activity: types.Activity
+    pk: int | None = None
+    is_changed: bool = False
+    replaces: int | None = None  # the row whose content it corrects
+    sources: set[tuple[str, str]] = field(default_factory=set)  # new ones
+
+
+class _Recording:
+    """One batch on its way into the tables."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.at = batch.fetched_at
+        self.accounts: dict[str, Account] = {}
+        self.instruments: dict[str, Instrument] = {}
+        self.positions: dict[tuple[int, int], dict[str, Any]] = {}
+        self.touched: set[tuple[int, int]] = set()
+
+    def run(self) -> Counts:
+        self._record_accounts()
+        self._record_instruments()
+        self._load_positions()
+        self._apply_positions()
+        self._record_prices()
+        self._record_cash()
+        self._record_account_series()
+        entries = self._load_activities()
+        new, known = self._record_activities(entries)
+        self._add_positions_of_activities(entries)
+        self._record_coverage()
+        self._save_positions()
+        self._remake_derived(entries)
+        self._save_reports()
+        return Counts(
+            accounts=len(self.batch.accounts),
+            positions=sum(1 for _, row in self._reported() if row.quantity),
+            activities_new=new,
+            activities_known=known,
+            inbox=self._record_inbox(),
+        )
+
+    # Accounts and instruments
+
+    def _record_accounts(self) -> None:
+        stored = {row.account: row for row in Account.objects.filter(broker=self.batch.broker)}
+        for account in self.batch.accounts:
+            row = stored.get(account.account) or Account(broker=self.batch.broker, account=account.account)
+            row.login = self.batch.login
+            row.currency = account.currency
+            row.alias = account.alias or row.alias
+            row.kind = account.kind or row.kind
+            row.opened_on = account.opened_on or row.opened_on
+            row.updated_at = self.at
+            row.save()
+            stored[account.account] = row
+        self.accounts = stored
+
+    def _record_instruments(self) -> None:
+        """A whole description replaces, a part fills gaps; the first to tell the class counts as whole."""
+        classes = dict(
+            Instrument.objects.filter(broker=self.batch.broker).values_list("broker_ref", "asset_class")
+        )
+        whole: list[types.Instrument] = []
+        parts: list[types.Instrument] = []
+        for instrument in self.batch.instruments:
+            known = classes.get(instrument.broker_ref)
+            is_first = known is None or (
+                known == AssetClass.OTHER and instrument.asset_class != AssetClass.OTHER
+            )
+            (whole if instrument.is_whole or is_first else parts).append(instrument)
+        names = ["broker", "broker_ref", *_INSTRUMENT]
+        for instruments, fill in ((whole, False), (parts, True)):
+            rows = (
+                [self.batch.broker, i.broker_ref, *(getattr(i, n) for n in _INSTRUMENT)] for i in instruments
+            )
+            upsert(Instrument, names, rows, unique=["broker", "broker_ref"], fill=fill)
+        self.instruments = {
+            row.broker_ref: row for row in Instrument.objects.filter(broker=self.batch.broker)
+        }
+
+    # Positions
+
+    def _reported(self) -> Iterator[tuple[tuple[int, int], types.Position]]:
+        for row in (
+            *self.batch.partial_positions,
+            *(r for rows in self.batch.positions.values() for r in rows),
+        ):
+            yield (self.accounts[row.account].pk, self.instruments[row.broker_ref].pk), row
+
+    def _load_positions(self) -> None:
+        pks = [account.pk for account in self._accounts_touched()]
+        for row in Position.objects.filter(account__in=pks).values(
+            "account_id", "instrument_id", *_POSITION_STATE
+        ):
+            self.positions[row.pop("account_id"), row.pop("instrument_id")] = row
+
+    def _accounts_touched(self) -> list[Account]:
+        batch = self.batch
+        names = {*batch.positions, *batch.cash}
+        for rows in (batch.accounts, batch.partial_positions, batch.partial_cash, batch.values):
+            names |= {row.account for row in rows}
+        names |= {row.account for row in batch.activities} | {row.account for row in batch.coverage}
+        return [self.accounts[name] for name in sorted(names)]
+
+    def _apply_positions(self) -> None:
+        for key, reported in self._reported():
+            self._apply_position(key, reported)
+        for name in self.batch.positions:
+            account = self.accounts[name]
+            held = {self.instruments[row.broker_ref].pk for row in self.batch.positions[name]}
+            for key, row in self.positions.items():
+                if key[0] == account.pk and key[1] not in held and row["is_open"]:
+                    row.update(self._quantity(row, account, ZERO) | _CLOSED)
+                    self.touched.add(key)
+            if account.positions_since is None:
+                account.positions_since = self.at
+                for key, row in self.positions.items():
+                    if key[0] == account.pk:
+                        row |= {
+                            "anchor_quantity": row["quantity"],
+                            "anchor_cost": row["cost_basis"],
+                            "anchor_at": self.at,
+                        }
+                        self.touched.add(key)
+            account.positions_at = self.at
+
+    def _apply_position(self, key: tuple[int, int], reported: types.Position) -> None:
+        account = self.accounts[reported.account]
+        row = self.positions.get(key) or self._new_position(account)
+        self.positions[key] = row
+        self.touched.add(key)
+        row |= self._quantity(row, account, reported.quantity)
+        row |= {"price": reported.price, "priced_at": reported.priced_at}
+        if not reported.quantity:
+            row |= _CLOSED
+            return
+        row |= {
+            "market_value": reported.market_value,
+            "exposure": reported.exposure,
+            "average_cost": reported.average_cost,
+            "cost_basis": reported.cost_basis,
+            "unrealized_pnl": reported.unrealized_pnl,
+        }
+
+    def _new_position(self, account: Account) -> dict[str, Any]:
+        """A position never heard of; the first complete report did not name it, so it was 0 then."""
+        is_after_anchor = account.positions_since is not None
+        return dict.fromkeys(_POSITION_STATE) | {
+            "quantity": ZERO,
+            "is_open": False,
+            "priced_at": self.at,
+            "changed_at": self.at,
+            "anchor_quantity": ZERO if is_after_anchor else None,
+            "anchor_cost": ZERO if is_after_anchor else None,
+            "anchor_at": account.positions_since,
+        }
+
+    def _quantity(self, row: Mapping[str, Any], account: Account, quantity: Decimal) -> dict[str, Any]:
+        """What a reported quantity changes."""
+        now: dict[str, Any] = {"quantity": quantity, "is_open": bool(quantity)}
+        if quantity != row["quantity"]:
+            now |= {"changed_at": self.at, "changed_after": account.positions_at}
+        now["closed_at"] = None if quantity else row["closed_at"] or self.at
+        return now
+
+    def _add_positions_of_activities(self, entries: Mapping[int, "_Entries"]) -> None:
+        """What was bought and sold before the first report is a closed position, and so accounted for."""
+        named = {
+            (pk, self.instruments[entry.activity.broker_ref].pk): None
+            for pk, of_account in entries.items()
+            for entry in of_account.current
+            if entry.activity.broker_ref is not None and moved(entry.activity)
+        }
+        for row in self.batch.coverage:
+            named[self.accounts[row.account].pk, self.instruments[row.broker_ref].pk] = None
+        by_pk = {account.pk: account for account in self.accounts.values()}
+        for key in named:
+            account = by_pk[key[0]]
+            if key not in self.positions and account.positions_since is not None:
+                self.positions[key] = (
+                    self._new_position(account) | _CLOSED | {"closed_at": account.positions_since}
+                )
+                self.touched.add(key)
+
+    def _save_positions(self) -> None:
+        rows = (
+            [*key, *(self.positions[key][name] for name in _POSITION_STATE)] for key in sorted(self.touched)
+        )
+        names = ["account", "instrument", *_POSITION_STATE]
+        upsert(Position, names, rows, unique=["account", "instrument"])
+
+    def _record_prices(self) -> None:
+        rows = []
+        for (_, instrument_pk), row in self._reported():
+            if row.price is not None:
+                currency = self.instruments[row.broker_ref].currency
+                rows.append((row.priced_at, instrument_pk, row.price, currency))
+        upsert(
+            Price,
+            ["instrument", "on", "close", "currency", "source"],
+            ((pk, at.date(), price, currency, self.batch.broker) for at, pk, price, currency in sorted(rows)),
+            unique=["instrument", "on"],
+            same="source",
+        )
+
+    def _record_coverage(self) -> None:
+        """Ranges that meet become one; a position shows the one that its anchor lies in, else the latest."""
+        if not self.batch.coverage:
+            return
+        ranges: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
+        for row in self.batch.coverage:
+            key = (self.accounts[row.account].pk, self.instruments[row.broker_ref].pk)
+            ranges[key].append((row.since, row.until))
+        stored: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
+        of_accounts = Coverage.objects.filter(account__in={key[0] for key in ranges})
+        for account_pk, instrument_pk, since, until in of_accounts.values_list(
+            "account", "instrument", "since", "until"
+        ):
+            stored[account_pk, instrument_pk].append((since, until))
+        rows = []
+        for key, told in ranges.items():
+            merged = _union(stored[key] + told)
+            if merged != sorted(stored[key]):
+                Coverage.objects.filter(account=key[0], instrument=key[1]).delete()
+                rows += [(*key, since, until) for since, until in merged]
+            position = self.positions.get(key)
+            if position is not None:
+                on = position["anchor_at"].date() if position["anchor_at"] else date.max
+                around = next((r for r in merged if r[0] <= on <= r[1]), merged[-1])
+                position |= {"covered_since": around[0], "covered_until": around[1]}
+                self.touched.add(key)
+        upsert(
+            Coverage,
+            ["account", "instrument", "since", "until"],
+            rows,
+            unique=["account", "instrument", "since"],
+        )
+
+    # Cash and the account's own figures
+
+    def _record_cash(self) -> None:
+        stored = {
+            (row.pop("account_id"), row.pop("currency")): row
+            for row in CashBalance.objects.filter(
+                account__in=[a.pk for a in self._accounts_touched()]
+            ).values("account_id", "currency", *_CASH_STATE)
+        }
+        told = [*self.batch.partial_cash, *(row for rows in self.batch.cash.values() for row in rows)]
+        touched = set()
+        for reported in told:
+            account = self.accounts[reported.account]
+            key = (account.pk, reported.currency)
+            row = stored.setdefault(
+                key, {"anchor_amount": ZERO if account.cash_since else None, "anchor_at": account.cash_since}
+            )
+            row |= {name: getattr(reported, name) for name in _CASH_AMOUNTS} | {"updated_at": self.at}
+            touched.add(key)
+        for name, balances in self.batch.cash.items():
+            account = self.accounts[name]
+            named = {balance.currency for balance in balances}
+            for key in [key for key in stored if key[0] == account.pk]:
+                if key[1] not in named:
+                    stored[key] |= dict.fromkeys(_CASH_AMOUNTS, ZERO) | {"updated_at": self.at}
+                if account.cash_since is None:
+                    stored[key] |= {"anchor_amount": stored[key]["amount"], "anchor_at": self.at}
+                touched.add(key)
+            account.cash_since = account.cash_since or self.at
+            account.cash_at = self.at
+        rows = ([*key, *(stored[key][name] for name in _CASH_STATE)] for key in sorted(touched))
+        upsert(CashBalance, ["account", "currency", *_CASH_STATE], rows, unique=["account", "currency"])
+
+    def _record_account_series(self) -> None:
+        batch = self.batch
+        upsert(
+            FxRate,
+            ["base", "quote", "on", "rate", "source"],
+            ((r.base, r.quote, r.on, r.rate, batch.broker) for r in batch.rates),
+            unique=["base", "quote", "on"],
+            same="source",
+        )
+        upsert(
+            NavPoint,
+            ["account", "on", "nav", "currency"],
+            ((self.accounts[p.account].pk, p.on, p.nav, p.currency) for p in batch.navs),
+            unique=["account", "on"],
+        )
+        period = ["account", "source", "topic", "since", "until"]
+        upsert(
+            Period,
+            period,
+            (
+                (self.accounts[p.account].pk, p.source, topic, p.since, p.until)
+                for p in batch.periods
+                for topic in p.topics
+            ),
+            unique=period,
+        )
+        figure = ["account", "section", "name", "since", "until", "currency", "broker_ref", "ref"]
+        upsert(
+            Figure,
+            [*figure, "amount"],
+            (
+                (
+                    self.accounts[f.account].pk, f.section, f.name, f.since, f.until, f.currency,
+                    f.broker_ref or "", f.ref, f.amount,
+                )
+                for f in batch.figures
+            ),
+            unique=figure,
+        )  # fmt: skip
+
+    def _save_reports(self) -> None:
+        for value in self.batch.values:
+            account = self.accounts[value.account]
+            account.reported_nav = value.nav
+            account.reported_cash = value.cash
+            account.reported_accrued_interest = value.accrued_interest
+            account.reported_accrued_dividends = value.accrued_dividends
+            account.reported_as_of = value.as_of
+        for account in self._accounts_touched():
+            account.save()
+
+    def _record_inbox(self) -> int:
+        items = self.batch.inbox
+        keys = InboxItem.objects.filter(broker=self.batch.broker).values_list("key", flat=True)
+        known = set(keys) if items else set()
+        new = {item.key: item for item in items if item.key not in known}
+        InboxItem.objects.bulk_create(
+            InboxItem(
+                broker=self.batch.broker,
+                key=item.key,
+                account=item.account,
+                section=item.section,
+                reason=item.reason,
+                text=item.text,
+                seen_at=self.at,
+            )
+            for item in new.values()
+        )
+        return len(new)
+
+    # Activities
+
+    def _load_activities(self) -> dict[int, "_Entries"]:
+        """What the ledger holds of the accounts at hand, without what it derived or replaced."""
+        names = {account.pk: name for name, account in self.accounts.items()}
+        refs = {instrument.pk: ref for ref, instrument in self.instruments.items()}
+        entries = {account.pk: _Entries() for account in self._accounts_touched()}
+        stored = Activity.objects.reported().filter(account__in=entries).order_by("pk")
+        columns = ("pk", "account_id", "key", "instrument_id", "refs", *_CONTENT)
+        for pk, account_pk, key, instrument_pk, numbers, *content in stored.values_list(*columns):
+            activity = types.Activity(
+                account=names[account_pk],
+                key=key,
+                source="",
+                broker_ref=refs.get(instrument_pk),
+                refs=tuple(numbers.split()),
+                **_typed(dict(zip(_CONTENT, content, strict=True))),
+            )
+            entries[account_pk].add(_Entry(activity, pk))
+        return entries
+
+    def _record_activities(self, entries: Mapping[int, "_Entries"]) -> tuple[int, int]:
+        """Returns how many were new and how many were known."""
+        new = known = 0
+        for activity in sorted(self.batch.activities, key=repr):
+            of_account = entries[self.accounts[activity.account].pk]
+            entry = of_account.find(activity)
+            source = (activity.source, activity.key)
+            if entry is None:
+                first = replace(activity, source="", refs=tuple(sorted(activity.refs)))
+                of_account.add(_Entry(first, is_changed=True, sources={source}))
+                new += 1
+            else:
+                _tell(entry, activity)
+                entry.sources.add(source)
+                of_account.add(entry)
+                known += 1
+        self._save_activities(entries)
+        return new, known
+
+    def _save_activities(self, entries: Mapping[int, "_Entries"]) -> None:
+        changed = [(pk, e) for pk, of_account in entries.items() for e in of_account.current if e.is_changed]
+        replaced = [(entry.replaces, pk, entry) for pk, entry in changed if entry.replaces is not None]
+        for old_pk, account_pk, entry in replaced:
+            key = entry.activity.key
+            trail = Activity.objects.filter(account=account_pk, key__startswith=f"{key}#").count()
+            Activity.objects.filter(pk=old_pk).update(key=f"{key}#{trail + 1}")
+        self._upsert_activities(((pk, entry.activity) for pk, entry in changed), is_derived=False)
+        pks = self._activity_pks(
+            [*changed, *((pk, e) for pk, o in entries.items() for e in o.current if e.sources)]
+        )
+        for old_pk, account_pk, entry in replaced:
+            Activity.objects.filter(pk=old_pk).update(superseded_by=pks[account_pk, entry.activity.key])
+            old = ActivitySource.objects.filter(activity=old_pk).values_list("source", "key")
+            entry.sources |= set(old)
+        upsert(
+            ActivitySource,
+            ["activity", "source", "key"],
+            (
+                (pks[account_pk, entry.activity.key], source, key)
+                for account_pk, of_account in entries.items()
+                for entry in of_account.current
+                for source, key in sorted(entry.sources)
+            ),
+            unique=["activity", "source", "key"],
+        )
+
+    def _activity_pks(self, entries: Iterable[tuple[int, _Entry]]) -> dict[tuple[int, str], int]:
+        pks = {(account_pk, e.activity.key): e.pk for account_pk, e in entries}
+        found = {key: pk for key, pk in pks.items() if pk is not None}
+        missing = {account_pk for (account_pk, _), pk in pks.items() if pk is None}
+        for pk, account_pk, key in Activity.objects.filter(account__in=missing).values_list(
+            "pk", "account_id", "key"
+        ):
+            found[account_pk, key] = pk
+        return found
+
+    def _upsert_activities(self, rows: Iterable[tuple[int, types.Activity]], *, is_derived: bool) -> None:
+        names = ["account", "key", "instrument", "refs", *_CONTENT, "is_derived", "recorded_at"]
+        upsert(
+            Activity,
+            names,
+            (
+                (
+                    account_pk, a.key, None if a.broker_ref is None else self.instruments[a.broker_ref].pk,
+                    " ".join(a.refs), *(getattr(a, name) for name in _CONTENT), is_derived, self.at,
+                )
+                for account_pk, a in rows
+            ),
+            unique=["account", "key"],
+        )  # fmt: skip
+
+    # What is worked out
+
+    def _remake_derived(self, entries: Mapping[int, "_Entries"]) -> None:
+        wanted: dict[tuple[int, str], types.Activity] = {}
+        for account in self._accounts_touched():
+            activities = [entry.activity for entry in entries[account.pk].current]
+            for activity in self._derived(account, activities):
+                wanted[account.pk, activity.key] = activity
+        refs = {instrument.pk: ref for ref, instrument in self.instruments.items()}
+        names = {account.pk: name for name, account in self.accounts.items()}
+        stored = Activity.objects.filter(account__in=entries, is_derived=True)
+        gone = []
+        for pk, account_pk, key, instrument_pk, *content in stored.values_list(
+            "pk", "account_id", "key", "instrument_id", *_CONTENT
+        ):
+            activity = types.Activity(
+                account=names[account_pk],
+                key=key,
+                source="",
+                broker_ref=refs.get(instrument_pk),
+                **_typed(dict(zip(_CONTENT, content, strict=True))),
+            )
+            want = wanted.get((account_pk, key))
+            if want is None:
+                gone.append(pk)
+            elif replace(want, source="") == activity:
+                del wanted[account_pk, key]
+        for start in range(0, len(gone), 500):
+            Activity.objects.filter(pk__in=gone[start : start + 500]).delete()
+        self._upsert_activities(((pk, activity) for (pk, _), activity in wanted.items()), is_derived=True)
+
+    def _derived(self, account: Account, activities: Sequence[types.Activity]) -> Iterator[types.Activity]:
+        """Openings and changes of one account, from its positions and cash as they are stored now."""
+        by_ref: defaultdict[str, list[types.Activity]] = defaultdict(list)
+        for activity in activities:
+            if activity.broker_ref is not None and activity.kind is not ActivityKind.FX:
+                by_ref[activity.broker_ref].append(activity)
+        by_pk = {instrument.pk: instrument for instrument in self.instruments.values()}
+        held_at_anchor: dict[str, bool] = {}
+        starts = []
+        for (account_pk, instrument_pk), row in sorted(self.positions.items()):
+            if account_pk != account.pk:
+                continue
+            holding = _holding(account, by_pk[instrument_pk], row)
+            known = by_ref[holding.broker_ref]
+            held = opening.before(holding, known)
+            if row["anchor_at"] == account.cash_since:
+                held_keys = {activity.key for activity in held}
+                held_at_anchor |= {activity.key: activity.key in held_keys for activity in known}
+            yield from (
+                a for a in (opening.opening(holding, held), opening.change(holding, known, held)) if a
+            )
+            if row["covered_since"] is not None and row["covered_since"] <= holding.anchor_at.date():
+                starts.append(row["covered_since"])
+        yield from self._cash_openings(account, activities, held_at_anchor, starts)
+
+    def _cash_openings(
+        self,
+        account: Account,
+        activities: Sequence[types.Activity],
+        held_at_anchor: Mapping[str, bool],
+        starts: Iterable[date],
+    ) -> Iterator[types.Activity]:
+        """`held_at_anchor` are the decisions made for positions that have the anchor of the cash."""
+        since = min(starts, default=None)
+        for balance in CashBalance.objects.filter(account=account):
+            amount, at = balance.anchor_amount, balance.anchor_at
+            if amount is None or at is None:
+                amount, at = balance.amount, balance.updated_at
+            held = [a for a in activities if held_at_anchor.get(a.key, a.trade_date <= at.date())]
+            on = opening.opened_on(at, since, held)
+            if opened := opening.cash_opening(account.account, balance.currency, amount, on, held):
+                yield opened
+
+
+class _Entries:
+    """The activities of one account, found by key or by a number the broker gave them."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, _Entry] = {}
+        self.by_number: dict[str, _Entry] = {}
+
+    @property
+    def current(self) -> Iterable[_Entry]:
+        return self.by_key.values()
+
+    def add(self, entry: _Entry) -> None:
+        self.by_key[entry.activity.key] = entry
+        for number in entry.activity.refs:
+            self.by_number[number] = entry
+
+    def find(self, activity: types.Activity) -> _Entry | None:
+        if activity.key in self.by_key:
+            return self.by_key[activity.key]
+        return next((self.by_number[n] for n in activity.refs if n in self.by_number), None)
+
+
+_CLOSED = {
+    "market_value": ZERO, "exposure": ZERO, "average_cost": None, "cost_basis": ZERO, "unrealized_pnl": ZERO,
+}  # fmt: skip
+
+
+def _tell(entry: _Entry, activity: types.Activity) -> None:
+    """Bring what another answer says of a known activity into it: gaps are filled, other content replaces."""
+    known = entry.activity
+    told: dict[str, Any] = {}
+    is_correction = False
+    for name in (*_CONTENT, "broker_ref"):
+        old, new = getattr(known, name), getattr(activity, name)
+        if new is None or new in ("", old):
+            continue
+        if old is None or old == "":
+            told[name] = new
+        elif name != "description":  # words change with the source; the first stay
+            told[name] = new
+            is_correction = True
+    if numbers := set(activity.refs) - set(known.refs):
+        told["refs"] = tuple(sorted({*known.refs, *numbers}))
+    if told:
+        entry.activity = replace(known, **told)
+        entry.is_changed = True
+    if is_correction and entry.pk is not None:
+        entry.replaces, entry.pk = entry.pk, None
+
+
+def _typed(content: dict[str, Any]) -> dict[str, Any]:
+    return content | {"kind": ActivityKind(content["kind"])}
+
+
+def _holding(account: Account, instrument: Instrument, row: Mapping[str, Any]) -> opening.Holding:
+    """Without a complete report yet, the latest one stands in for the anchor."""
+    is_anchored = row["anchor_at"] is not None
+    return opening.Holding(
+        account=account.account,
+        broker_ref=instrument.broker_ref,
+        currency=instrument.currency,
+        multiplier=instrument.multiplier,
+        quote_factor=instrument.quote_factor,
+        anchor_quantity=row["anchor_quantity"] if is_anchored else row["quantity"],
+        anchor_cost=row["anchor_cost"] if is_anchored else row["cost_basis"],
+        anchor_at=row["anchor_at"] if is_anchored else row["priced_at"],
+        quantity=row["quantity"],
+        changed_at=row["changed_at"],
+        changed_after=row["changed_after"],
+        covered_since=row["covered_since"],
+    )
+
+
+def _union(ranges: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
+    """Ranges that overlap or touch, as one; in order."""
+    merged: list[tuple[date, date]] = []
+    for since, until in sorted(ranges):
+        if merged and since <= merged[-1][1] + timedelta(days=1):
+            merged[-1] = (merged[-1][0], max(merged[-1][1], until))
+        else:
+            merged.append((since, until))
+    return merged
