@@ -47,7 +47,7 @@ lock: ## Make the lock files anew (needs uv)
 setup: $(DONE)/package $(DONE)/assets
 
 # A checkout that was moved or copied makes its own environment: scripts and links in it hold the old path.
-ifneq ($(shell cat .venv/done/python 2>/dev/null),$(CURDIR))
+ifneq ($(shell test -x $(PY) && cat $(DONE)/python 2>/dev/null),$(CURDIR))
 .PHONY: $(DONE)/python
 endif
 # Somebody may have cleaned away what was built.
