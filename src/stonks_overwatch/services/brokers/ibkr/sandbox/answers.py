@@ -47,7 +47,35 @@ _LEDGER_ZEROS = (
     "cashbalance",
     "netliquidationvalue",
 )
-_SEGMENTED = ["accruedcash", "accrueddividend", "availablefunds", "availabletotrade", "availabletowithdraw", "billable", "equitywithloanvalue", "excessliquidity", "fullavailablefunds", "fullexcessliquidity", "fullinitmarginreq", "fullmaintmarginreq", "guarantee", "indianstockhaircut", "initmarginreq", "lookaheadavailablefunds", "lookaheadexcessliquidity", "lookaheadinitmarginreq", "lookaheadmaintmarginreq", "maintmarginreq", "netliquidation", "pasharesvalue", "physicalcertificatevalue", "postexpirationexcess", "postexpirationmargin", "totalcashvalue", "totaldebitcardpendingcharges"]
+_SEGMENTED = [
+    "accruedcash",
+    "accrueddividend",
+    "availablefunds",
+    "availabletotrade",
+    "availabletowithdraw",
+    "billable",
+    "equitywithloanvalue",
+    "excessliquidity",
+    "fullavailablefunds",
+    "fullexcessliquidity",
+    "fullinitmarginreq",
+    "fullmaintmarginreq",
+    "guarantee",
+    "indianstockhaircut",
+    "initmarginreq",
+    "lookaheadavailablefunds",
+    "lookaheadexcessliquidity",
+    "lookaheadinitmarginreq",
+    "lookaheadmaintmarginreq",
+    "maintmarginreq",
+    "netliquidation",
+    "pasharesvalue",
+    "physicalcertificatevalue",
+    "postexpirationexcess",
+    "postexpirationmargin",
+    "totalcashvalue",
+    "totaldebitcardpendingcharges",
+]
 _EXCHANGES = {"NASDAQ": "AMEX,NYSE,NASDAQ,ARCA,BATS", "NYSE": "AMEX,NYSE,ARCA,BATS", "ARCA": "AMEX,ARCA,BATS"}
 
 
@@ -149,7 +177,7 @@ def ledger(world: World, account_id: str) -> dict[str, Any]:
         row(currency)["cashbalance"] = amount
         row(currency)["settledcash"] = amount - _unsettled(world, account_id, currency)
     for field, kind in (("interest", "interest"), ("dividends", "dividend")):
-        for currency, amount in world.accrued(account_id, kind, world.today).items():
+        for currency, amount in world.accrued(account_id, kind).items():
             row(currency)[field] = amount
     for conid, holding in world.holdings[account_id].items():
         if not holding.traded:

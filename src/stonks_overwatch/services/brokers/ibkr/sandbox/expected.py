@@ -132,9 +132,9 @@ def _cash(world: World, account: str) -> Amounts:
 
 def _accrued(world: World, account: str) -> Amounts:
     accrued: Amounts = defaultdict(Decimal)
-    for accrual in world.accruals:
+    for accrual in (*world.paid, *world.unpaid):
         if accrual.account == account and accrual.on <= world.today < accrual.paid_on:
-            accrued[accrual.currency] += accrual.amount
+            accrued[accrual.currency] += accrual.gross + accrual.tax
     return dict(accrued)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
+from stonks_overwatch.services.brokers.ibkr.sandbox.demo import demo
 from stonks_overwatch.services.brokers.ibkr.sandbox.market import Instrument, Market
 from stonks_overwatch.services.brokers.ibkr.sandbox.world import Holder, World, business_day
 
@@ -71,8 +72,12 @@ def small(today: date) -> World:
     world.dividend(MAIN, apple, Decimal("0.26"), Decimal("0.15"), ago(40), ago(33))
     world.dividend(MAIN, shell, Decimal("0.27"), Decimal(0), ago(10), today + timedelta(days=12))
     world.move_cash(MAIN, "fee", "EUR", Decimal(-3), ago(50), "R******21:XETRA LEVEL 1")
-    first_of_month = today.replace(day=1)
-    world.accrue_interest(MAIN, "EUR", first_of_month, first_of_month + timedelta(days=34), Decimal("4.12"))
+    first = today.replace(day=1)
+    paid_on = first + timedelta(days=34)
+    world.accrue_interest(
+        MAIN, "EUR", Decimal("4.12"), first, paid_on, f"EUR CREDIT INT FOR {today:%b-%Y}".upper()
+    )
+    world.pay_due(today)
     return world
 
 
@@ -93,4 +98,4 @@ def _rates(market: Market, today: dict[str, str]) -> None:
         market.add_rate(currency, float(rate), fixed=Decimal(rate))
 
 
-SCENARIOS: dict[str, Callable[[date], World]] = {"small": small, "empty": empty}
+SCENARIOS: dict[str, Callable[[date], World]] = {"demo": demo, "small": small, "empty": empty}

@@ -75,7 +75,14 @@ class Accrual:
     currency: str
     on: date
     paid_on: date
-    amount: Decimal
+    gross: Decimal
+    tax: Decimal = ZERO
+    conid: int | None = None
+    description: str = ""
+
+    @property
+    def amount(self) -> Decimal:
+        return self.gross + self.tax
 
 
 @dataclass
@@ -139,7 +146,8 @@ class World:
         self.market = market
         self.holders = {holder.account: holder for holder in holders}
         self.entries: list[Entry] = []
-        self.accruals: list[Accrual] = []
+        self.unpaid: list[Accrual] = []
+        self.paid: list[Accrual] = []
         self.cash: dict[str, dict[str, Decimal]] = {h.account: defaultdict(Decimal) for h in holders}
         self.holdings: dict[str, dict[int, Holding]] = {h.account: {} for h in holders}
         self.last_closed: dict[str, int] = {}  # account -> conid
@@ -206,22 +214,46 @@ class World:
     def dividend(
         self, account: str, conid: int, per_share: Decimal, tax_rate: Decimal, ex_date: date, paid_on: date
     ) -> None:
-        """Announce a dividend on what is held: accrued from the ex-date, paid later (the script pays it)."""
+        """Announce a dividend on what is held: accrued from the ex-date, in cash by `pay_due`."""
         holding = self.holdings[account][conid]
         gross = cents(holding.quantity * per_share)
-        tax = -cents(gross * tax_rate)
         currency = holding.instrument.currency
-        self.accruals.append(Accrual(account, "dividend", currency, ex_date, paid_on, gross + tax))
-        if paid_on <= self.today:
+        text = f"{holding.instrument.symbol} CASH DIVIDEND {currency} {per_share} PER SHARE"
+        self.unpaid.append(
+            Accrual(
+                account, "dividend", currency, ex_date, paid_on, gross, -cents(gross * tax_rate), conid, text
+            )
+        )
+
+    def accrue_interest(
+        self, account: str, currency: str, amount: Decimal, on: date, paid_on: date, text: str
+    ) -> None:
+        """Interest of one day, in cash by `pay_due`."""
+        self.unpaid.append(
+            Accrual(account, "interest", currency, on, paid_on, cents(amount), description=text)
+        )
+
+    def pay_due(self, on: date) -> None:
+        """Book what was to be paid up to that day, each payment once as a whole."""
+        due = [accrual for accrual in self.unpaid if accrual.paid_on <= on]
+        if not due:
+            return
+        self.unpaid = [accrual for accrual in self.unpaid if accrual.paid_on > on]
+        self.paid += due
+        payments: dict[tuple[str, Kind, str, date, int | None, str], list[Accrual]] = defaultdict(list)
+        for accrual in due:
+            key = (accrual.account, accrual.kind, accrual.currency, accrual.paid_on, accrual.conid)
+            payments[*key, accrual.description].append(accrual)
+        for (account, kind, currency, paid_on, conid, text), parts in payments.items():
             self._post(
                 account,
                 paid_on,
-                "dividend",
+                kind,
                 currency,
-                gross=gross,
-                tax=tax,
+                gross=sum((part.gross for part in parts), ZERO),
+                tax=sum((part.tax for part in parts), ZERO),
                 conid=conid,
-                description=f"{holding.instrument.symbol} CASH DIVIDEND {currency} {per_share} PER SHARE",
+                description=text,
             )
 
     def exchange(
@@ -274,9 +306,6 @@ class World:
                         currency = holding.instrument.currency
                         self._post(account, on, "variation", currency, gross=profit, conid=conid, price=price)
 
-    def accrue_interest(self, account: str, currency: str, on: date, paid_on: date, amount: Decimal) -> None:
-        self.accruals.append(Accrual(account, "interest", currency, on, paid_on, cents(amount)))
-
     # What follows from it
 
     def held(self, account: str, conid: int) -> Decimal:
@@ -300,11 +329,11 @@ class World:
             return holding.carried(price)
         return holding.quantity * price * holding.instrument.units
 
-    def accrued(self, account: str, kind: str, on: date) -> dict[str, Decimal]:
-        """Earned and not paid at the end of that day, per currency."""
+    def accrued(self, account: str, kind: str) -> dict[str, Decimal]:
+        """Earned and not paid today, per currency."""
         totals: dict[str, Decimal] = defaultdict(Decimal)
-        for accrual in self.accruals:
-            if accrual.account == account and accrual.kind == kind and accrual.on <= on < accrual.paid_on:
+        for accrual in self.unpaid:
+            if accrual.account == account and accrual.kind == kind and accrual.on <= self.today:
                 totals[accrual.currency] += accrual.amount
         return dict(totals)
 
@@ -315,7 +344,7 @@ class World:
         for currency, amount in self.cash[account].items():
             amounts[currency] += amount
         for kind in ("interest", "dividend"):
-            for currency, amount in self.accrued(account, kind, self.today).items():
+            for currency, amount in self.accrued(account, kind).items():
                 amounts[currency] += amount
         for conid, holding in self.holdings[account].items():
             amounts[holding.instrument.currency] += self.unit_value(holding, self.market.price(conid))
@@ -335,39 +364,41 @@ class World:
             return [point for point in known if point[0] >= start]
 
     def _replay(self, account: str, start: date) -> list[tuple[date, Decimal, Decimal]]:
+        """The points of `nav_history`, from the entries alone."""
         into = self.holders[account].currency
         entries = deque(
             sorted((e for e in self.entries_of(account) if e.on < self.today), key=lambda e: e.on)
         )
-        accruals = [a for a in self.accruals if a.account == account]
-        replayed: dict[int, Holding] = {}
-        cash: dict[str, Decimal] = defaultdict(Decimal)
+        accruals = deque(self._accrual_changes(account))
+        held: dict[int, Holding] = {}
+        amounts: dict[str, Decimal] = defaultdict(Decimal)  # cash and what is accrued
         points = []
         for day in self.market.days[self.market.index(start) : -1]:
             flow = ZERO
             while entries and entries[0].on <= day:
                 entry = entries.popleft()
-                cash[entry.currency] += entry.net
-                if entry.exchanged is not None:
-                    cash[entry.exchanged[0]] += entry.exchanged[1]
+                _apply(entry, amounts, held, self.market)
                 if entry.kind in ("deposit", "withdrawal"):
                     flow += entry.net * self.market.cross(entry.currency, into, entry.on)
-                if entry.conid is not None:
-                    held = replayed.setdefault(entry.conid, Holding(self.market.instruments[entry.conid]))
-                    held.quantity += entry.quantity
-                    if held.instrument.is_margined:
-                        held.traded += entry.quantity * (entry.price or ZERO) * held.instrument.units
-                        held.booked += entry.gross
-            amounts = defaultdict(Decimal, cash)
-            for accrual in accruals:
-                if accrual.on <= day < accrual.paid_on:
-                    amounts[accrual.currency] += accrual.amount
-            for conid, held in replayed.items():
-                if held.quantity:
-                    amounts[held.instrument.currency] += self.unit_value(held, self.market.close(conid, day))
-            nav = sum((amount * self.market.cross(c, into, day) for c, amount in amounts.items()), ZERO)
+            while accruals and accruals[0][0] <= day:
+                _, currency, amount = accruals.popleft()
+                amounts[currency] += amount
+            values = defaultdict(Decimal, amounts)
+            for conid, holding in held.items():
+                if holding.quantity:
+                    values[holding.instrument.currency] += self.unit_value(
+                        holding, self.market.close(conid, day)
+                    )
+            nav = sum((amount * self.market.cross(c, into, day) for c, amount in values.items()), ZERO)
             points.append((day, nav, flow))
         return points
+
+    def _accrual_changes(self, account: str) -> list[tuple[date, str, Decimal]]:
+        """When how much begins to be accrued, and when it ceases to be because it is paid."""
+        accruals = [a for a in (*self.paid, *self.unpaid) if a.account == account]
+        changes = [(a.on, a.currency, a.amount) for a in accruals]
+        changes += [(a.paid_on, a.currency, -a.amount) for a in accruals]
+        return sorted(changes, key=lambda change: change[0])
 
     def _trade(
         self,
@@ -461,6 +492,19 @@ class World:
             )
             self.entries.append(entry)
             return entry
+
+
+def _apply(entry: Entry, cash: dict[str, Decimal], held: dict[int, Holding], market: Market) -> None:
+    """Replay one entry on cash and quantities; of the margined also on what was traded and booked."""
+    cash[entry.currency] += entry.net
+    if entry.exchanged is not None:
+        cash[entry.exchanged[0]] += entry.exchanged[1]
+    if entry.conid is not None:
+        holding = held.setdefault(entry.conid, Holding(market.instruments[entry.conid]))
+        holding.quantity += entry.quantity
+        if holding.instrument.is_margined:
+            holding.traded += entry.quantity * (entry.price or ZERO) * holding.instrument.units
+            holding.booked += entry.gross
 
 
 def _commission(instrument: Instrument, quantity: Decimal, price: Decimal) -> Decimal:

@@ -1,0 +1,548 @@
+"""The demo's two accounts: ten years of a saver's life, told day by day.
+
+Each month money comes in and goes into what is furthest below its share of the plan; beside it run a few
+habits of somebody who knows the markets: futures, options and bills that are rolled, a fund plan, gold,
+coins, a short share, shares bought with borrowed yen. Every step depends on the date and on what was
+there the day before, so that the script of tomorrow is that of today and one more day.
+"""
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import ROUND_DOWN, Decimal
+from importlib import resources
+
+from stonks_overwatch.services.brokers.ibkr.sandbox.market import Instrument, Market
+from stonks_overwatch.services.brokers.ibkr.sandbox.world import ZERO, Holder, World
+
+FIRST_DAY = date(2016, 1, 4)
+SEED = 20160104
+MAIN, SECOND = "U7654321", "U2468013"
+_TAX = {
+    "US": "0.15", "DE": "0.26375", "FR": "0.25", "CH": "0.35", "NL": "0.15", "ES": "0.19", "IT": "0.26",
+    "BE": "0.30", "SE": "0.30", "DK": "0.27", "JP": "0.15315", "CA": "0.25", "AU": "0.15", "TW": "0.21",
+}  # fmt: skip
+_RATES = {
+    "USD": 0.863, "GBP": 1.146, "CHF": 1.068, "JPY": 0.00551, "SEK": 0.0921, "DKK": 0.13389, "HKD": 0.1108,
+    "CAD": 0.624, "AUD": 0.571,
+}  # fmt: skip
+_STEADY = {"DKK": 0.0005}  # kept at its rate by its central bank
+_EUR_USD = 12087792
+_DAX, _RUSSELL = 825711, 1067001  # indices, nobody holds them
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """One line of securities.csv: a share or ETF, and its part in the account's plan."""
+
+    account: str
+    instrument: Instrument
+    dividend_yield: float
+    dividend_months: frozenset[int]
+    since: date
+    until: date | None
+    weight: float  # 0: bought by other rules
+    splits: tuple[tuple[date, int], ...]
+    price: float
+    growth: float
+    volatility: float
+    beta: float
+
+
+def demo(today: date) -> World:
+    """ValueError for a day before the habits have begun."""
+    if today < date(2025, 3, 3):
+        raise ValueError(f"the demo is told from 2025-03-03 on, not on {today}")
+    return _Story(today).tell()
+
+
+class _Story:
+    """The state of the telling: the world so far and what is rolled next."""
+
+    def __init__(self, today: date) -> None:
+        self.market = Market(today, FIRST_DAY, SEED)
+        for currency, level in _RATES.items():
+            self.market.add_rate(currency, level, _STEADY.get(currency, 0.055))
+        self.shares = list(_read_shares())
+        for share in self.shares:
+            curve = self.market.trend(
+                share.instrument.symbol, share.price, share.growth, share.volatility, beta=share.beta
+            )
+            self.market.add(share.instrument, curve, splits=share.splits, has_float_noise=True)
+        self._add_others()
+        self.world = World(
+            self.market,
+            [
+                Holder(MAIN, "EUR", "Ada Example", None, date(2016, 1, 4)),
+                Holder(SECOND, "USD", "Ada Example", "Long term", date(2017, 2, 1), "IBLLC-US"),
+            ],
+        )
+        self.rolled: dict[str, Instrument] = {}
+
+    def tell(self) -> World:
+        month = 0
+        for day in self.market.days[:-1]:
+            self.world.pay_due(day)
+            for share in self.shares:
+                for on, ratio in share.splits:
+                    if on == day:
+                        self.world.split(share.instrument.conid, ratio, day)
+            if day.month != month:
+                month = day.month
+                self._month(day)
+            self._dividends(day)
+            self._events(day)
+            self._roll(day)
+            self.world.settle(day)
+            self._interest(day)
+        self.world.pay_due(self.market.today)
+        return self.world
+
+    # What exists beside shares
+
+    def _add_others(self) -> None:
+        market = self.market
+        dax = Instrument(_DAX, "DAX", "DAX 40 INDEX", "IND", "EUR", "EUREX", "DE")
+        market.add(dax, market.trend("DAX", 24300, 0.08, 0.02, beta=1.1, reversion=1.0))
+        russell = Instrument(_RUSSELL, "RUT", "RUSSELL 2000 INDEX", "IND", "USD", "RUSSELL", "US")
+        market.add(russell, market.trend("RUT", 2510, 0.06, 0.05, beta=1.2, reversion=1.0))
+        market.add(
+            Instrument(_EUR_USD, "EUR", "European Monetary Union Euro", "CASH", "USD", "IDEALPRO", "EU",
+                       description="EUR.USD"),
+            lambda i: float(1 / market.rate("USD", market.days[i])),
+            decimals=5,
+        )  # fmt: skip
+        market.add(_FUND, market.trend("FUND", 187.4, 0.08, 0.03), decimals=2)
+        market.add(_BUND, market.trend("BUND", 95.6, 0.0, 0.045, beta=-0.05, reversion=1.2), decimals=3)
+        market.add(_BOND, market.trend("BOND", 99.1, 0.0, 0.05, beta=0.1, reversion=1.2), decimals=3)
+        market.add(_TURBO, market.trend("TURBO", 9.4, 0.04, 0.45, beta=2.2, reversion=1.5))
+        market.add(_BITCOIN, market.trend("BTC", 97000, 0.38, 0.55, beta=1.2), has_float_noise=True)
+        market.add(_ETHER, market.trend("ETH", 3350, 0.42, 0.65, beta=1.4), has_float_noise=True)
+        market.add(_GOLD, market.trend("XAU", 4080, 0.10, 0.13, beta=-0.1))
+        market.add(_SAP_CFD, market.curve(14204))
+
+    # Once a month
+
+    def _month(self, day: date) -> None:
+        world = self.world
+        if day == self.market.days[0]:
+            self._deposit(MAIN, "EUR", 28000, day)
+        if (day.year, day.month) == (2017, 2):
+            self._deposit(SECOND, "USD", 22000, day)
+        self._deposit(MAIN, "EUR", 900 if day.year < 2021 else 1200, day)
+        world.move_cash(
+            MAIN, "fee", "EUR", Decimal("-3.00"), day, f"R******21:XETRA LEVEL 1 FOR {day:%b %Y}".upper()
+        )
+        if day >= date(2018, 1, 1):
+            self._fund_plan(day)
+        self._sweep(MAIN, "EUR", day)
+        self._invest(MAIN, "EUR", Decimal(2500), day)
+        if day >= date(2017, 2, 1):
+            if day >= date(2017, 3, 1):
+                self._deposit(SECOND, "USD", 500, day)
+            world.move_cash(
+                SECOND, "fee", "USD", Decimal("-4.50"), day, f"R******13:NYSE LEVEL 1 FOR {day:%b %Y}".upper()
+            )
+            self._sweep(SECOND, "USD", day)
+            self._invest(SECOND, "USD", Decimal(6000), day)
+        if world.held(MAIN, _SAP_CFD.conid):
+            world.move_cash(MAIN, "fee", "EUR", Decimal("-14.20"), day, "CFD FINANCING SAP SE")
+        if day.month == 11:
+            self._trim(day)
+
+    def _deposit(self, account: str, currency: str, amount: int, day: date) -> None:
+        self.world.move_cash(
+            account, "deposit", currency, Decimal(amount), day, "CASH RECEIPTS / ELECTRONIC FUND TRANSFERS"
+        )
+
+    def _fund_plan(self, day: date) -> None:
+        quantity = (Decimal(150) / self.market.close(_FUND.conid, day)).quantize(Decimal("0.001"), ROUND_DOWN)
+        self.world.buy(MAIN, _FUND.conid, quantity, on=day, commission=ZERO)
+
+    def _sweep(self, account: str, base: str, day: date) -> None:
+        """Bring home what dividends and sales have left in other currencies."""
+        for currency, amount in list(self.world.cash[account].items()):
+            if currency != base and amount * self.market.cross(currency, base, day) > 1500:
+                self._exchange(account, currency, amount * Decimal("0.9"), base, day)
+
+    def _exchange(self, account: str, currency: str, amount: Decimal, into: str, day: date) -> None:
+        pair = _EUR_USD if account == MAIN and {currency, into} == {"EUR", "USD"} else None
+        self.world.exchange(account, currency, amount, into, day, pair)
+
+    def _invest(self, account: str, base: str, reserve: Decimal, day: date) -> None:
+        """Spend the month's money on the two shares furthest below their part of the plan."""
+        plan = [s for s in self.shares if s.account == account and s.weight and s.since <= day]
+        plan = [s for s in plan if s.until is None or day < s.until - timedelta(days=180)]
+        budget = self.world.cash[account][base] - reserve
+        if not plan or budget < 400:
+            return
+        values = {s.instrument.conid: self._value(account, s, base, day) for s in plan}
+        total = float(sum(values.values(), ZERO) + budget)
+        weights = sum(s.weight for s in plan)
+        plan.sort(key=lambda s: s.weight / weights - float(values[s.instrument.conid]) / total, reverse=True)
+        picks = plan[:2] if len(plan) > 1 and budget < 5000 else plan[:6]
+        for share in picks:
+            self._buy_for(account, share.instrument, budget / len(picks), base, day)
+
+    def _value(self, account: str, share: _Share, base: str, day: date) -> Decimal:
+        conid = share.instrument.conid
+        price = self.market.close(conid, day) * self.market.cross(share.instrument.currency, base, day)
+        return self.world.held(account, conid) * price
+
+    def _buy_for(self, account: str, instrument: Instrument, budget: Decimal, base: str, day: date) -> None:
+        price = self.market.close(instrument.conid, day)
+        # IBKR sells parts of American shares; elsewhere whole ones.
+        step = (
+            Decimal("0.125") if instrument.currency == "USD" and instrument.kind == "COMMON" else Decimal(1)
+        )
+        if instrument.exchange == "SEHK":
+            step = Decimal(10)
+        amount = budget * self.market.cross(base, instrument.currency, day)
+        quantity = amount / price // step * step
+        if quantity:
+            self._fund(account, instrument.currency, quantity * price + 40, base, day)
+            self.world.buy(account, instrument.conid, quantity, on=day)
+
+    def _fund(self, account: str, currency: str, amount: Decimal, base: str, day: date) -> None:
+        """Change money so that `amount` is there."""
+        missing = amount - self.world.cash[account][currency]
+        if currency != base and missing > 0:
+            self._exchange(account, base, missing * self.market.cross(currency, base, day), currency, day)
+
+    def _trim(self, day: date) -> None:
+        """Take a fifth off what has grown to more than twice its part of the plan."""
+        for account, base in ((MAIN, "EUR"), (SECOND, "USD")):
+            plan = [s for s in self.shares if s.account == account and s.weight and s.until is None]
+            values = {s.instrument.conid: self._value(account, s, base, day) for s in plan}
+            total, weights = sum(values.values(), ZERO), sum(s.weight for s in plan)
+            for share in plan:
+                conid = share.instrument.conid
+                if float(values[conid]) > 2.2 * share.weight / weights * float(total) > 0:
+                    quantity = self.world.held(account, conid) * Decimal("0.2") // 1
+                    if quantity:
+                        self.world.sell(account, conid, quantity, on=day)
+
+    # Once a day
+
+    def _dividends(self, day: date) -> None:
+        for share in self.shares:
+            conid = share.instrument.conid
+            if day.month not in share.dividend_months or day != self._ex_date(conid, day):
+                continue
+            price = self.market.close(conid, day)
+            per_share = price * Decimal(str(share.dividend_yield)) / len(share.dividend_months)
+            rate = Decimal(_TAX.get(share.instrument.country, "0"))
+            paid_on = self._business_day(day + timedelta(days=18 + conid % 9))
+            if self.world.held(share.account, conid):
+                self.world.dividend(
+                    share.account, conid, per_share.quantize(Decimal("0.0001")), rate, day, paid_on
+                )
+
+    def _ex_date(self, conid: int, day: date) -> date:
+        return self._business_day(day.replace(day=5 + conid % 17))
+
+    def _interest(self, day: date) -> None:
+        """What the broker pays on larger balances since rates rose, and takes for borrowed money."""
+        following = self.market.days[self.market.index(day) + 1]
+        nights = (following - day).days
+        for account in self.world.holders:
+            for currency, amount in self.world.cash[account].items():
+                if amount < 0:
+                    rate = Decimal("0.023") if currency == "JPY" else Decimal("0.048")
+                elif currency in ("EUR", "USD") and day >= date(2022, 10, 3):
+                    rate, amount = Decimal("0.021"), max(ZERO, amount - 1000)  # noqa: PLW2901
+                else:
+                    continue
+                interest = (amount * rate * nights / 365).quantize(Decimal("0.01"))
+                if interest:
+                    text = f"{currency} {'CREDIT' if amount > 0 else 'DEBIT'} INT FOR {day:%b-%Y}".upper()
+                    self.world.accrue_interest(
+                        account, currency, interest, day, self._interest_day(day), text
+                    )
+
+    def _interest_day(self, day: date) -> date:
+        """The third business day of the next month."""
+        first = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return self._business_day(
+            self._business_day(self._business_day(first) + timedelta(days=1)) + timedelta(days=1)
+        )
+
+    @staticmethod
+    def _business_day(day: date) -> date:
+        """That day, or the business day after it."""
+        return day + timedelta(days={5: 2, 6: 1}.get(day.weekday(), 0))
+
+    def _events(self, day: date) -> None:
+        """What happened once."""
+        for on, account, conid, quantity, text in _TRADES:
+            if on == day:
+                instrument = self.market.instruments[conid]
+                if quantity > 0:
+                    if instrument.currency != "JPY":  # shares of Japan are bought with borrowed yen
+                        cost = quantity * self.market.close(conid, day) * instrument.units + 40
+                        self._fund(
+                            account, instrument.currency, cost, self.world.holders[account].currency, day
+                        )
+                    self.world.buy(account, conid, quantity, on=day, description=text)
+                else:
+                    self.world.sell(account, conid, -quantity, on=day, description=text)
+        for on, account, currency, amount in _WITHDRAWALS:
+            if on == day:
+                self.world.move_cash(
+                    account,
+                    "withdrawal",
+                    currency,
+                    -Decimal(amount),
+                    day,
+                    "DISBURSEMENT INITIATED BY Ada Example",
+                )
+        for share in self.shares:
+            held = self.world.held(share.account, share.instrument.conid)
+            if share.until == day and held:
+                self.world.sell(share.account, share.instrument.conid, held, on=day)
+        for account, bond, month, coupon in ((MAIN, _BUND, 8, "0.025"), (SECOND, _BOND, 6, "0.0425")):
+            face = self.world.held(account, bond.conid)
+            if face and day == self._business_day(date(day.year, month, 15)):
+                text = f"BOND COUPON PAYMENT ({bond.description})"
+                self.world.move_cash(account, "interest", bond.currency, face * Decimal(coupon), day, text)
+
+    # What expires and is bought or sold again
+
+    def _roll(self, day: date) -> None:
+        quarter = _third_friday(day.year, (day.month + 2) // 3 * 3)
+        following = _third_friday(
+            *((day.year, quarter.month + 3) if quarter.month < 12 else (day.year + 1, 3))
+        )
+        if day in (date(2021, 6, 1), quarter - timedelta(days=2)) and day >= date(2021, 6, 1):
+            expiry = following if day == quarter - timedelta(days=2) else quarter
+            self._replace(
+                "dax", MAIN, Decimal(1), self._future(_DAX, "FDXS", "MICRO-DAX", 1, expiry, False), day
+            )
+            for symbol, index in (("MES", 756733), ("M2K", _RUSSELL)):
+                name = "MICRO E-MINI S&P 500" if symbol == "MES" else "MICRO E-MINI RUSSELL 2000"
+                self._replace(
+                    symbol, SECOND, Decimal(1), self._future(index, symbol, name, 5, expiry, True), day
+                )
+            self._replace("call", MAIN, Decimal(-2), self._option(37018770, 1.07, "C", expiry, day), day)
+            self._replace("fop", SECOND, Decimal(1), self._future_option(1.04, expiry, day), day)
+            self._replace("cfd", MAIN, Decimal(25), _SAP_CFD, day)
+        if day.month == 12 and day == self._business_day(day.replace(day=1)) and day.year >= 2019:
+            expiry = _third_friday(day.year + 1, 12)
+            # One for the long run: it must outlive the next first of December.
+            self._replace("put", SECOND, Decimal(1), self._option(756733, 0.88, "P", expiry, day), day)
+        if day.month == 7 and day == self._business_day(day.replace(day=1)) and day.year >= 2022:
+            self._replace(
+                "warrant", MAIN, Decimal(400), self._warrant(_third_friday(day.year + 1, 12), day), day
+            )
+        weeks, rest = divmod((day - date(2023, 3, 15)).days, 182)
+        if rest == 0 and weeks >= 0:
+            self._replace("bill", SECOND, Decimal(10000), self._bill(weeks, day), day)
+
+    def _replace(self, habit: str, account: str, quantity: Decimal, new: Instrument, day: date) -> None:
+        old = self.rolled.get(habit)
+        if old is not None:
+            held = self.world.held(account, old.conid)
+            trade = self.world.sell if held > 0 else self.world.buy
+            is_due = old.asset_class == "BILL"
+            trade(account, old.conid, abs(held), on=day, commission=ZERO if is_due else None,
+                  price=Decimal(100) if is_due else None)  # fmt: skip
+        if quantity > 0:
+            if not new.is_margined:
+                cost = quantity * self.market.close(new.conid, day) * new.units + 40
+                self._fund(account, new.currency, cost, self.world.holders[account].currency, day)
+            self.world.buy(account, new.conid, quantity, on=day)
+        else:
+            self.world.sell(account, new.conid, -quantity, on=day)
+        self.rolled[habit] = new
+
+    def _years_to(self, expiry: date, i: int) -> float:
+        return max((expiry - self.market.days[i]).days, 0) / 365
+
+    def _future(
+        self, index: int, symbol: str, name: str, multiplier: int, expiry: date, from_settlement: bool
+    ) -> Instrument:
+        spot = self.market.curve(index)
+        scale = 10.03 if symbol == "MES" else 1.0  # SPY is a tenth of the index
+        underlying = self.market.instruments[index]
+        return self.market.add(
+            Instrument(
+                _conid(600000000, symbol, expiry), symbol, name, "FUT", underlying.currency,
+                "EUREX" if underlying.currency == "EUR" else "CME", underlying.country,
+                description=f"{symbol} {expiry:%b%Y}".upper(), full_name=f"{symbol} {expiry:%b%d'%y} Futures",
+                multiplier=Decimal(multiplier), units=Decimal(multiplier), expires_on=expiry, underlying=index,
+                underlying_symbol=symbol, cost_from_settlement=from_settlement,
+            ),
+            lambda i: scale * spot(i) * (1 + 0.02 * self._years_to(expiry, i)),
+        )  # fmt: skip
+
+    def _option(self, underlying: int, moneyness: float, right: str, expiry: date, day: date) -> Instrument:
+        share = self.market.instruments[underlying]
+        spot = self.market.curve(underlying)
+        step = 0.5 if spot(0) < 60 else 5
+        strike = round(float(self.market.close(underlying, day)) * moneyness / step) * step
+        code = f"{share.symbol:<6}{expiry:%y%m%d}{right}{round(strike * 1000):08d}"
+        return self.market.add(
+            Instrument(
+                _conid(610000000, share.symbol + right, expiry), share.symbol, share.name, "OPT", share.currency, "AMEX",
+                share.country, description=f"{share.symbol:<6} {expiry:%b%Y} {strike:g} {right} [{code} 100]".upper(),
+                full_name=f"{share.symbol} {expiry:%b%d'%y} {strike:g} {'Call' if right == 'C' else 'Put'}",
+                multiplier=Decimal(100), units=Decimal(100), expires_on=expiry, strike=Decimal(f"{strike:g}"),
+                right=right, underlying=underlying, underlying_symbol=share.symbol,
+            ),
+            lambda i: _black_scholes(spot(i), strike, self._years_to(expiry, i), 0.21, right),
+        )  # fmt: skip
+
+    def _future_option(self, moneyness: float, expiry: date, day: date) -> Instrument:
+        future = self.rolled["MES"]
+        spot = self.market.curve(future.conid)
+        strike = round(spot(self.market.index(day)) * moneyness / 50) * 50
+        return self.market.add(
+            Instrument(
+                _conid(620000000, "MES", expiry), "MES", "MICRO E-MINI S&P 500", "FOP", "USD", "CME", "US",
+                description=f"MES    {expiry:%b%Y} {strike} C (EX) [MES   {expiry:%y%m%d}C{strike * 1000:08d} 5]".upper(),
+                full_name=f"MES {expiry:%b%d'%y} {strike} Call", multiplier=Decimal(5), units=Decimal(5),
+                expires_on=expiry, strike=Decimal(strike), right="C", underlying=future.conid, underlying_symbol="MES",
+            ),
+            lambda i: _black_scholes(spot(i), strike, self._years_to(expiry, i), 0.16, "C"),
+        )  # fmt: skip
+
+    def _warrant(self, expiry: date, day: date) -> Instrument:
+        allianz = self.market.instruments[11775]
+        spot = self.market.curve(allianz.conid)
+        strike = round(spot(self.market.index(day)) / 10) * 10
+        return self.market.add(
+            Instrument(
+                _conid(630000000, "ALV", expiry), "ALV", allianz.name, "WAR", "EUR", "FWB", "DE",
+                description=f"ALV {expiry:%b%y} {strike} CALL".upper(), full_name=f"ALV {expiry:%b%d'%y} {strike} Call @FWB",
+                multiplier=Decimal("0.1"), expires_on=expiry, strike=Decimal(strike), right="C",
+                underlying=allianz.conid, underlying_symbol="ALV",
+            ),
+            lambda i: _black_scholes(spot(i), strike, self._years_to(expiry, i), 0.22, "C") / 10,
+        )  # fmt: skip
+
+    def _bill(self, number: int, day: date) -> Instrument:
+        due = day + timedelta(days=182)
+        text = f"UNITED STATES TREASURY BILL {due:%m/%d/%y}"
+        return self.market.add(
+            Instrument(
+                640000000 + number, "US-T", text, "BILL", "USD", "SMART", "US", description=f"US-T 0 {due:%m/%d/%y}",
+                units=Decimal("0.01"), multiplier=Decimal(1), expires_on=due,
+            ),
+            lambda i: 100 * math.exp(-0.041 * self._years_to(due, i)),
+            decimals=4,
+        )  # fmt: skip
+
+
+_FUND = Instrument(
+    356427101, "ALPGLA", "ALPENBLICK GLOBAL EQUITY FUND A EUR ACC", "FUND", "EUR", "FUNDSERV", "LU"
+)
+_BUND = Instrument(
+    356427150, "BUND", "BUNDESREPUB. DEUTSCHLAND", "BOND", "EUR", "SMART", "DE", description="DBR 2 1/2 08/15/46",
+    units=Decimal("0.01"), multiplier=Decimal(1), expires_on=date(2046, 8, 15),
+)  # fmt: skip
+_BOND = Instrument(
+    356427188, "RHGL", "RHEINGOLD LOGISTIK FINANCE BV", "BOND", "USD", "SMART", "NL", description="RHGL 4 1/4 06/15/41",
+    units=Decimal("0.01"), multiplier=Decimal(1), expires_on=date(2041, 6, 15),
+)  # fmt: skip
+_TURBO = Instrument(
+    356427233, "VM4K7T", "OPEN END TURBO LONG ON ASML HOLDING NV", "IOPT", "EUR", "SWB", "DE", multiplier=Decimal("0.01"),
+    description="VM4K7T OPEN END TURBO LONG ASML HOLDING NV STRIKE 412.3548 KNOCK-OUT 433.50",
+)  # fmt: skip
+_BITCOIN = Instrument(
+    479624278, "BTC", "Bitcoin cryptocurrency", "CRYPTO", "USD", "PAXOS", "US", description="BTC CRYPTO"
+)
+_ETHER = Instrument(
+    495759171, "ETH", "Ethereum cryptocurrency", "CRYPTO", "USD", "PAXOS", "US", description="ETH CRYPTO"
+)
+_GOLD = Instrument(69067924, "XAUUSD", "London Gold", "CMDTY", "USD", "IBCMDTY", "GB")
+_SAP_CFD = Instrument(
+    110616397,
+    "SAP",
+    "SAP SE",
+    "CFD",
+    "EUR",
+    "IBCFD",
+    "DE",
+    multiplier=Decimal(1),
+    underlying=14204,
+    underlying_symbol="SAP",
+)
+
+_TRADES: tuple[tuple[date, str, int, Decimal, str], ...] = tuple(
+    (date.fromisoformat(on), account, conid, Decimal(quantity), text)
+    for on, account, conid, quantity, text in (
+        ("2019-06-03", SECOND, _GOLD.conid, "2", ""),
+        ("2020-02-05", MAIN, 37018770, "200", ""),
+        ("2020-11-16", SECOND, _BITCOIN.conid, "0.0525", ""),
+        ("2021-01-20", SECOND, _ETHER.conid, "1.35", ""),
+        ("2021-09-06", MAIN, 38708077, "200", ""),
+        ("2022-05-11", MAIN, 356426012, "100", ""),
+        ("2022-07-05", SECOND, _BITCOIN.conid, "0.035", ""),
+        ("2022-11-08", MAIN, _BUND.conid, "12000", ""),
+        ("2023-06-20", SECOND, _BOND.conid, "8000", ""),
+        ("2023-10-09", SECOND, _GOLD.conid, "1", ""),
+        ("2024-02-01", MAIN, _TURBO.conid, "250", ""),
+        ("2024-03-12", SECOND, _BITCOIN.conid, "-0.02", ""),
+        ("2025-02-03", SECOND, 356426077, "-60", ""),
+    )
+)
+_WITHDRAWALS = tuple(
+    (date.fromisoformat(on), account, currency, amount)
+    for on, account, currency, amount in (
+        ("2019-07-08", MAIN, "EUR", 2000),
+        ("2023-05-09", SECOND, "USD", 4000),
+        ("2025-06-10", MAIN, "EUR", 1500),
+    )
+)
+
+
+def _read_shares() -> Iterator[_Share]:
+    text = resources.files(__package__ or "").joinpath("securities.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        instrument = Instrument(
+            int(row["conid"]), row["symbol"], row["name"], "STK", row["currency"], row["exchange"], row["country"],
+            row["kind"], row["sector"] or None, row["group"] or None, row["sector_group"] or None,
+            chinese_name=row["chinese_name"] or None,
+        )  # fmt: skip
+        splits = [split.split(":") for split in row["splits"].split()]
+        yield _Share(
+            account=row["account"],
+            instrument=instrument,
+            dividend_yield=float(row["dividend_yield"]),
+            dividend_months=frozenset(int(month) for month in row["dividend_months"].split()),
+            since=date.fromisoformat(row["since"]),
+            until=date.fromisoformat(row["until"]) if row["until"] else None,
+            weight=float(row["weight"]),
+            splits=tuple((date.fromisoformat(on), int(ratio)) for on, ratio in splits),
+            price=float(row["price"]),
+            growth=float(row["growth"]),
+            volatility=float(row["volatility"]),
+            beta=float(row["beta"]),
+        )
+
+
+def _third_friday(year: int, month: int) -> date:
+    first = date(year, month, 1)
+    return first + timedelta(days=(4 - first.weekday()) % 7 + 14)
+
+
+def _conid(start: int, symbol: str, expiry: date) -> int:
+    """A number of its own for each contract: the same one whenever it is made."""
+    return start + sum(map(ord, symbol)) * 10000 + (expiry.year - 2000) * 12 + expiry.month
+
+
+def _black_scholes(spot: float, strike: float, years: float, volatility: float, right: str) -> float:
+    """An option's price without interest; a cent at least."""
+    sign = 1 if right == "C" else -1
+    if years <= 0:
+        return max(sign * (spot - strike), 0.01)
+    spread = volatility * math.sqrt(years)
+    d1 = math.log(spot / strike) / spread + spread / 2
+    price = sign * (spot * _normal(sign * d1) - strike * _normal(sign * (d1 - spread)))
+    return max(price, 0.01)
+
+
+def _normal(x: float) -> float:
+    return (1 + math.erf(x / math.sqrt(2))) / 2
