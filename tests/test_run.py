@@ -87,3 +87,10 @@ def test_a_data_folder_that_cannot_be_made_is_one_sentence_and_a_next_step(tmp_p
         f"error: The data folder {tmp_path / 'data'} cannot be written to (File exists).",
         "next step: Make it writable for you, or name another one in STONKS_OVERWATCH_DATA_DIR.",
     ]
+
+
+def test_a_page_that_listens_for_progress_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with app(tmp_path) as running, urllib.request.urlopen(f"{running.address}/events", timeout=30) as stream:
+        assert stream.readline() == b"retry: 2000\n"
+        assert running.end(seconds=3) == 0
+        assert running.errors == []
