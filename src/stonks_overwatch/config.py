@@ -507,13 +507,8 @@ def _without_positions(path: str) -> str:
 
 
 def _mistake(error: ErrorDetails, document: dict[str, Any], lines: dict[str, int], file: Path) -> ConfigError:
-    path, value = _place(error, document)
-    where = _shown(file)
-    above = path
-    while above not in lines:  # the document itself, "", is always there
-        above = re.sub(r"(^|\.)[^.\[]*$|\[\d+\]$", "", above)
-    if above:
-        where += f", line {lines[above]}"
+    path, value, line = _place(error, document, lines)
+    where = f"{_shown(file)}, line {line}" if line else _shown(file)
     again = f"Correct it in {_shown(file)}, then run `stonks-overwatch doctor`."
     match error["type"]:
         case "extra_forbidden":
@@ -527,20 +522,23 @@ def _mistake(error: ErrorDetails, document: dict[str, Any], lines: dict[str, int
     return ConfigError(f"{where}: {path} is {_kind(value)}, but must be {_allowed(path)}.", next_step=again)
 
 
-def _place(error: ErrorDetails, document: dict[str, Any]) -> tuple[str, object]:
-    """Where an error is, in the words of the file, and what is written there."""
-    path, value = "", document
-    inner: object = value
+def _place(
+    error: ErrorDetails, document: dict[str, Any], lines: dict[str, int]
+) -> tuple[str, object, int | None]:
+    """Where an error is in the words of the file, what is written there, and the nearest line."""
+    path, line = "", None
+    inner: object = document
     for part in error["loc"]:
         if isinstance(inner, dict) and part in inner:
             path, inner = _joined(path, str(part)), inner[part]
         elif isinstance(inner, dict) and error["type"] == "missing" and part == error["loc"][-1]:
-            return _joined(path, str(part)), None
+            return _joined(path, str(part)), None, line
         elif isinstance(inner, list) and isinstance(part, int) and part < len(inner):
             path, inner = f"{path}[{part}]", inner[part]
         elif not isinstance(part, int):
             break  # pydantic's own name of a way to read the value; an int is the only login's place
-    return path, inner
+        line = lines.get(path, line)
+    return path, inner, line
 
 
 _ITEMS = {"ibkr": "an object", "ibkr.accounts": 'an account id in quotes, such as "U1234567"'}

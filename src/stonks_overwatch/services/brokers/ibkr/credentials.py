@@ -5,7 +5,6 @@ form that iBind takes, and proves that they fit together. No error text here con
 """
 
 import base64
-import binascii
 import contextlib
 import ipaddress
 import os
@@ -327,7 +326,9 @@ def _key(login: IbkrLogin, name: KeyField) -> _Key:
     notices: tuple[_Notice, ...] = ()
     if given is not None:
         origin = where = f"the text in {_path(login, name)}"
-        content = _text(login, name).encode()
+        text = _text(login, name)
+        # What is no text (from a variable in another encoding) is no key either, and is told so below.
+        content = text.encode(errors="surrogatepass")
     else:
         at = _path(login, f"{name}_fp")
         file, content = file_content(getattr(login.credentials, f"{name}_fp"), f"{words} file", at)
@@ -337,7 +338,7 @@ def _key(login: IbkrLogin, name: KeyField) -> _Key:
         rsa = _rsa_private(content)
     except _UnusableError as error:
         next_step = error.next_step
-        if given is not None and is_path_text(content.decode()):
+        if given is not None and is_path_text(text):
             next_step = f"A path belongs in {name}_fp; {name} takes the text of the key itself."
         raise ConfigError(f"{where} {error.why}.", next_step=next_step) from None
     if rsa.size_in_bits() < RSA_BITS:
@@ -352,13 +353,6 @@ def _key(login: IbkrLogin, name: KeyField) -> _Key:
 def _rsa_private(content: bytes) -> RSA.RsaKey:
     """An RSA private key from PEM (also with CRLF, a BOM, escaped line breaks, or in one line) or DER."""
     label, der = _der_of_key(content)
-    if label in _OTHER_LABELS:
-        raise _UnusableError(
-            f"is {_OTHER_LABELS[label]}, not an RSA private key",
-            "Name the RSA private key file in its place.",
-        )
-    if "ENCRYPTED" in label:
-        raise _encrypted()
     oid = ""
     with contextlib.suppress(ValueError, TypeError):  # PKCS#1, or not a key: decided below
         oid = PKCS8.unwrap(der)[0]
@@ -412,12 +406,15 @@ def _der_of_key(content: bytes) -> tuple[str, bytes]:
         )
     # A file may hold the public half or parameters beside the private key.
     label, body = next((b for b in blocks if "PRIVATE" in b[0]), blocks[0] if blocks else ("", text))
-    if "Proc-Type" in body:
+    if label in _OTHER_LABELS:
+        raise _UnusableError(
+            f"is {_OTHER_LABELS[label]}, not an RSA private key",
+            "Name the RSA private key file in its place.",
+        )
+    if "ENCRYPTED" in label or "Proc-Type" in body:
         raise _encrypted()
-    der = b""
-    with contextlib.suppress(binascii.Error):
-        der = base64.b64decode("".join(body.split()), validate=True)
-    if der[:1] != b"\x30":
+    der = _unbase64(body)
+    if der is None or der[:1] != b"\x30":
         why = "is damaged: its lines are not those of a key" if blocks else "is not a key in PEM or DER form"
         raise _UnusableError(why, "Copy the key again, from the BEGIN line to the END line.")
     return label, der
@@ -440,6 +437,14 @@ def _as_text(content: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return text.lstrip("\ufeff").replace("\\r", "").replace("\\n", "\n")
+
+
+def _unbase64(text: str) -> bytes | None:
+    """The bytes of base64 text in any number of lines; None when it is not such a text."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        return None
 
 
 def file_content(given: str, what: str, at: str) -> tuple[Path, bytes]:
@@ -523,13 +528,12 @@ def _access_token_secret(
     at = _path(login, "access_token_secret")
     text = "".join(_text(login, "access_token_secret").replace("\\n", "").split()).rstrip("=")
     text += "=" * (-len(text) % 4)
-    try:
-        sealed = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    sealed = _unbase64(text)
+    if sealed is None:
         raise ConfigError(
             f"{at} is not base64 text: characters are missing or do not belong there.",
             next_step="Copy it again from IBKR's OAuth page: all of its 344 characters.",
-        ) from None
+        )
     same_key = encryption.rsa.n == signature.rsa.n
     same = "The signature key and the encryption key are one and the same key"
     if _opens(encryption.rsa, sealed):
@@ -590,7 +594,7 @@ def _prime(login: IbkrLogin) -> tuple[str, tuple[_Notice, ...]]:
         file, content = file_content(str(given), "file of Diffie-Hellman parameters", at)
         at = f"{at} (file {file})"
     else:
-        content = _text(login, "dh_prime").encode()
+        content = _text(login, "dh_prime").encode(errors="surrogatepass")
     try:
         number = _number(content)
     except _UnusableError as error:
@@ -619,10 +623,7 @@ def _number(content: bytes) -> int:
     if block and block[1] != "DH PARAMETERS":
         raise _UnusableError(f"is a PEM text of a {block[1].lower()}, not of DH PARAMETERS", _COPY_PRIME)
     if block:
-        try:
-            return _dh_parameters(base64.b64decode("".join(block[2].split()), validate=True))
-        except binascii.Error:
-            raise _UnusableError("is damaged: its lines are not base64 text", _COPY_PRIME) from None
+        return _dh_parameters(_unbase64(block[2]) or b"")
     if "-----BEGIN" in text:
         raise _UnusableError("is cut: its END line is missing or does not match", _COPY_PRIME)
     digits = re.sub(r"[\s:]", "", text).lower()
