@@ -58,7 +58,7 @@ def account_rows(scope: Scope) -> AccountsDocument:
         base_currency=document.base_currency,
         accounts=tuple(
             _row(valued, account, positions[account.account, account.broker], activities.get(account.pk, 0))
-            for account in valued.accounts
+            for account in valued.state.accounts
         ),
         nav_base=document.totals.nav_base,
     )

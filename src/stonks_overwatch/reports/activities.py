@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from datetime import date, datetime
-from decimal import Decimal
 
 from stonks_overwatch.ledger.models import Activity, ActivitySource
 from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.documents import Document, Exact
 from stonks_overwatch.reports.scope import Scope, accounts
 
@@ -73,13 +73,6 @@ def activities(
             for row in ordered
         )
     )
-
-
-def net(gross: Decimal | None, fee: Decimal | None, tax: Decimal | None) -> Decimal | None:
-    """The effect on cash; a fee or tax that no source names is none."""
-    if gross is None:
-        return None
-    return gross + (fee or 0) + (tax or 0)
 
 
 def _row(row: Activity, broker: str, account: str, sources: set[str]) -> ActivityRow:

@@ -81,7 +81,7 @@ def dashboard(scope: Scope) -> DashboardDocument:
     document = valued.document
     points = _points(valued, scope.as_of)
     rates = _rates(valued, points)
-    days = [_account_day(valued, account, points[account.pk], rates) for account in valued.accounts]
+    days = [_account_day(valued, account, points[account.pk], rates) for account in valued.state.accounts]
     return DashboardDocument(
         as_of=document.as_of,
         base_currency=document.base_currency,
@@ -100,7 +100,7 @@ def dashboard(scope: Scope) -> DashboardDocument:
 
 def _points(valued: Valuation, until: date | None) -> dict[int, list[tuple[date, Decimal, str]]]:
     """The broker's NAVs by account row, oldest first."""
-    rows = NavPoint.objects.filter(account__in=[account.pk for account in valued.accounts])
+    rows = NavPoint.objects.filter(account__in=[account.pk for account in valued.state.accounts])
     if until:
         rows = rows.filter(on__lte=until)
     points: dict[int, list[tuple[date, Decimal, str]]] = defaultdict(list)
@@ -125,7 +125,7 @@ def _account_day(
     valued: Valuation, account: Account, points: list[tuple[date, Decimal, str]], rates: Rates
 ) -> AccountDay:
     row = valued.nav(account)
-    today = account.updated_at.date()
+    today = valued.state.days[account.pk]
     before = next((point for point in reversed(points) if point[0] < today), None)
     change = DayChange(value_base=None, fraction=None, since=None)
     if before and today - before[0] <= LONGEST_DAY and row.nav_base is not None:
@@ -163,20 +163,20 @@ def _series(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]
     base = valued.document.base_currency
     by_account = {
         account.pk: {on: rates.convert(nav, currency, base, on) for on, nav, currency in points[account.pk]}
-        for account in valued.accounts
+        for account in valued.state.accounts
     }
     nav: dict[date, Decimal | None] = {}
     for on in sorted({on for series in by_account.values() for on in series}):
         parts = [
             by_account[account.pk].get(on)
-            for account in valued.accounts
+            for account in valued.state.accounts
             if account.opened_on is None or account.opened_on <= on
         ]
         summed = total(parts)
         nav[on] = None if summed.unknown else summed.value
     now = valued.document.totals
-    if valued.accounts and not now.unknown:
-        nav[max(account.updated_at.date() for account in valued.accounts)] = now.nav_base
+    if valued.state.accounts and not now.unknown:
+        nav[max(valued.state.days.values())] = now.nav_base
     return NavSeries(dates=tuple(nav), nav=tuple(nav.values()))
 
 

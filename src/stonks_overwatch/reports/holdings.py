@@ -17,11 +17,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from stonks_overwatch.ledger.models import Account, CashBalance, Position
+from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
+from stonks_overwatch.reports.lots import Key, beyond_opening, moving, realized, trades
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.state import Balance, Held, State, state_of
 
 
 class AccountNav(Document):
@@ -124,116 +126,31 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """The document and what is behind it: the accounts, and by account row the addends of NAV and the
-    number of unknown figures.
-    """
+    """The document and what is behind it: addends of NAV and number of unknown figures, by account row."""
 
     document: HoldingsDocument
-    accounts: tuple[Account, ...]
+    state: State
     parts: dict[int, list[Part]]
     unknown: dict[int, int]
 
     def nav(self, account: Account) -> AccountNav:
-        return self.document.accounts[self.accounts.index(account)]
+        return self.document.accounts[self.state.accounts.index(account)]
 
 
 def holdings(scope: Scope) -> HoldingsDocument:
     return valuation(scope).document
 
 
-class Held(NamedTuple):
-    """One position with its instrument, in the order of `_COLUMNS`; figures in the instrument's currency."""
-
-    account_id: int
-    instrument_id: int
-    broker_ref: str
-    symbol: str
-    name: str
-    asset_class: str
-    isin: str | None
-    currency: str
-    multiplier: Decimal
-    quote_factor: Decimal
-    country: str | None
-    sector: str | None
-    exchange: str | None
-    expires_on: date | None
-    strike: Decimal | None
-    right: str | None
-    underlying_symbol: str | None
-    description: str
-    quantity: Decimal | None
-    price: Decimal | None
-    price_as_of: datetime | date | None
-    market_value: Decimal | None
-    exposure: Decimal | None
-    average_cost: Decimal | None
-    cost_basis: Decimal | None
-    unrealized_pnl: Decimal | None
-
-
-_COLUMNS = (
-    "account_id",
-    "instrument_id",
-    "instrument__broker_ref",
-    "instrument__symbol",
-    "instrument__name",
-    "instrument__asset_class",
-    "instrument__isin",
-    "instrument__currency",
-    "instrument__multiplier",
-    "instrument__quote_factor",
-    "instrument__country",
-    "instrument__sector",
-    "instrument__exchange",
-    "instrument__expires_on",
-    "instrument__strike",
-    "instrument__right",
-    "instrument__underlying_symbol",
-    "instrument__description",
-    "quantity",
-    "price",
-    "priced_at",
-    "market_value",
-    "exposure",
-    "average_cost",
-    "cost_basis",
-    "unrealized_pnl",
-)
-
-
-class Balance(NamedTuple):
-    """Cash and what belongs to it, of one currency in one account."""
-
-    account_id: int
-    currency: str
-    amount: Decimal | None
-    accrued_interest: Decimal | None
-    accrued_dividends: Decimal | None
-    futures_pnl: Decimal | None
-
-
 def valuation(scope: Scope) -> Valuation:
     """Value everything in the scope: the base of `holdings`, `allocation`, `accounts` and `dashboard`."""
     looked_at = accounts(scope)
-    days = [account.updated_at.date() for account in looked_at]
+    state = state_of(looked_at, scope.as_of)
+    days = state.days.values()
     rates = Rates.between(min(days), max(days)) if days else Rates(())
-    held = _open_positions(looked_at)
-    balances = _balances(looked_at)
-    as_of = min((account.updated_at for account in looked_at), default=None)
-    return _valued(scope.base_currency, looked_at, held, balances, rates=rates, as_of=as_of)
-
-
-def _open_positions(looked_at: Iterable[Account]) -> list[Held]:
-    rows = Position.objects.filter(account__in=list(looked_at), is_open=True)
-    rows = rows.order_by("account__broker", "account__account", "instrument__symbol", "instrument_id")
-    return [Held(*row) for row in rows.values_list(*_COLUMNS)]
-
-
-def _balances(looked_at: Iterable[Account]) -> list[Balance]:
-    rows = CashBalance.objects.filter(account__in=list(looked_at))
-    rows = rows.order_by("account__broker", "account__account", "currency")
-    return [Balance(*row) for row in rows.values_list(*Balance._fields)]
+    moves = moving(looked_at, scope.as_of)
+    earned = realized(trades(beyond_opening(moves)), looked_at, scope.base_currency)
+    as_of = scope.as_of or min((account.updated_at for account in looked_at), default=None)
+    return _valued(scope.base_currency, as_of, state, rates, earned)
 
 
 class _Converter:
@@ -253,25 +170,34 @@ class _Converter:
 
 def _valued(
     base: str,
-    looked_at: list[Account],
-    held: list[Held],
-    balances: list[Balance],
-    *,
-    rates: Rates,
     as_of: datetime | date | None,
+    state: State,
+    rates: Rates,
+    earned: Mapping[Key, Decimal | None],
 ) -> Valuation:
-    by_id = {account.pk: account for account in looked_at}
-    convert = _Converter(rates, base, {account.pk: account.updated_at.date() for account in looked_at})
-    parts = _parts(held, balances, by_id, convert)
+    """`earned` is the realized P&L of what closed anything."""
+    by_id = {account.pk: account for account in state.accounts}
+    convert = _Converter(rates, base, state.days)
+    parts = _parts(state, by_id, convert)
     every = [part for of_account in parts.values() for part in of_account]
     nav_base = total(part.amount_base for part in every).value
-    rows = tuple(_holding(row, by_id[row.account_id], convert, nav_base) for row in held)
+    rows = tuple(
+        _holding(
+            row,
+            by_id[row.account_id],
+            convert,
+            nav_base=nav_base,
+            realized_pnl_base=earned.get((row.account_id, row.instrument_id), Decimal(0)),
+        )
+        for row in state.held
+    )
     unknown = Counter(part.account.pk for part in every if part.amount_base is None)
     unknown.update(
         row.account_id
-        for row, shown in zip(held, rows, strict=True)
+        for row, shown in zip(state.held, rows, strict=True)
         if shown.unrealized_pnl_base is None and shown.market_value_base is not None
     )
+    everything_earned = total(earned.values())
     document = HoldingsDocument(
         as_of=as_of,
         base_currency=base,
@@ -283,7 +209,7 @@ def _valued(
                 nav_base=total(part.amount_base for part in parts[account.pk]).value,
                 currency=account.currency,
             )
-            for account in looked_at
+            for account in state.accounts
         ),
         holdings=rows,
         cash=tuple(
@@ -294,7 +220,7 @@ def _valued(
                 amount=row.amount,
                 amount_base=convert.into_base(row.amount, row.currency, by_id[row.account_id]),
             )
-            for row in balances
+            for row in state.balances
         ),
         totals=Totals(
             market_value_base=sum_of(every, "position", "futures"),
@@ -302,11 +228,11 @@ def _valued(
             accrued_base=sum_of(every, "accrued"),
             nav_base=nav_base,
             unrealized_pnl_base=total(row.unrealized_pnl_base for row in rows).value,
-            realized_pnl_base=None,
+            realized_pnl_base=None if everything_earned.unknown else everything_earned.value,
             unknown=unknown.total(),
         ),
     )
-    return Valuation(document=document, accounts=tuple(looked_at), parts=parts, unknown=dict(unknown))
+    return Valuation(document=document, state=state, parts=parts, unknown=dict(unknown))
 
 
 def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
@@ -314,13 +240,11 @@ def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
     return total(part.amount_base for part in parts if part.what in kinds).value
 
 
-def _parts(
-    held: list[Held], balances: list[Balance], by_id: dict[int, Account], convert: _Converter
-) -> dict[int, list[Part]]:
+def _parts(state: State, by_id: dict[int, Account], convert: _Converter) -> dict[int, list[Part]]:
     """The addends of NAV by account: positions, futures variation not told per position, cash, accruals."""
     parts: dict[int, list[Part]] = {pk: [] for pk in by_id}
-    whole = _futures_as_a_whole(held, balances)
-    for row in held:
+    whole = _futures_as_a_whole(state.held, state.balances)
+    for row in state.held:
         if _is_unsplit_future(row) and (row.account_id, row.currency) in whole:
             continue
         account = by_id[row.account_id]
@@ -338,14 +262,12 @@ def _parts(
                 amount_base=convert.into_base(row.market_value, row.currency, account),
             )
         )
-    for balance in balances:
+    for balance in state.balances:
         account = by_id[balance.account_id]
-        # A broker that reports no accruals for a currency has none there.
-        accrued = [n for n in (balance.accrued_interest, balance.accrued_dividends) if n is not None]
         futures = whole.get((balance.account_id, balance.currency))
         addends: list[tuple[Kind, str, Decimal | None]] = [("cash", AssetClass.CASH, balance.amount)]
-        if accrued:
-            addends.append(("accrued", AssetClass.CASH, sum(accrued, Decimal(0))))
+        if balance.has_accruals:
+            addends.append(("accrued", AssetClass.CASH, balance.accrued))
         if futures is not None:
             addends.append(("futures", AssetClass.FUTURE, futures))
         parts[balance.account_id] += [
@@ -366,7 +288,7 @@ def _parts(
     return parts
 
 
-def _futures_as_a_whole(held: list[Held], balances: list[Balance]) -> dict[tuple[int, str], Decimal]:
+def _futures_as_a_whole(held: Iterable[Held], balances: Iterable[Balance]) -> dict[tuple[int, str], Decimal]:
     """Variation of futures that no position carries, by account and currency.
 
     The broker tells it per currency. Where it could not be split over the positions, or no future is
@@ -389,7 +311,14 @@ def _is_unsplit_future(row: Held) -> bool:
     return row.asset_class == AssetClass.FUTURE and row.market_value is None
 
 
-def _holding(row: Held, account: Account, convert: _Converter, nav_base: Decimal | None) -> Holding:
+def _holding(
+    row: Held,
+    account: Account,
+    convert: _Converter,
+    *,
+    nav_base: Decimal | None,
+    realized_pnl_base: Decimal | None,
+) -> Holding:
     market_value_base = convert.into_base(row.market_value, row.currency, account)
     return Holding(
         account=account.account,
@@ -412,7 +341,7 @@ def _holding(row: Held, account: Account, convert: _Converter, nav_base: Decimal
         average_cost=row.average_cost,
         unrealized_pnl=row.unrealized_pnl,
         unrealized_pnl_base=convert.into_base(row.unrealized_pnl, row.currency, account),
-        realized_pnl_base=None,
+        realized_pnl_base=realized_pnl_base,
         weight=share(market_value_base, nav_base),
         country=row.country,
         sector=row.sector,

@@ -1,33 +1,31 @@
 """What we compute held against what the broker reports, line by line.
 
-Values are in the account's or the named currency. NAV and cash come from different places: computed ones
-are built from positions, openings and activities, reported ones are the broker's own sums.
+The two sides come from different places: the computed one is built from positions, openings and
+activities, the reported one is the broker's own sum. Money is in the account's own or the named currency.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import TypeVar
 
 from django.db.models import Q
 
-from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Position
+from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint, Position
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.activities import net
+from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import Computed, Document, total
 from stonks_overwatch.reports.holdings import Part, Valuation, valuation
+from stonks_overwatch.reports.lots import moving
 from stonks_overwatch.reports.scope import Scope
-
-Key = TypeVar("Key")
 
 
 class Line(Document):
-    """`difference` is computed minus reported; null when one of them is unknown."""
+    """`difference` is computed minus reported; null when the computed one is unknown."""
 
     what: str
     computed: Computed | None
-    reported: Computed | None
+    reported: Computed
     difference: Computed | None
 
 
@@ -35,7 +33,7 @@ class AccountLines(Document):
     """`agrees`: every difference is known, quantities are equal, money is equal when rounded to cents."""
 
     account: str
-    as_of: datetime | None
+    as_of: datetime | date
     lines: tuple[Line, ...]
     agrees: bool
 
@@ -45,100 +43,107 @@ class ReconcileDocument(Document):
 
 
 def reconcile(scope: Scope) -> ReconcileDocument:
-    """Compare the latest state of each account with the broker's figures of the same moment."""
+    """Compare each account with the broker's figures.
+
+    Of the latest state: NAV and cash of the account; cash and NAV per currency; the quantity of every
+    instrument. Of an earlier day brokers tell NAV alone.
+    """
     valued = valuation(scope)
-    ids = [account.pk for account in valued.accounts]
-    quantities, cash = _from_activities(ids)
-    lines: dict[int, list[Line]] = {pk: [] for pk in ids}
-    for account in valued.accounts:
-        lines[account.pk] += _account_lines(valued, account)
-    nav_by_currency = {pk: _nav_by_currency(parts) for pk, parts in valued.parts.items()}
-    for balance in CashBalance.objects.filter(account__in=ids).order_by("currency"):
-        key = (balance.account_id, balance.currency)
-        of_account = lines[balance.account_id]
-        of_account.append(_line(f"cash {balance.currency}", cash.get(key, Decimal(0)), balance.amount))
-        if balance.reported_nav is not None:
-            nav = nav_by_currency[balance.account_id].get(balance.currency)
-            of_account.append(_line(f"NAV {balance.currency}", nav, balance.reported_nav))
-    unequal: set[int] = set()
-    positions = (
-        Position.objects.filter(account__in=ids)
-        .order_by("instrument__symbol", "instrument_id")
-        .values_list(
-            "account_id", "instrument_id", "instrument__symbol", "instrument__broker_ref", "quantity"
-        )
-    )
-    for account_id, instrument_id, symbol, broker_ref, reported in positions:
-        computed = quantities.get((account_id, instrument_id), Decimal(0))
-        line = _line(f"quantity {symbol} ({broker_ref})", computed, reported)
-        lines[account_id].append(line)
-        if line.difference != 0:
-            unequal.add(account_id)
+    state = valued.state
+    latest = [account for account in state.accounts if state.is_latest(account)]
+    lines = {account.pk: _totals(valued, account) for account in latest}
+    _add_currencies(lines, valued, latest)
+    differing = _add_quantities(lines, latest)
+    lines.update(_ends_of_day(valued, [account for account in state.accounts if account not in latest]))
     return ReconcileDocument(
         accounts=tuple(
             AccountLines(
                 account=account.account,
-                as_of=account.reported_as_of or account.updated_at,
+                as_of=account.reported_as_of or account.updated_at
+                if account in latest
+                else state.days[account.pk],
                 lines=tuple(lines[account.pk]),
-                agrees=account.pk not in unequal and all(_is_equal_money(line) for line in lines[account.pk]),
+                agrees=account.pk not in differing and all(map(_is_equal_money, lines[account.pk])),
             )
-            for account in valued.accounts
+            for account in state.accounts
         )
     )
 
 
-def _account_lines(valued: Valuation, account: Account) -> list[Line]:
+def _totals(valued: Valuation, account: Account) -> list[Line]:
     """NAV and cash of the whole account, in its own currency."""
     parts = valued.parts[account.pk]
-    nav = total(part.amount_account for part in parts)
-    cash = total(part.amount_account for part in parts if part.what == "cash")
+    nav = _if_known(part.amount_account for part in parts)
+    cash = _if_known(part.amount_account for part in parts if part.what == "cash")
     compared = (("NAV", nav, account.reported_nav), ("cash", cash, account.reported_cash))
-    return [
-        _line(what, None if computed.unknown else computed.value, reported)
-        for what, computed, reported in compared
-        if reported is not None
-    ]
+    return [_line(what, ours, theirs) for what, ours, theirs in compared if theirs is not None]
 
 
-def _nav_by_currency(parts: Iterable[Part]) -> dict[str, Decimal | None]:
-    """The addends of NAV by their own currency; None where one of them is unknown."""
-    by_currency: dict[str, list[Decimal | None]] = defaultdict(list)
-    for part in parts:
-        by_currency[part.currency].append(part.amount)
-    return _sums(by_currency)
+def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: list[Account]) -> None:
+    known: dict[tuple[int, str], list[Effect]] = defaultdict(list)
+    for effect in effects(accounts):
+        # A change that nothing explains is what the comparison is to find.
+        if not effect.is_guess:
+            known[effect.account_id, effect.currency].append(effect)
+    for balance in CashBalance.objects.filter(account__in=accounts).order_by("currency"):
+        currency = balance.currency
+        anchored_on = balance.anchor_at.date() if balance.anchor_at else date.min
+        cash = _if_known(
+            effect.amount
+            for effect in known[balance.account_id, currency]
+            # The opening balance holds what came before it with an unknown amount.
+            if effect.amount is not None or effect.on > anchored_on
+        )
+        of_account = lines[balance.account_id]
+        of_account.append(_line(f"cash {currency}", cash, balance.amount))
+        if balance.reported_nav is not None:
+            parts: list[Part] = valued.parts[balance.account_id]
+            nav = _if_known(part.amount for part in parts if part.currency == currency)
+            of_account.append(_line(f"NAV {currency}", nav, balance.reported_nav))
 
 
-def _from_activities(
-    account_ids: list[int],
-) -> tuple[dict[tuple[int, int], Decimal | None], dict[tuple[int, str], Decimal | None]]:
-    """Quantities by account and instrument, and cash by account and currency, from openings and activities.
-
-    Changes that the ledger derived because nothing explains them are left out: they are what the
-    comparison is to find. What an activity with an unknown amount touches is unknown.
-    """
-    quantities: dict[tuple[int, int], list[Decimal | None]] = defaultdict(list)
-    cash: dict[tuple[int, str], list[Decimal | None]] = defaultdict(list)
-    rows = Activity.objects.filter(account__in=account_ids, superseded_by=None)
-    rows = rows.exclude(Q(is_derived=True) & ~Q(kind=ActivityKind.OPENING)).select_related("instrument")
-    for row in rows:
-        instrument = row.instrument
-        if row.kind == ActivityKind.FX and instrument is not None:
-            cash[row.account_id, instrument.broker_ref].append(row.quantity)
-        elif instrument is not None and row.quantity is not None:
-            quantities[row.account_id, instrument.pk].append(row.quantity)
-        if not (row.kind == ActivityKind.OPENING and instrument is not None):
-            cash[row.account_id, row.currency].append(net(row.gross, row.fee, row.tax))
-    return (_sums(quantities), _sums(cash))
+def _add_quantities(lines: dict[int, list[Line]], accounts: list[Account]) -> set[int]:
+    """Opening and activities against the reported quantity; returns the accounts where one differs."""
+    computed: dict[tuple[int, int], Decimal] = defaultdict(Decimal)
+    guesses = Q(is_derived=True) & ~Q(kind=ActivityKind.OPENING)
+    for account_id, instrument_id, quantity in (
+        moving(accounts).exclude(guesses).values_list("account_id", "instrument_id", "quantity")
+    ):
+        if instrument_id is not None and quantity is not None:
+            computed[account_id, instrument_id] += quantity
+    reported = Position.objects.filter(account__in=accounts).order_by("instrument__symbol", "instrument_id")
+    differing: set[int] = set()
+    for account_id, instrument_id, symbol, broker_ref, quantity in reported.values_list(
+        "account_id", "instrument_id", "instrument__symbol", "instrument__broker_ref", "quantity"
+    ):
+        line = _line(f"quantity {symbol} ({broker_ref})", computed[account_id, instrument_id], quantity)
+        lines[account_id].append(line)
+        if line.difference != 0:
+            differing.add(account_id)
+    return differing
 
 
-def _sums(parts: dict[Key, list[Decimal | None]]) -> dict[Key, Decimal | None]:
-    summed = {key: total(amounts) for key, amounts in parts.items()}
-    return {key: None if amount.unknown else amount.value for key, amount in summed.items()}
+def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]:
+    """NAV of an earlier day, where the broker told it in the account's currency."""
+    lines: dict[int, list[Line]] = {account.pk: [] for account in accounts}
+    currency_of = {account.pk: account.currency for account in accounts}
+    days = {valued.state.days[pk] for pk in lines}
+    for point in NavPoint.objects.filter(account__in=accounts, on__in=days):
+        if point.currency == currency_of[point.account_id]:
+            nav = _if_known(part.amount_account for part in valued.parts[point.account_id])
+            lines[point.account_id].append(_line("NAV", nav, point.nav))
+    return lines
 
 
-def _line(what: str, computed: Decimal | None, reported: Decimal | None) -> Line:
-    difference = None if computed is None or reported is None else computed - reported
+def _line(what: str, computed: Decimal | None, reported: Decimal) -> Line:
+    difference = None if computed is None else computed - reported
     return Line(what=what, computed=computed, reported=reported, difference=difference)
+
+
+def _if_known(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None as soon as one amount is unknown."""
+    summed = total(amounts)
+    return None if summed.unknown else summed.value
 
 
 def _is_equal_money(line: Line) -> bool:

@@ -1,0 +1,271 @@
+"""What the accounts held at one moment: as the broker reported it last, or worked back to an earlier day.
+
+The past is today's state without the activities since. Where the ledger does not reach back that far,
+or does not explain what is there today, the past is unknown. Prices are the stored ones of the day or
+at most a week before.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from stonks_overwatch.ledger import lots
+from stonks_overwatch.ledger.models import Account, CashBalance, Instrument, Position, Price
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass
+from stonks_overwatch.reports.cash import Effect, effects
+from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.lots import Key, Trades, moving, trades
+from stonks_overwatch.reports.rates import MAX_AGE
+
+
+class Held(NamedTuple):
+    """One position with its instrument, in the order of `_COLUMNS`; figures in the instrument's currency."""
+
+    account_id: int
+    instrument_id: int
+    broker_ref: str
+    symbol: str
+    name: str
+    asset_class: str
+    isin: str | None
+    currency: str
+    multiplier: Decimal
+    quote_factor: Decimal
+    country: str | None
+    sector: str | None
+    exchange: str | None
+    expires_on: date | None
+    strike: Decimal | None
+    right: str | None
+    underlying_symbol: str | None
+    description: str
+    quantity: Decimal | None
+    price: Decimal | None
+    price_as_of: datetime | date | None
+    market_value: Decimal | None
+    exposure: Decimal | None
+    average_cost: Decimal | None
+    cost_basis: Decimal | None
+    unrealized_pnl: Decimal | None
+
+
+_COLUMNS = (
+    "account_id",
+    "instrument_id",
+    "instrument__broker_ref",
+    "instrument__symbol",
+    "instrument__name",
+    "instrument__asset_class",
+    "instrument__isin",
+    "instrument__currency",
+    "instrument__multiplier",
+    "instrument__quote_factor",
+    "instrument__country",
+    "instrument__sector",
+    "instrument__exchange",
+    "instrument__expires_on",
+    "instrument__strike",
+    "instrument__right",
+    "instrument__underlying_symbol",
+    "instrument__description",
+    "quantity",
+    "price",
+    "priced_at",
+    "market_value",
+    "exposure",
+    "average_cost",
+    "cost_basis",
+    "unrealized_pnl",
+)
+
+
+class Balance(NamedTuple):
+    """Cash and what belongs to it, of one currency in one account."""
+
+    account_id: int
+    currency: str
+    amount: Decimal | None
+    has_accruals: bool  # a broker that reports no accruals for a currency has none there
+    accrued: Decimal | None  # interest and dividends
+    futures_pnl: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the accounts held; `days` is the day that each account is valued on, by account row."""
+
+    accounts: tuple[Account, ...]
+    days: Mapping[int, date]
+    held: list[Held]
+    balances: list[Balance]
+
+    def is_latest(self, account: Account) -> bool:
+        """Whether this is the account's last update, and not worked back from it."""
+        return self.days[account.pk] == account.updated_at.date()
+
+
+def state_of(accounts: Iterable[Account], as_of: date | None) -> State:
+    """The latest state, or the one at the end of a day. Accounts opened after that day are left out.
+
+    An account whose last update is not after the day is as it was then.
+    """
+    looked_at = [a for a in accounts if as_of is None or a.opened_on is None or a.opened_on <= as_of]
+    days = {account.pk: min(account.updated_at.date(), as_of or date.max) for account in looked_at}
+    latest = [account for account in looked_at if days[account.pk] == account.updated_at.date()]
+    earlier = [account for account in looked_at if account not in latest]
+    held, balances = _held(latest), _balances(latest)
+    if earlier and as_of:
+        held += _held_on(as_of, earlier)
+        balances += _balances_on(as_of, earlier)
+    return State(tuple(looked_at), days, held, balances)
+
+
+def _held(accounts: list[Account], *, only_open: bool = True) -> list[Held]:
+    rows = Position.objects.filter(account__in=accounts)
+    if only_open:
+        rows = rows.filter(is_open=True)
+    ordered = rows.order_by("account__broker", "account__account", "instrument__symbol", "instrument_id")
+    return [Held._make(row) for row in ordered.values_list(*_COLUMNS)]
+
+
+def _balances(accounts: list[Account]) -> list[Balance]:
+    rows = CashBalance.objects.filter(account__in=accounts)
+    return [
+        Balance(
+            account_id=row.account_id,
+            currency=row.currency,
+            amount=row.amount,
+            has_accruals=row.accrued_interest is not None or row.accrued_dividends is not None,
+            accrued=(row.accrued_interest or Decimal(0)) + (row.accrued_dividends or Decimal(0)),
+            futures_pnl=row.futures_pnl,
+        )
+        for row in rows.order_by("account__broker", "account__account", "currency")
+    ]
+
+
+def _held_on(day: date, accounts: list[Account]) -> list[Held]:
+    """Today's quantities without what moved them since, at that day's prices and first-in first-out costs."""
+    moved_by = trades(moving(accounts))
+    rows = _held(accounts, only_open=False)
+    rows += _never_reported(moved_by.keys() - {(row.account_id, row.instrument_id) for row in rows})
+    prices = _prices(day)
+    held = [
+        _worked_back(
+            row, moved_by.get((row.account_id, row.instrument_id)), day, prices.get(row.instrument_id)
+        )
+        for row in rows
+    ]
+    return [row for row in held if row.quantity != 0]
+
+
+def _never_reported(keys: Iterable[Key]) -> list[Held]:
+    """Rows of what only activities tell of: it was gone before the first report of positions."""
+    instruments = Instrument.objects.in_bulk([instrument_id for _, instrument_id in keys])
+    return [
+        Held(
+            account_id=account_id,
+            instrument_id=instrument_id,
+            broker_ref=of.broker_ref,
+            symbol=of.symbol,
+            name=of.name,
+            asset_class=of.asset_class,
+            isin=of.isin,
+            currency=of.currency,
+            multiplier=of.multiplier,
+            quote_factor=of.quote_factor,
+            country=of.country,
+            sector=of.sector,
+            exchange=of.exchange,
+            expires_on=of.expires_on,
+            strike=of.strike,
+            right=of.right,
+            underlying_symbol=of.underlying_symbol,
+            description=of.description,
+            quantity=Decimal(0),
+            price=None,
+            price_as_of=None,
+            market_value=None,
+            exposure=None,
+            average_cost=None,
+            cost_basis=None,
+            unrealized_pnl=None,
+        )
+        for account_id, instrument_id in sorted(keys)
+        for of in [instruments[instrument_id]]
+    ]
+
+
+def _worked_back(
+    row: Held, moves: Trades | None, day: date, quoted: tuple[date, Decimal, str] | None
+) -> Held:
+    """The position at the end of the day; its quantity is unknown on days before the opening balance."""
+    activities = moves.activities if moves else []
+    quantity: Decimal | None = row.quantity
+    for activity in activities:
+        if activity.trade_date > day and quantity is not None:
+            quantity = None if activity.kind is ActivityKind.OPENING else quantity - lots.moved(activity)
+    until = [activity for activity in activities if activity.trade_date <= day]
+    open_then = lots.fifo(until, row.multiplier, row.quote_factor)
+    cost = open_then.cost if open_then.quantity == quantity else None
+    priced_on, price, _ = quoted if quoted and quoted[2] == row.currency else (None, None, None)
+    units = None if quantity is None else quantity * row.multiplier * row.quote_factor
+    exposure = None if units is None or price is None else units * price
+    profit = None if exposure is None or cost is None else exposure - cost
+    return row._replace(
+        quantity=quantity,
+        price=price,
+        price_as_of=priced_on,
+        market_value=_adds_to_nav(row.asset_class, exposure, profit),
+        exposure=exposure,
+        average_cost=cost / units if cost is not None and units else None,
+        cost_basis=cost,
+        unrealized_pnl=profit,
+    )
+
+
+def _adds_to_nav(asset_class: str, exposure: Decimal | None, profit: Decimal | None) -> Decimal | None:
+    match asset_class:
+        case AssetClass.CASH:  # a currency pair: its money is in the cash balances
+            return Decimal(0)
+        case AssetClass.CFD:
+            return profit
+        case AssetClass.FUTURE:  # how much of the profit was in cash by then is not known
+            return None
+        case _:
+            return exposure
+
+
+def _prices(day: date) -> dict[int, tuple[date, Decimal, str]]:
+    """By instrument the last price of the week up to the day, with its own day and currency."""
+    rows = Price.objects.filter(on__gte=day - MAX_AGE, on__lte=day).order_by("on")
+    columns = rows.values_list("instrument_id", "on", "close", "currency")
+    return {instrument_id: (on, close, currency) for instrument_id, on, close, currency in columns}
+
+
+def _balances_on(day: date, accounts: list[Account]) -> list[Balance]:
+    """Today's cash without what came and went since; unknown where activities do not explain today's cash.
+
+    Accruals of the past are not kept.
+    """
+    by_key: dict[tuple[int, str], list[Effect]] = defaultdict(list)
+    for effect in effects(accounts):
+        by_key[effect.account_id, effect.currency].append(effect)
+    return [
+        row._replace(
+            amount=_cash_on(day, row.amount, by_key[row.account_id, row.currency]),
+            accrued=None,
+            futures_pnl=None,
+        )
+        for row in _balances(accounts)
+    ]
+
+
+def _cash_on(day: date, now: Decimal | None, known: list[Effect]) -> Decimal | None:
+    explained = total(effect.amount for effect in known if not effect.is_guess).value
+    later = [effect for effect in known if effect.on > day]
+    if now is None or explained != now or any(effect.is_opening or effect.is_guess for effect in later):
+        return None
+    return now - sum((effect.amount or Decimal(0) for effect in later), Decimal(0))
