@@ -1,0 +1,25 @@
+"""Interactive Brokers: the four functions of `base.Broker`.
+
+The configuration and the tables import this package long before anything is asked, so what is heavy
+(iBind takes a third of a second) comes with the first use of a function.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from stonks_overwatch.services.brokers.ibkr.transform import transform
+
+if TYPE_CHECKING:
+    from stonks_overwatch.services.brokers.ibkr.checking import check
+    from stonks_overwatch.services.brokers.ibkr.fetching import fetch
+    from stonks_overwatch.services.brokers.ibkr.keeping import keep
+
+__all__ = ["check", "fetch", "keep", "transform"]
+
+_HOMES = {"check": "checking", "fetch": "fetching", "keep": "keeping"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

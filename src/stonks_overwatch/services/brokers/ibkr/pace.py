@@ -126,8 +126,8 @@ class Pacer:
                 call.save()
                 return turn - now
         raise NotDueError(
-            f"IBKR allows {endpoint} only once in {SECONDS_BETWEEN[endpoint] // 60} minutes.",
-            next_step=f"Wait until {turn:%H:%M} UTC; the next sync after that asks again by itself.",
+            f"IBKR allows {endpoint} only once in {SECONDS_BETWEEN[endpoint]} seconds.",
+            next_step=f"Wait until {turn:%H:%M:%S} UTC; a sync after that asks again by itself.",
             retry_at=turn,
         )
 
