@@ -257,7 +257,13 @@ def test_a_file_too_large_is_refused(write: Write) -> None:
 
 
 def test_a_folder_is_not_a_configuration(tmp_path: Path) -> None:
-    assert "cannot be read" in refusal(tmp_path).what
+    assert "is not a file" in refusal(tmp_path).what
+    os.mkfifo(tmp_path / "pipe")
+    assert "is not a file" in refusal(tmp_path / "pipe").what
+
+
+def test_a_path_through_a_file_is_no_configuration(write: Write) -> None:
+    assert "cannot be read" in refusal(write({}) / "config.json").what
 
 
 def test_an_unreadable_file_names_the_command_that_opens_it(write: Write) -> None:

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -294,21 +295,23 @@ def _shown(file: Path) -> str:
 
 def _text(file: Path) -> str | None:
     """The file's text without a byte-order mark; None when there is no file."""
+    template = "Copy config/config.json.template there and fill it in."
     try:
-        with file.open("rb") as opened:
-            content = opened.read(_LARGEST_FILE + 1)
+        is_file = stat.S_ISREG(file.stat().st_mode)  # a pipe or device could keep us waiting for ever
+        content = b""
+        if is_file:
+            with file.open("rb") as opened:
+                content = opened.read(_LARGEST_FILE + 1)
     except FileNotFoundError:
         return None
     except PermissionError:
-        raise ConfigError(
-            f"{file} cannot be read by this user.",
-            next_step=ibkr.make_yours(file),
-        ) from None
+        raise ConfigError(f"{file} cannot be read by this user.", next_step=ibkr.make_yours(file)) from None
     except OSError as error:
         raise ConfigError(
-            f"{file} cannot be read: {error.strerror or 'unknown reason'}.",
-            next_step="It must be a file; copy config/config.json.template there and fill it in.",
+            f"{file} cannot be read: {error.strerror or 'unknown reason'}.", next_step=template
         ) from None
+    if not is_file:
+        raise ConfigError(f"{file} is not a file.", next_step=template)
     if len(content) > _LARGEST_FILE:
         raise ConfigError(f"{file} is too large for a configuration.", next_step="Check what it is.")
     save = "Save it again as UTF-8 in your editor."
@@ -408,7 +411,7 @@ def _json_mistake(text: str, error: json.JSONDecodeError) -> tuple[int, str, str
         return at, "wrong spelling of true, false or null", "Write true, false or null in small letters."
     return (
         at,
-        ("a value is missing here, or a text without its double quotes"),
+        "a value is missing here, or a text without its double quotes",
         "Write the value; texts stand in double quotes.",
     )
 
@@ -431,8 +434,11 @@ def _lines(text: str, file: Path) -> dict[str, int]:
     lines: dict[str, int] = {}
     levels: list[_Level] = []
     here = before = ""
+    line, counted = 1, 0
     for token in _TOKEN.finditer(text):
-        mark, line = token[0], text.count("\n", 0, token.start()) + 1
+        mark = token[0]
+        line += text.count("\n", counted, token.start())
+        counted = token.start()
         if mark in "{[":
             lines.setdefault(here, line)  # an item of a list; other values have the line of their key
             levels.append(_Level(here, set() if mark == "{" else None))
@@ -518,6 +524,7 @@ def _mistake(error: ErrorDetails, document: dict[str, Any], lines: dict[str, int
         case "key_missing":
             return ConfigError(f"{where}: {path} {error['msg']}.", next_step="Add one of the two.")
         case "name_missing" | "name_twice":
+            where = f"{_shown(file)}, line {lines['ibkr']}"
             return ConfigError(f"{where}: {error['msg']}.", next_step="Give each login its own name.")
     return ConfigError(f"{where}: {path} is {_kind(value)}, but must be {_allowed(path)}.", next_step=again)
 

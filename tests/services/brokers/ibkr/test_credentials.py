@@ -309,6 +309,11 @@ def test_a_folder_is_not_a_key_file(login: LoginWith, tmp_path: Path) -> None:
     assert "is a folder" in refusal(login(signature_key_fp=str(tmp_path))).what
 
 
+def test_a_pipe_is_not_a_key_file(login: LoginWith, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "is not a regular file" in refusal(login(signature_key_fp=str(tmp_path / "pipe"))).what
+
+
 def test_a_path_through_a_file_is_refused(login: LoginWith, tmp_path: Path) -> None:
     assert "cannot be read" in refusal(login(signature_key_fp=str(tmp_path / "signature.pem" / "key"))).what
 
@@ -448,6 +453,10 @@ PRIME_FORMS = {
     "pem with written line breaks": dh_pem(PRIME).replace("\n", "\\n"),
     "pem in one line": dh_pem(PRIME).replace("\n", ""),
     "pem with a length": pem_of("DH PARAMETERS", DerSequence([PRIME, 2, 225]).encode()).decode(),
+    "all that openssl prints": (
+        f"    DH Parameters: (2048 bit)\n    P:   \n{colons(PRIME_HEX)}\n    G:    2 (0x2)\n"
+    ),
+    "all that an old openssl prints": f"  prime:\n{colons(PRIME_HEX)}\n  generator: 2 (0x2)\n",
     "text of openssl before": f"    DH Parameters: (2048 bit)\n{colons(PRIME_HEX)}\n{dh_pem(PRIME)}",
 }
 
@@ -504,7 +513,7 @@ PRIME_MISTAKES = {
     "minus": (f"-{PRIME_HEX}", "is neither hex digits"),
     "only 0x": ("0x", "is neither hex digits"),
     "generator 5": (dh_pem(PRIME, 5), "has the generator 5"),
-    "a pem of something else": (pem_of("PUBLIC KEY", b"\x30\x00").decode(), "of a public key"),
+    "a pem of something else": (pem_of("PUBLIC KEY", b"\x30\x00").decode(), "of another kind (PUBLIC KEY)"),
     "a cut pem": (dh_pem(PRIME)[:200], "is cut"),
     "a damaged pem": (dh_pem(PRIME).replace("MIIB", "MII*"), "is damaged"),
     "a pem of rubbish": (pem_of("DH PARAMETERS", b"\x30\x82rubbish").decode(), "is damaged"),
@@ -543,7 +552,7 @@ def test_a_missing_file_of_parameters_is_a_missing_file(login: LoginWith, tmp_pa
 
 def test_a_key_file_in_the_place_of_the_parameters_is_named(login: LoginWith, tmp_path: Path) -> None:
     error = refusal(login(dh_prime=str(tmp_path / "signature.pem")))
-    assert "of a rsa private key" in error.what
+    assert "of another kind (RSA PRIVATE KEY)" in error.what
     assert str(tmp_path / "signature.pem") in error.what
 
 
@@ -577,6 +586,7 @@ def test_one_wrong_thing_does_not_hide_the_others(login: LoginWith, tmp_path: Pa
         "access token": ["ok"],
         "encryption key": ["error"],
         "signature key": ["ok", "warning"],
+        "access token secret": ["ok"],
         "prime": ["error"],
     }
 

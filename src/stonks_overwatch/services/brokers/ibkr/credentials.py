@@ -11,10 +11,11 @@ import os
 import re
 import shlex
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from Crypto.Cipher import PKCS1_v1_5
@@ -233,43 +234,45 @@ def prepare(login: IbkrLogin) -> PreparedCredentials:
 def findings(login: IbkrLogin) -> list[Finding]:
     """The checks of `doctor` that need no network; each is made even when another one fails."""
     found: list[Finding] = []
-
-    def failed(check: str, error: ConfigError) -> None:
-        found.append(Finding(check, "error", error.what, error.next_step))
-
-    def passed(check: str, what: str, notices: tuple[_Notice, ...] = ()) -> None:
-        found.append(Finding(check, "ok", what))
-        found.extend(Finding(check, "warning", notice.what, notice.next_step) for notice in notices)
-
     keys: dict[KeyField, _Key] = {}
-    for text in ("consumer_key", "access_token"):
+
+    @contextlib.contextmanager
+    def checking(name: str) -> Iterator[None]:
         try:
-            _text(login, text)
-            passed(text.replace("_", " "), f"{_path(login, text)} is given.")
+            yield
         except ConfigError as error:
-            failed(text.replace("_", " "), error)
-    fields: tuple[KeyField, ...] = ("encryption_key", "signature_key")
-    for name in fields:
-        try:
-            key = keys[name] = _key(login, name)
+            found.append(Finding(name, "error", error.what, error.next_step))
+
+    def passed(name: str, what: str, notices: tuple[_Notice, ...] = ()) -> None:
+        found.append(Finding(name, "ok", what))
+        found.extend(Finding(name, "warning", notice.what, notice.next_step) for notice in notices)
+
+    def check_text(field_name: str) -> None:
+        name = field_name.replace("_", " ")
+        with checking(name):
+            _text(login, field_name)
+            passed(name, f"{_path(login, field_name)} is given.")
+
+    check_text("consumer_key")
+    check_text("access_token")
+    for field_name in get_args(KeyField):
+        name = field_name.replace("_", " ")
+        with checking(name):
+            key = keys[field_name] = _key(login, field_name)
             passed(
-                name.replace("_", " "),
+                name,
                 f"It is an RSA private key of {key.rsa.size_in_bits()} bits ({key.origin}).",
                 key.notices,
             )
-        except ConfigError as error:
-            failed(name.replace("_", " "), error)
-    if len(keys) == len(fields):
-        try:
+    if len(keys) == len(get_args(KeyField)):
+        with checking("key pair"):
             _, notices = _access_token_secret(login, keys["encryption_key"], keys["signature_key"])
             passed("key pair", "The encryption key opens the access token secret.", notices)
-        except ConfigError as error:
-            failed("key pair", error)
-    try:
+    else:
+        check_text("access_token_secret")
+    with checking("prime"):
         _, notices = _prime(login)
         passed("prime", f"{_path(login, 'dh_prime')} is a prime of the right size.", notices)
-    except ConfigError as error:
-        failed("prime", error)
     return found
 
 
@@ -461,8 +464,10 @@ def file_content(given: str, what: str, at: str) -> tuple[Path, bytes]:
     what = f"The {what} {file} ({at})"
     step = f"Correct {at} in config.json, then try again."
     try:
-        if file.is_dir():
-            raise ConfigError(f"{what} is a folder, not a file.", next_step=step)
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode):  # a pipe or device could keep us waiting for ever
+            kind = "is a folder, not a file" if stat.S_ISDIR(mode) else "is not a regular file"
+            raise ConfigError(f"{what} {kind}.", next_step=step)
         with file.open("rb") as opened:
             content = opened.read(_LARGEST_KEY_FILE + 1)
     except FileNotFoundError:
@@ -532,7 +537,7 @@ def _access_token_secret(
     if sealed is None:
         raise ConfigError(
             f"{at} is not base64 text: characters are missing or do not belong there.",
-            next_step="Copy it again from IBKR's OAuth page: all of its 344 characters.",
+            next_step="Copy it again from IBKR's OAuth page, from its first to its last character.",
         )
     same_key = encryption.rsa.n == signature.rsa.n
     same = "The signature key and the encryption key are one and the same key"
@@ -557,7 +562,7 @@ def _access_token_secret(
         raise ConfigError(
             f"{at} has {len(sealed)} bytes instead of {encryption.rsa.size_in_bytes()}: it is cut, or it was "
             "made for another key.",
-            next_step="Copy it again from IBKR's OAuth page: all of its 344 characters.",
+            next_step="Copy it again from IBKR's OAuth page, from its first to its last character.",
         )
     raise ConfigError(
         f"{at} was not made for this encryption key ({encryption.origin}), nor for the signature key.",
@@ -621,11 +626,13 @@ def _number(content: bytes) -> int:
         raise _UnusableError("is neither a number nor Diffie-Hellman parameters", _COPY_PRIME)
     block = _PEM.search(text)
     if block and block[1] != "DH PARAMETERS":
-        raise _UnusableError(f"is a PEM text of a {block[1].lower()}, not of DH PARAMETERS", _COPY_PRIME)
+        raise _UnusableError(f"is a PEM text of another kind ({block[1]}), not of DH PARAMETERS", _COPY_PRIME)
     if block:
         return _dh_parameters(_unbase64(block[2]) or b"")
     if "-----BEGIN" in text:
         raise _UnusableError("is cut: its END line is missing or does not match", _COPY_PRIME)
+    if printed := re.search(r"\bP(?:rime)?:([0-9a-f:\s]+)", text, re.IGNORECASE):
+        text = printed[1]  # the whole of what `openssl dhparam -text` prints
     digits = re.sub(r"[\s:]", "", text).lower()
     is_hex = digits.startswith("0x") or ":" in text
     digits = digits.removeprefix("0x")
