@@ -71,9 +71,9 @@ with _no_outside_settings():
 IbkrClient: Any = _ibind.IbkrClient
 
 _log = logging.getLogger(__name__)
-# iBind's own lines hold addresses with account ids, and request parameters.
+# The lines of iBind and urllib3 hold addresses with account ids, and request parameters.
 _SILENT = logging.getLogger(f"{__name__}.ibind")
-for _silenced in (_SILENT, logging.getLogger("ibind")):
+for _silenced in (_SILENT, logging.getLogger("ibind"), logging.getLogger("urllib3.connectionpool")):
     _silenced.setLevel(logging.CRITICAL + 1)
 
 Body = TypeVar("Body")
@@ -263,8 +263,8 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
         if known.name == LOGIN:
             return self._exchange(method, known, path, extra_headers, kwargs)  # log_in repeats it
         if pace.SECONDS_BETWEEN.get(known.name, 0) > pace.LONGEST_WAIT.total_seconds():
-            return self._signed(method, known, path, kwargs)  # its pace does not allow a second try
-        return _persist(lambda: self._signed(method, known, path, kwargs))
+            return self._ask_once(method, known, path, kwargs)
+        return self._ask(method, known, path, kwargs)
 
     def _checked(
         self,
@@ -288,21 +288,38 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
             raise _refused(method, f"{endpoint} with {', '.join(sorted(kwargs))}")
         return known, path
 
-    def _signed(self, method: str, known: Endpoint, path: str, kwargs: Mapping[str, Any]) -> Any:
-        """One try, logged in; after a 401 the login is renewed once and the call repeated once."""
+    def _ask(self, method: str, known: Endpoint, path: str, kwargs: Mapping[str, Any]) -> Any:
+        """A call, logged in; after a 401 the login is renewed once and the call repeated."""
+
+        def ask() -> Any:
+            if known.account(path):
+                self._prime()
+            return _persist(lambda: self._exchange(method, known, path, None, kwargs))
+
         token = self._current_token()
-        if known.account(path) and not self._has_accounts:
-            self.portfolio_accounts()  # IBKR answers for an account only after it has listed them
         try:
-            return self._exchange(method, known, path, None, kwargs)
+            return ask()
         except _UnauthorizedError:
             self._renew(token)
         try:
-            if known.account(path) and not self._has_accounts:
-                self.portfolio_accounts()
-            return self._exchange(method, known, path, None, kwargs, is_repeated=True)
+            return ask()
         except _UnauthorizedError:
             raise self._refused_again(known.account(path)) from None
+
+    def _ask_once(self, method: str, known: Endpoint, path: str, kwargs: Mapping[str, Any]) -> Any:
+        """The one try of a call whose pace does not allow a second; the call after it renews the login."""
+        self._current_token()
+        try:
+            return self._exchange(method, known, path, None, kwargs)
+        except _UnauthorizedError as refused:
+            self._renew_at = 0.0
+            raise UnexpectedAnswerError("IBKR", f"{method} {path}", f"status 401: {refused.text}") from None
+
+    def _prime(self) -> None:
+        """Let IBKR list the accounts of this login: before that it does not answer for one."""
+        with self._lock:
+            if not self._has_accounts:
+                self.portfolio_accounts()
 
     def _exchange(
         self,
@@ -311,12 +328,10 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
         path: str,
         headers: Mapping[str, str] | None,
         kwargs: Mapping[str, Any],
-        *,
-        is_repeated: bool = False,
     ) -> Any:
         """Send once and read what came. Raises: _UnauthorizedError for a 401, else as `_request`."""
         with self._lock:
-            with self.pacer.turn(known.name, is_repeated=is_repeated):
+            with self.pacer.turn(known.name):
                 started = time.monotonic()
                 result = self._send(method, path, headers, kwargs)
             response = result.data

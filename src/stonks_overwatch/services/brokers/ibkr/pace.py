@@ -53,16 +53,13 @@ class Pacer:
         self._sent: deque[float] = deque(maxlen=PER_SECOND)
 
     @contextmanager
-    def turn(self, endpoint: str, *, is_repeated: bool = False) -> Iterator[None]:
+    def turn(self, endpoint: str) -> Iterator[None]:
         """Wait until this endpoint may be called, and hold its limit from the end of the call on.
-
-        `is_repeated`: the call was refused for an old token a moment ago. It did not get to what a slow
-        limit protects, so it needs no turn of its own there.
 
         Raises: NotDueError when the wait is longer than LONGEST_WAIT, BrokerBusyError during a penalty.
         """
         self.check_penalty()
-        if endpoint not in SECONDS_BETWEEN or (is_repeated and not self.is_due(endpoint)):
+        if endpoint not in SECONDS_BETWEEN:
             self._spread()
             yield
             return
