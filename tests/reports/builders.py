@@ -102,11 +102,11 @@ def activity(
         "key": f"key-{key}",
         "currency": of.currency if of else holder.currency,
         "recorded_at": NOW,
-        **{name: Decimal(value) if name in _AMOUNTS else value for name, value in more.items()},
+        **{name: number(value) if name in _AMOUNTS else value for name, value in more.items()},
     }
     made = models.Activity.objects.create(account=holder, instrument=of, kind=kind, trade_date=on, **values)
-    for source in sources:
-        models.ActivitySource.objects.create(activity=made, source=source, key=key)
+    for index, source in enumerate(sources):
+        models.ActivitySource.objects.create(activity=made, source=source, key=f"{key}-{index}")
     return made
 
 

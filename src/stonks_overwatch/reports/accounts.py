@@ -50,7 +50,7 @@ class AccountsDocument(Document):
 def account_rows(scope: Scope) -> AccountsDocument:
     valued = valuation(scope)
     document = valued.document
-    counted = Activity.objects.filter(superseded_by=None).values("account_id").annotate(number=Count("id"))
+    counted = Activity.objects.current().values("account_id").annotate(number=Count("id"))
     activities = {row["account_id"]: row["number"] for row in counted}
     positions = Counter((row.account, row.broker) for row in document.holdings)
     return AccountsDocument(

@@ -4,6 +4,7 @@ from collections import defaultdict
 from datetime import date, datetime
 
 from stonks_overwatch.ledger.models import Activity, ActivitySource
+from stonks_overwatch.ledger.opening import CHANGE_SOURCE, OPENING_SOURCE
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.documents import Document, Exact
@@ -14,7 +15,8 @@ class ActivityRow(Document):
     """One activity. `id` stays the same over syncs; `net` is gross + fee + tax, null without a gross amount.
 
     Signs: a sale's quantity is negative; cash into the account is positive, fees and taxes paid negative.
-    `fx_rate` is units of the account's currency for one unit of `currency`.
+    `fx_rate` is units of the account's currency for one unit of `currency`. `sources` are the kinds of
+    answers that told it; what the ledger worked out itself says "opening balance" or "position change".
     """
 
     id: str
@@ -53,7 +55,7 @@ def activities(
 ) -> ActivitiesDocument:
     """The activities dated from `start` to `end` (both included), at most until the day of the scope."""
     looked_at = {account.pk: account for account in accounts(scope)}
-    rows = Activity.objects.filter(account__in=list(looked_at), superseded_by=None)
+    rows = Activity.objects.current().filter(account__in=list(looked_at))
     if start:
         rows = rows.filter(trade_date__gte=start)
     last_day = min((day for day in (end, scope.as_of) if day), default=None)
@@ -77,6 +79,8 @@ def activities(
 
 def _row(row: Activity, broker: str, account: str, sources: set[str]) -> ActivityRow:
     instrument = row.instrument
+    if row.is_derived:
+        sources = {OPENING_SOURCE if row.kind == ActivityKind.OPENING else CHANGE_SOURCE}
     return ActivityRow(
         id=f"{broker}:{account}:{row.key}",
         account=account,

@@ -33,7 +33,7 @@ def net(gross: Decimal | None, fee: Decimal | None, tax: Decimal | None) -> Deci
 
 def effects(accounts: Iterable[Account]) -> Iterator[Effect]:
     """Every effect on cash in these accounts; an exchange of currencies has two. One query."""
-    rows = Activity.objects.filter(account__in=list(accounts), superseded_by=None)
+    rows = Activity.objects.current().filter(account__in=list(accounts))
     for row in rows.values_list(
         "account_id",
         "currency",

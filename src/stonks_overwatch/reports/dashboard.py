@@ -4,10 +4,14 @@ from collections import defaultdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from django.db.models import Max, Min, Q
+
 from stonks_overwatch.ledger.models import Account, NavPoint
+from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
 from stonks_overwatch.reports.documents import Computed, Document, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
+from stonks_overwatch.reports.lots import moving
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.syncs import LoginState, logins
@@ -20,10 +24,11 @@ LONGEST_DAY = timedelta(days=7)
 class DayChange(Document):
     """NAV now minus the broker's NAV at the end of the last day before the account's update.
 
-    In the base currency, each NAV at the rate of its own day, so a move of currencies is part of it.
-    Not adjusted for deposits and withdrawals: money put in since then counts as change. `fraction` is
-    the change over the earlier NAV. `since` is the day of the earlier NAV, the oldest of several
-    accounts. All null where an account has no such NAV, or one more than a week old.
+    In the base currency, each NAV at the rate of its own day, so a move of currencies is part of it;
+    where that day's rate is not known, both at today's, without that move. Not adjusted for deposits and
+    withdrawals: money put in since then counts as change. `fraction` is the change over the earlier NAV.
+    `since` is the day of the earlier NAV, the oldest of several accounts. All null where an account has
+    no such NAV, or one more than a week old.
     """
 
     value_base: Computed | None
@@ -62,9 +67,12 @@ class CashTotal(Document):
 
 
 class DashboardDocument(Document):
+    """`realized_since`: realized P&L holds all that was closed after this day, and not all from before."""
+
     as_of: datetime | date | None
     base_currency: str
     totals: Totals
+    realized_since: date | None
     day_change: DayChange
     accounts: tuple[AccountDay, ...]
     series: NavSeries
@@ -86,6 +94,7 @@ def dashboard(scope: Scope) -> DashboardDocument:
         as_of=document.as_of,
         base_currency=document.base_currency,
         totals=document.totals,
+        realized_since=_realized_since(valued),
         day_change=_sum_of(days),
         accounts=tuple(days),
         series=_series(valued, points, rates),
@@ -96,6 +105,16 @@ def dashboard(scope: Scope) -> DashboardDocument:
         positions=len(document.holdings),
         logins=logins(scope.broker),
     )
+
+
+def _realized_since(valued: Valuation) -> date | None:
+    """The day of the latest opening balance of an instrument: from then on all sales have a known lot."""
+    moves = moving(valued.state.accounts)
+    days = moves.aggregate(
+        opened=Max("trade_date", filter=Q(kind=ActivityKind.OPENING)), first=Min("trade_date")
+    )
+    since: date | None = days["opened"] or days["first"]
+    return since
 
 
 def _points(valued: Valuation, until: date | None) -> dict[int, list[tuple[date, Decimal, str]]]:
@@ -118,7 +137,7 @@ def _rates(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]]
     days = [on for series in points.values() for on, _, _ in series]
     if currencies == {base} or not days:
         return Rates(())
-    return Rates.between(min(days), max(days), currencies)
+    return Rates.between(min(days), max(days + list(valued.state.days.values())), currencies)
 
 
 def _account_day(
@@ -129,7 +148,10 @@ def _account_day(
     before = next((point for point in reversed(points) if point[0] < today), None)
     change = DayChange(value_base=None, fraction=None, since=None)
     if before and today - before[0] <= LONGEST_DAY and row.nav_base is not None:
-        earlier = rates.convert(before[1], before[2], valued.document.base_currency, before[0])
+        base = valued.document.base_currency
+        earlier = rates.convert(before[1], before[2], base, before[0])
+        if earlier is None:
+            earlier = rates.convert(before[1], before[2], base, today)
         if earlier is not None:
             value = row.nav_base - earlier
             change = DayChange(value_base=value, fraction=share(value, earlier), since=before[0])

@@ -69,9 +69,11 @@ _COLUMNS = (
 
 def moving(accounts: Iterable[models.Account], until: date | None = None) -> QuerySet[models.Activity]:
     """The activities that change a quantity, to the end of a day."""
-    rows = models.Activity.objects.filter(
-        account__in=list(accounts), superseded_by=None, instrument__isnull=False, quantity__isnull=False
-    ).exclude(kind=ActivityKind.FX)
+    rows = (
+        models.Activity.objects.current()
+        .filter(account__in=list(accounts), instrument__isnull=False, quantity__isnull=False)
+        .exclude(kind=ActivityKind.FX)
+    )
     return rows if until is None else rows.filter(trade_date__lte=until)
 
 

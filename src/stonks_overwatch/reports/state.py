@@ -13,11 +13,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from stonks_overwatch.ledger import lots
-from stonks_overwatch.ledger.models import Account, CashBalance, Instrument, Position, Price
+from stonks_overwatch.ledger.models import Account, CashBalance, Position, Price
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import total
-from stonks_overwatch.reports.lots import Key, Trades, moving, trades
+from stonks_overwatch.reports.lots import Trades, moving, trades
 from stonks_overwatch.reports.rates import MAX_AGE
 
 
@@ -124,10 +124,10 @@ def state_of(accounts: Iterable[Account], as_of: date | None) -> State:
 
 
 def _held(accounts: list[Account], *, only_open: bool = True) -> list[Held]:
-    rows = Position.objects.filter(account__in=accounts)
-    if only_open:
-        rows = rows.filter(is_open=True)
-    ordered = rows.order_by("account__broker", "account__account", "instrument__symbol", "instrument_id")
+    rows = Position.objects.open() if only_open else Position.objects.all()
+    ordered = rows.filter(account__in=accounts).order_by(
+        "account__broker", "account__account", "instrument__symbol", "instrument_id"
+    )
     return [Held._make(row) for row in ordered.values_list(*_COLUMNS)]
 
 
@@ -150,7 +150,6 @@ def _held_on(day: date, accounts: list[Account]) -> list[Held]:
     """Today's quantities without what moved them since, at that day's prices and first-in first-out costs."""
     moved_by = trades(moving(accounts))
     rows = _held(accounts, only_open=False)
-    rows += _never_reported(moved_by.keys() - {(row.account_id, row.instrument_id) for row in rows})
     prices = _prices(day)
     held = [
         _worked_back(
@@ -159,43 +158,6 @@ def _held_on(day: date, accounts: list[Account]) -> list[Held]:
         for row in rows
     ]
     return [row for row in held if row.quantity != 0]
-
-
-def _never_reported(keys: Iterable[Key]) -> list[Held]:
-    """Rows of what only activities tell of: it was gone before the first report of positions."""
-    instruments = Instrument.objects.in_bulk([instrument_id for _, instrument_id in keys])
-    return [
-        Held(
-            account_id=account_id,
-            instrument_id=instrument_id,
-            broker_ref=of.broker_ref,
-            symbol=of.symbol,
-            name=of.name,
-            asset_class=of.asset_class,
-            isin=of.isin,
-            currency=of.currency,
-            multiplier=of.multiplier,
-            quote_factor=of.quote_factor,
-            country=of.country,
-            sector=of.sector,
-            exchange=of.exchange,
-            expires_on=of.expires_on,
-            strike=of.strike,
-            right=of.right,
-            underlying_symbol=of.underlying_symbol,
-            description=of.description,
-            quantity=Decimal(0),
-            price=None,
-            price_as_of=None,
-            market_value=None,
-            exposure=None,
-            average_cost=None,
-            cost_basis=None,
-            unrealized_pnl=None,
-        )
-        for account_id, instrument_id in sorted(keys)
-        for of in [instruments[instrument_id]]
-    ]
 
 
 def _worked_back(
