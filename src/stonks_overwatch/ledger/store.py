@@ -263,8 +263,6 @@ class _Recording:
             for entry in of_account.current
             if entry.activity.broker_ref is not None and moved(entry.activity)
         }
-        for row in self.batch.coverage:
-            named[self.accounts[row.account].pk, self.instruments[row.broker_ref].pk] = None
         by_pk = {account.pk: account for account in self.accounts.values()}
         for key in named:
             account = by_pk[key[0]]
@@ -297,36 +295,34 @@ class _Recording:
 
     def _record_coverage(self) -> None:
         """Ranges that meet become one; a position shows the one that its anchor lies in, else the latest."""
-        if not self.batch.coverage:
-            return
         ranges: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
+        columns = ("account_id", "instrument_id", "since", "until")
+        stored = Coverage.objects.filter(account__in=self._accounts_touched()).values_list(*columns)
+        for account_pk, instrument_pk, since, until in stored:
+            ranges[account_pk, instrument_pk].append((since, until))
+        told: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
         for row in self.batch.coverage:
             key = (self.accounts[row.account].pk, self.instruments[row.broker_ref].pk)
-            ranges[key].append((row.since, row.until))
-        stored: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
-        of_accounts = Coverage.objects.filter(account__in={key[0] for key in ranges})
-        for account_pk, instrument_pk, since, until in of_accounts.values_list(
-            "account", "instrument", "since", "until"
-        ):
-            stored[account_pk, instrument_pk].append((since, until))
+            told[key].append((row.since, row.until))
         rows = []
-        for key, told in ranges.items():
-            merged = _union(stored[key] + told)
-            if merged != sorted(stored[key]):
+        for key, added in told.items():
+            merged = _union(ranges[key] + added)
+            if merged != sorted(ranges[key]):
                 Coverage.objects.filter(account=key[0], instrument=key[1]).delete()
                 rows += [(*key, since, until) for since, until in merged]
-            position = self.positions.get(key)
-            if position is not None:
-                on = position["anchor_at"].date() if position["anchor_at"] else date.max
-                around = next((r for r in merged if r[0] <= on <= r[1]), merged[-1])
-                position |= {"covered_since": around[0], "covered_until": around[1]}
-                self.touched.add(key)
+            ranges[key] = merged
         upsert(
             Coverage,
             ["account", "instrument", "since", "until"],
             rows,
             unique=["account", "instrument", "since"],
         )
+        for key in ranges.keys() & self.positions.keys() & (self.touched | told.keys()):
+            position = self.positions[key]
+            on = position["anchor_at"].date() if position["anchor_at"] else date.max
+            around = next((r for r in ranges[key] if r[0] <= on <= r[1]), max(ranges[key]))
+            position |= {"covered_since": around[0], "covered_until": around[1]}
+            self.touched.add(key)
 
     # Cash and the account's own figures
 

@@ -188,6 +188,8 @@ class _Transform:
 
     def _sort(self, answer: Answer) -> None:
         path = _PATH.fullmatch(answer.endpoint)
+        for account in filter(None, (answer.account, *_requested(answer, "acctIds"))):
+            self.asked.setdefault(account, _AccountAnswers())
         if answer.endpoint in ("GET portfolio/accounts", "GET portfolio/subaccounts"):
             self.listed += self._rows(answer, "accounts", answer.body)
         elif answer.endpoint == "GET trsrv/secdef":
@@ -312,6 +314,10 @@ class _Transform:
         if not isinstance(body, dict) or not isinstance(body.get("netliquidation"), dict):
             self.inbox.refuse("summary", account, "not the figures of an account", body)
             return None
+        told_in = _text(body["netliquidation"], "currency") or kept_in
+        if told_in != kept_in:
+            self.inbox.doubt("summary", account, account, f"figures in {told_in}, not in {kept_in}", body)
+            return None
         doubts: list[str] = []
         figures = {key: value for key, value in body.items() if isinstance(value, dict)}
 
@@ -324,7 +330,7 @@ class _Transform:
         nav = figures["netliquidation"]
         value = AccountValue(
             account=account,
-            currency=_text(nav, "currency") or kept_in,
+            currency=kept_in,
             as_of=_moment(nav.get("timestamp"), latest=answer.fetched_at) or answer.fetched_at,
             nav=amount("netliquidation"),
             cash=amount("totalcashvalue"),
@@ -786,7 +792,8 @@ class _Transform:
             quantity=moved,
             price=None if price is None else price * unit,
             # A transfer of securities moves no cash: its amount is what they are worth.
-            gross=None if amount is None or is_transfer else amount * unit,
+            gross=Decimal(0) if is_transfer else None if amount is None else amount * unit,
+            value=abs(amount * unit).copy_sign(quantity) if is_transfer and amount and quantity else None,
             fx_rate=number(row, "fxRate") if is_own else None,
             description=_decoded(_text(row, "desc") or ""),
             subtype="" if kind_text.lower() in ("buy", "sell", "dividend payment") else kind_text.lower(),
