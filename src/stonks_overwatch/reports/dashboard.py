@@ -9,6 +9,7 @@ from django.db.models import Max, Min, Q
 from stonks_overwatch.ledger.models import Account, NavPoint
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
+from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.documents import Computed, Document, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
 from stonks_overwatch.reports.lots import moving
@@ -87,6 +88,7 @@ class DashboardDocument(Document):
 def dashboard(scope: Scope) -> DashboardDocument:
     valued = valuation(scope)
     document = valued.document
+    held = combined(document.holdings)
     points = _points(valued, scope.as_of)
     rates = _rates(valued, points)
     days = [_account_day(valued, account, points[account.pk], rates) for account in valued.state.accounts]
@@ -101,8 +103,8 @@ def dashboard(scope: Scope) -> DashboardDocument:
         by_asset_class=sliced(valued, "asset_class"),
         by_currency=sliced(valued, "currency"),
         cash=_cash(valued),
-        top_holdings=_largest(document.holdings),
-        positions=len(document.holdings),
+        top_holdings=_largest(held),
+        positions=len(held),
         logins=logins(scope.broker),
     )
 
@@ -226,7 +228,7 @@ def _largest_first(row: CashTotal) -> tuple[bool, Decimal, str]:
     return row.amount_base is None, -(row.amount_base or Decimal(0)), row.currency
 
 
-def _largest(rows: tuple[Holding, ...]) -> tuple[Holding, ...]:
+def _largest(rows: list[Holding]) -> tuple[Holding, ...]:
     """The holdings with the largest values, long or short."""
     known = [(abs(row.market_value_base), row) for row in rows if row.market_value_base is not None]
     known.sort(key=lambda pair: pair[0], reverse=True)

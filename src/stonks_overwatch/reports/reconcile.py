@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django.db.models import Q
+from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint, Position
 from stonks_overwatch.ledger.types import ActivityKind
@@ -21,16 +22,20 @@ from stonks_overwatch.reports.scope import Scope
 
 
 class Line(Document):
-    """`difference` is computed minus reported; null when the computed one is unknown."""
+    """`difference` is computed minus reported; null when the computed one is unknown.
+
+    `agrees` is for the page only: quantities are equal, money is equal when rounded to cents.
+    """
 
     what: str
     computed: Computed | None
     reported: Computed
     difference: Computed | None
+    agrees: bool = Field(exclude=True)
 
 
 class AccountLines(Document):
-    """`agrees`: every difference is known, quantities are equal, money is equal when rounded to cents."""
+    """`agrees`: every line does."""
 
     account: str
     as_of: datetime | date
@@ -53,7 +58,7 @@ def reconcile(scope: Scope) -> ReconcileDocument:
     latest = [account for account in state.accounts if state.is_latest(account)]
     lines = {account.pk: _totals(valued, account) for account in latest}
     _add_currencies(lines, valued, latest)
-    differing = _add_quantities(lines, latest)
+    _add_quantities(lines, latest)
     lines.update(_ends_of_day(valued, [account for account in state.accounts if account not in latest]))
     return ReconcileDocument(
         accounts=tuple(
@@ -63,7 +68,7 @@ def reconcile(scope: Scope) -> ReconcileDocument:
                 if account in latest
                 else state.days[account.pk],
                 lines=tuple(lines[account.pk]),
-                agrees=account.pk not in differing and all(map(_is_equal_money, lines[account.pk])),
+                agrees=all(line.agrees for line in lines[account.pk]),
             )
             for account in state.accounts
         )
@@ -102,8 +107,8 @@ def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: l
             of_account.append(_line(f"NAV {currency}", nav, balance.reported_nav))
 
 
-def _add_quantities(lines: dict[int, list[Line]], accounts: list[Account]) -> set[int]:
-    """Opening and activities against the reported quantity; returns the accounts where one differs."""
+def _add_quantities(lines: dict[int, list[Line]], accounts: list[Account]) -> None:
+    """Opening and activities against the reported quantity."""
     computed: dict[tuple[int, int], Decimal] = defaultdict(Decimal)
     guesses = Q(is_derived=True) & ~Q(kind=ActivityKind.OPENING)
     for account_id, instrument_id, quantity in (
@@ -112,15 +117,11 @@ def _add_quantities(lines: dict[int, list[Line]], accounts: list[Account]) -> se
         if instrument_id is not None and quantity is not None:
             computed[account_id, instrument_id] += quantity
     reported = Position.objects.filter(account__in=accounts).order_by("instrument__symbol", "instrument_id")
-    differing: set[int] = set()
     for account_id, instrument_id, symbol, broker_ref, quantity in reported.values_list(
         "account_id", "instrument_id", "instrument__symbol", "instrument__broker_ref", "quantity"
     ):
-        line = _line(f"quantity {symbol} ({broker_ref})", computed[account_id, instrument_id], quantity)
-        lines[account_id].append(line)
-        if line.difference != 0:
-            differing.add(account_id)
-    return differing
+        what = f"quantity {symbol} ({broker_ref})"
+        lines[account_id].append(_line(what, computed[account_id, instrument_id], quantity, decimals=None))
 
 
 def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]:
@@ -135,16 +136,20 @@ def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[L
     return lines
 
 
-def _line(what: str, computed: Decimal | None, reported: Decimal) -> Line:
+def _line(what: str, computed: Decimal | None, reported: Decimal, decimals: int | None = 2) -> Line:
+    """`decimals`: how many must agree; None is all."""
     difference = None if computed is None else computed - reported
-    return Line(what=what, computed=computed, reported=reported, difference=difference)
+    return Line(
+        what=what,
+        computed=computed,
+        reported=reported,
+        difference=difference,
+        agrees=difference is not None
+        and (difference if decimals is None else round(difference, decimals)) == 0,
+    )
 
 
 def _if_known(amounts: Iterable[Decimal | None]) -> Decimal | None:
     """The sum; None as soon as one amount is unknown."""
     summed = total(amounts)
     return None if summed.unknown else summed.value
-
-
-def _is_equal_money(line: Line) -> bool:
-    return line.difference is not None and round(line.difference, 2) == 0

@@ -113,6 +113,7 @@ class Line:
 
     holding: Holding
     unrealized_return: Decimal | None
+    account: str  # shown beside the symbol where the rows of several accounts stand in one table
 
     @property
     def is_derivative(self) -> bool:
@@ -194,7 +195,11 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
     for name, found in chosen.items():
         shown = found[max(start - before, 0) : max(end - before, 0)]
         if shown:
-            groups.append(_group(name, found, shown, nav_base, is_continued=before < start))
+            lines = tuple(
+                Line(row, unrealized_return(row), _account(row, by_itself=asked.account == SEPARATE))
+                for row in shown
+            )
+            groups.append(_group(name, found, lines, nav_base, is_continued=before < start))
         before += len(found)
     return Table(
         groups=tuple(groups),
@@ -237,13 +242,20 @@ def _sorted(rows: list[Holding], asked: Asked) -> list[Holding]:
     return [row for _, row in known] + [row for value, row in keyed if value is None]
 
 
+def _account(row: Holding, *, by_itself: bool) -> str:
+    if by_itself:
+        return row.account
+    number = len(row.account.split(", "))
+    return f"in {number} accounts" if number > 1 else ""
+
+
 def _group(
-    name: str, found: list[Holding], shown: list[Holding], nav_base: Decimal | None, *, is_continued: bool
+    name: str, found: list[Holding], lines: tuple[Line, ...], nav_base: Decimal | None, *, is_continued: bool
 ) -> Group:
     market_value = total(row.market_value_base for row in found)
     return Group(
         asset_class=name,
-        lines=tuple(Line(holding=row, unrealized_return=unrealized_return(row)) for row in shown),
+        lines=lines,
         count=len(found),
         is_continued=is_continued,
         market_value=market_value,

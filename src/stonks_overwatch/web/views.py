@@ -5,6 +5,8 @@ Two buttons do: "sync now" puts tasks into the queue, "test the connection" asks
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -14,11 +16,13 @@ from django.template.loader import render_to_string
 from django.views.decorators.http import require_POST, require_safe
 
 from stonks_overwatch import checks, config, paths, sync, tasks
+from stonks_overwatch.config import Setting
 from stonks_overwatch.errors import ConfigError, UnknownAccountError
 from stonks_overwatch.reports import syncs
 from stonks_overwatch.reports.accounts import account_rows
 from stonks_overwatch.reports.dashboard import dashboard
 from stonks_overwatch.reports.holdings import holdings
+from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.services.brokers.base import Finding
 from stonks_overwatch.web.charts import month_ends, ring, value_line
@@ -27,6 +31,20 @@ from stonks_overwatch.web.holdings_table import ORDERS, SEPARATE, Asked, table
 
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_BETWEEN_SIGNS_OF_LIFE = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How many of an account's figures were compared with the broker's, and those that differ."""
+
+    compared: int
+    differing: tuple[Line, ...]
+    agrees: bool
+
+    @classmethod
+    def of(cls, account: AccountLines) -> "Check":
+        differing = tuple(line for line in account.lines if not line.agrees)
+        return cls(len(account.lines), differing, account.agrees)
 
 
 @require_safe
@@ -79,7 +97,9 @@ def accounts_page(request: HttpRequest) -> HttpResponse:
     document = account_rows(Scope(around.config.base_currency))
     if not document.accounts:
         return _nothing_yet(request, around, "accounts")
-    return _page(request, "accounts.html", around, document=document)
+    checks = [Check.of(account) for account in reconcile(Scope(document.base_currency)).accounts]
+    rows = list(zip(document.accounts, checks, strict=True))
+    return _page(request, "accounts.html", around, document=document, rows=rows)
 
 
 @require_safe
@@ -186,6 +206,19 @@ def _settings(request: HttpRequest, findings: list[Finding] | None) -> HttpRespo
         around,
         config_file=paths.config_file(),
         data_dir=paths.data_dir(),
-        settings=[] if around.config_error else config.effective(around.config),
+        settings=[] if around.config_error else _grouped(config.effective(around.config)),
         findings=findings,
     )
+
+
+def _grouped(settings: list[Setting]) -> list[tuple[str, list[Setting]]]:
+    """The settings under the name of their section."""
+    names = {"ibkr": "IBKR", "degiro": "DEGIRO", "bitvavo": "Bitvavo"}
+
+    def section(setting: Setting) -> str:
+        if setting.key.isupper():
+            return "Addresses"
+        first = setting.key.split(".")[0].split("[")[0]
+        return names.get(first, "General")
+
+    return [(name, list(rows)) for name, rows in groupby(settings, key=section)]

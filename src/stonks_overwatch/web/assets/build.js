@@ -1,10 +1,11 @@
 // Bundles the pages' styles and scripts into web/static/dist; `npm run build` runs it.
 import { build } from "esbuild";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const outdir = here("../static/dist");
+const finished = here("../static/dist");
+const outdir = here("../../../../node_modules/.pages"); // a build that fails leaves the last good one in place
 
 await rm(outdir, { recursive: true, force: true });
 
@@ -46,3 +47,5 @@ for (const name of packages) {
   }
 }
 await writeFile(`${outdir}/LICENSES.txt`, texts.join("\n\n"));
+await rm(finished, { recursive: true, force: true });
+await rename(outdir, finished);

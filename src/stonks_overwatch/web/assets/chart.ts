@@ -18,12 +18,15 @@ interface Point {
   value: number | null;
 }
 
-const dayFormat = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
-const axisYear = new Intl.DateTimeFormat("en", { year: "numeric", timeZone: "UTC" });
-const axisMonth = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
-const axisDay = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", timeZone: "UTC" });
+const monthFormat = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+/** As the server writes it: 3 Jun 2026. */
+function dayText(date: string): string {
+  const day = new Date(date);
+  return `${day.getUTCDate()} ${monthFormat.format(day)} ${day.getUTCFullYear()}`;
+}
 
 function trueMinus(text: string): string {
   return text.replace("-", "−");
@@ -97,7 +100,7 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
           if (point === undefined) return "";
           const [date, value] = point.value;
           const shown = value === null ? "unknown" : money(value, currency);
-          return `{value|${shown}}\n{day|${dayFormat.format(new Date(date))}}`;
+          return `{value|${shown}}\n{day|${dayText(date)}}`;
         },
       },
       xAxis: {
@@ -115,9 +118,9 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
           showMaxLabel: false,
           formatter: (at: number) => {
             const day = new Date(at);
-            if (days > 1000) return axisYear.format(day);
-            if (days > 150) return day.getUTCMonth() === 0 ? axisYear.format(day) : axisMonth.format(day);
-            return axisDay.format(day);
+            if (days > 1000) return String(day.getUTCFullYear());
+            if (days < 150) return `${day.getUTCDate()} ${monthFormat.format(day)}`;
+            return day.getUTCMonth() === 0 ? String(day.getUTCFullYear()) : monthFormat.format(day);
           },
         },
         splitLine: { show: false },
@@ -163,7 +166,7 @@ function describe(points: Point[], currency: string): string {
   const change = end.value - start.value;
   const sign = change > 0 ? "+" : "";
   const share = start.value > 0 ? ` (${sign}${trueMinus(percent.format(change / start.value))})` : "";
-  return `${sign}${money(change, currency)}${share} since ${dayFormat.format(new Date(start.date))}`;
+  return `${sign}${money(change, currency)}${share} since ${dayText(start.date)}`;
 }
 
 /** Draws the chart in `place`, wires the range buttons of its card and follows theme and size. */

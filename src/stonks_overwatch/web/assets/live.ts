@@ -27,7 +27,7 @@ function refresh(): void {
 function open(): void {
   if (stream !== null) return;
   const seen = document.getElementById("main")?.dataset["run"] ?? "";
-  stream = new EventSource(`/events?seen=${seen}`);
+  stream = new EventSource(`/events?seen=${encodeURIComponent(seen)}`);
   stream.addEventListener("progress", (event: MessageEvent<string>) => show(event.data));
   stream.addEventListener("finished", refresh);
 }

@@ -11,7 +11,7 @@ from functools import cache
 
 from babel.numbers import get_currency_name, get_currency_precision
 from django.template import Library
-from django.utils.html import format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 register = Library()
@@ -77,7 +77,9 @@ def tone(value: Decimal | None) -> str:
 def money(value: Decimal | None, currency: str) -> SafeString:
     if value is None:
         return _UNKNOWN
-    return format_html('{} <span class="cur">{}</span>', _text(value, _digits(currency)), currency)
+    return format_html(
+        '{}\N{NO-BREAK SPACE}<span class="cur">{}</span>', _text(value, _digits(currency)), currency
+    )
 
 
 @register.filter
@@ -86,7 +88,12 @@ def signed(value: Decimal | None, currency: str) -> SafeString:
     if value is None:
         return _UNKNOWN
     shown = _text(value, _digits(currency), plus=True)
-    return format_html('<span class="{}">{} <span class="cur">{}</span></span>', tone(value), shown, currency)
+    return format_html(
+        '<span class="{}">{}\N{NO-BREAK SPACE}<span class="cur">{}</span></span>',
+        tone(value),
+        shown,
+        currency,
+    )
 
 
 @register.filter
@@ -115,11 +122,23 @@ def quantity(value: Decimal | None) -> str:
 
 @register.filter
 def price(value: Decimal | None, currency: str) -> SafeString:
-    """A price as quoted: at least the currency's digits, at most four more significant ones below one."""
+    """A price as quoted: at least the currency's digits, at most four decimals, below one eight."""
     if value is None:
         return _UNKNOWN
     most = 4 if abs(value) >= 1 else 8
-    return format_html('{} <span class="cur">{}</span>', _shortest(value, _digits(currency), most), currency)
+    return format_html(
+        '{}\N{NO-BREAK SPACE}<span class="cur">{}</span>', _shortest(value, _digits(currency), most), currency
+    )
+
+
+@register.filter
+def average(value: Decimal | None, currency: str) -> SafeString:
+    """An average price, which has more digits than it means: those of the currency, below one six."""
+    if value is None or abs(value) >= 1:
+        return money(value, currency)
+    return format_html(
+        '{}\N{NO-BREAK SPACE}<span class="cur">{}</span>', _shortest(value, _digits(currency), 6), currency
+    )
 
 
 @register.filter
@@ -129,6 +148,17 @@ def because(figure: str, reason: str) -> str:
         return figure
     return format_html(
         '<span class="unknown" title="{0}">unknown<span class="visually-hidden">: {0}</span></span>', reason
+    )
+
+
+@register.filter
+def commands(text: str) -> SafeString:
+    """A sentence with what stands between backticks as code to be typed."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # an odd backtick is just a backtick
+        return escape(text)
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if n % 2 else part,) for n, part in enumerate(parts))
     )
 
 
