@@ -62,6 +62,11 @@ def total(parts: Iterable[Decimal | None]) -> Total:
     return Total(None if unknown and not known else value, unknown)
 
 
+def times(amount: Decimal | None, factor: Decimal | None) -> Decimal | None:
+    """The product; None when one of the two is unknown."""
+    return None if amount is None or factor is None else amount * factor
+
+
 def share(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
     """The signed part as a fraction of the whole; None for a whole that is not positive."""
     if part is None or whole is None or whole <= 0:

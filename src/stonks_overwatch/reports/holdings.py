@@ -19,7 +19,7 @@ from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
-from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
 from stonks_overwatch.reports.lots import Key, beyond_opening, moving, realized, trades
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
@@ -153,19 +153,21 @@ def valuation(scope: Scope) -> Valuation:
     return _valued(scope.base_currency, as_of, state, rates, earned)
 
 
-class _Converter:
-    """Converts amounts of an account at the rates of the account's day."""
+class _Factors(NamedTuple):
+    """By account row and currency: units of the account's and of the base currency for one unit."""
 
-    def __init__(self, rates: Rates, base: str, days: Mapping[int, date]) -> None:
-        self._rates = rates
-        self._base = base
-        self._days = days
+    into_account: Mapping[tuple[int, str], Decimal | None]
+    into_base: Mapping[tuple[int, str], Decimal | None]
 
-    def into_account(self, amount: Decimal | None, currency: str, account: Account) -> Decimal | None:
-        return self._rates.convert(amount, currency, account.currency, self._days[account.pk])
 
-    def into_base(self, amount: Decimal | None, currency: str, account: Account) -> Decimal | None:
-        return self._rates.convert(amount, currency, self._base, self._days[account.pk])
+def _factors(state: State, rates: Rates, base: str) -> _Factors:
+    keys = {(row.account_id, row.currency) for row in state.held}
+    keys |= {(row.account_id, row.currency) for row in state.balances}
+    kept_in = {account.pk: account.currency for account in state.accounts}
+    return _Factors(
+        into_account={key: rates.rate(key[1], kept_in[key[0]], state.days[key[0]]) for key in keys},
+        into_base={key: rates.rate(key[1], base, state.days[key[0]]) for key in keys},
+    )
 
 
 def _valued(
@@ -177,15 +179,15 @@ def _valued(
 ) -> Valuation:
     """`earned` is the realized P&L of what closed anything."""
     by_id = {account.pk: account for account in state.accounts}
-    convert = _Converter(rates, base, state.days)
-    parts = _parts(state, by_id, convert)
+    factors = _factors(state, rates, base)
+    parts = _parts(state, by_id, factors)
     every = [part for of_account in parts.values() for part in of_account]
     nav_base = total(part.amount_base for part in every).value
     rows = tuple(
         _holding(
             row,
             by_id[row.account_id],
-            convert,
+            into_base=factors.into_base[row.account_id, row.currency],
             nav_base=nav_base,
             realized_pnl_base=earned.get((row.account_id, row.instrument_id), Decimal(0)),
         )
@@ -218,7 +220,7 @@ def _valued(
                 broker=by_id[row.account_id].broker,
                 currency=row.currency,
                 amount=row.amount,
-                amount_base=convert.into_base(row.amount, row.currency, by_id[row.account_id]),
+                amount_base=times(row.amount, factors.into_base[row.account_id, row.currency]),
             )
             for row in state.balances
         ),
@@ -240,17 +242,17 @@ def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
     return total(part.amount_base for part in parts if part.what in kinds).value
 
 
-def _parts(state: State, by_id: dict[int, Account], convert: _Converter) -> dict[int, list[Part]]:
+def _parts(state: State, by_id: dict[int, Account], factors: _Factors) -> dict[int, list[Part]]:
     """The addends of NAV by account: positions, futures variation not told per position, cash, accruals."""
     parts: dict[int, list[Part]] = {pk: [] for pk in by_id}
     whole = _futures_as_a_whole(state.held, state.balances)
     for row in state.held:
-        if _is_unsplit_future(row) and (row.account_id, row.currency) in whole:
+        key = (row.account_id, row.currency)
+        if _is_unsplit_future(row) and key in whole:
             continue
-        account = by_id[row.account_id]
         parts[row.account_id].append(
             Part(
-                account=account,
+                account=by_id[row.account_id],
                 what="position",
                 asset_class=row.asset_class,
                 currency=row.currency,
@@ -258,13 +260,13 @@ def _parts(state: State, by_id: dict[int, Account], convert: _Converter) -> dict
                 sector=row.sector,
                 exchange=row.exchange,
                 amount=row.market_value,
-                amount_account=convert.into_account(row.market_value, row.currency, account),
-                amount_base=convert.into_base(row.market_value, row.currency, account),
+                amount_account=times(row.market_value, factors.into_account[key]),
+                amount_base=times(row.market_value, factors.into_base[key]),
             )
         )
     for balance in state.balances:
-        account = by_id[balance.account_id]
-        futures = whole.get((balance.account_id, balance.currency))
+        key = (balance.account_id, balance.currency)
+        futures = whole.get(key)
         addends: list[tuple[Kind, str, Decimal | None]] = [("cash", AssetClass.CASH, balance.amount)]
         if balance.has_accruals:
             addends.append(("accrued", AssetClass.CASH, balance.accrued))
@@ -272,7 +274,7 @@ def _parts(state: State, by_id: dict[int, Account], convert: _Converter) -> dict
             addends.append(("futures", AssetClass.FUTURE, futures))
         parts[balance.account_id] += [
             Part(
-                account=account,
+                account=by_id[balance.account_id],
                 what=what,
                 asset_class=asset_class,
                 currency=balance.currency,
@@ -280,8 +282,8 @@ def _parts(state: State, by_id: dict[int, Account], convert: _Converter) -> dict
                 sector=None,
                 exchange=None,
                 amount=amount,
-                amount_account=convert.into_account(amount, balance.currency, account),
-                amount_base=convert.into_base(amount, balance.currency, account),
+                amount_account=times(amount, factors.into_account[key]),
+                amount_base=times(amount, factors.into_base[key]),
             )
             for what, asset_class, amount in addends
         ]
@@ -301,7 +303,9 @@ def _futures_as_a_whole(held: Iterable[Held], balances: Iterable[Balance]) -> di
     whole = {}
     for balance in balances:
         by_position = carried.get((balance.account_id, balance.currency), [])
-        if balance.futures_pnl and (not by_position or None in by_position):
+        if balance.futures_pnl is not None and (
+            None in by_position or (balance.futures_pnl and not by_position)
+        ):
             known = sum((value for value in by_position if value is not None), Decimal(0))
             whole[balance.account_id, balance.currency] = balance.futures_pnl - known
     return whole
@@ -314,12 +318,12 @@ def _is_unsplit_future(row: Held) -> bool:
 def _holding(
     row: Held,
     account: Account,
-    convert: _Converter,
     *,
+    into_base: Decimal | None,
     nav_base: Decimal | None,
     realized_pnl_base: Decimal | None,
 ) -> Holding:
-    market_value_base = convert.into_base(row.market_value, row.currency, account)
+    market_value_base = times(row.market_value, into_base)
     return Holding(
         account=account.account,
         broker=account.broker,
@@ -335,12 +339,12 @@ def _holding(
         price_as_of=row.price_as_of,
         market_value=row.market_value,
         market_value_base=market_value_base,
-        exposure_base=convert.into_base(row.exposure, row.currency, account),
+        exposure_base=times(row.exposure, into_base),
         cost_basis=row.cost_basis,
-        cost_basis_base=convert.into_base(row.cost_basis, row.currency, account),
+        cost_basis_base=times(row.cost_basis, into_base),
         average_cost=row.average_cost,
         unrealized_pnl=row.unrealized_pnl,
-        unrealized_pnl_base=convert.into_base(row.unrealized_pnl, row.currency, account),
+        unrealized_pnl_base=times(row.unrealized_pnl, into_base),
         realized_pnl_base=realized_pnl_base,
         weight=share(market_value_base, nav_base),
         country=row.country,
