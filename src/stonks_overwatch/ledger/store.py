@@ -296,25 +296,30 @@ class _Recording:
     def _record_coverage(self) -> None:
         """Ranges that meet become one; a position shows the one that its anchor lies in, else the latest."""
         ranges: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
-        columns = ("account_id", "instrument_id", "since", "until")
-        stored = Coverage.objects.filter(account__in=self._accounts_touched()).values_list(*columns)
-        for account_pk, instrument_pk, since, until in stored:
-            ranges[account_pk, instrument_pk].append((since, until))
+        rows_of: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        stored = Coverage.objects.filter(account__in=self._accounts_touched())
+        for pk, *key, since, until in stored.values_list(
+            "pk", "account_id", "instrument_id", "since", "until"
+        ):
+            ranges[key[0], key[1]].append((since, until))
+            rows_of[key[0], key[1]].append(pk)
         told: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
         for row in self.batch.coverage:
-            key = (self.accounts[row.account].pk, self.instruments[row.broker_ref].pk)
-            told[key].append((row.since, row.until))
-        rows = []
-        for key, added in told.items():
-            merged = _union(ranges[key] + added)
-            if merged != sorted(ranges[key]):
-                Coverage.objects.filter(account=key[0], instrument=key[1]).delete()
-                rows += [(*key, since, until) for since, until in merged]
-            ranges[key] = merged
+            of = (self.accounts[row.account].pk, self.instruments[row.broker_ref].pk)
+            told[of].append((row.since, row.until))
+        gone: list[int] = []
+        new = []
+        for of, added in told.items():
+            merged = _union(ranges[of] + added)
+            if merged != sorted(ranges[of]):
+                gone += rows_of[of]
+                new += [(*of, since, until) for since, until in merged]
+            ranges[of] = merged
+        _delete(Coverage, gone)
         upsert(
             Coverage,
             ["account", "instrument", "since", "until"],
-            rows,
+            new,
             unique=["account", "instrument", "since"],
         )
         for key in ranges.keys() & self.positions.keys() & (self.touched | told.keys()):
@@ -546,8 +551,7 @@ class _Recording:
                 gone.append(pk)
             elif replace(want, source="") == activity:
                 del wanted[account_pk, key]
-        for start in range(0, len(gone), 500):
-            Activity.objects.filter(pk__in=gone[start : start + 500]).delete()
+        _delete(Activity, gone)
         self._upsert_activities(((pk, activity) for (pk, _), activity in wanted.items()), is_derived=True)
 
     def _derived(self, account: Account, activities: Sequence[types.Activity]) -> Iterator[types.Activity]:
@@ -642,6 +646,11 @@ def _tell(entry: _Entry, activity: types.Activity) -> None:
         entry.is_changed = True
     if is_correction and entry.pk is not None:
         entry.replaces, entry.pk = entry.pk, None
+
+
+def _delete(table: type[Activity] | type[Coverage], pks: Sequence[int]) -> None:
+    for start in range(0, len(pks), 500):
+        table.objects.filter(pk__in=pks[start : start + 500]).delete()
 
 
 def _typed(content: dict[str, Any]) -> dict[str, Any]:
