@@ -298,11 +298,10 @@ class _Recording:
         ranges: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
         rows_of: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         stored = Coverage.objects.filter(account__in=self._accounts_touched())
-        for pk, *key, since, until in stored.values_list(
-            "pk", "account_id", "instrument_id", "since", "until"
-        ):
-            ranges[key[0], key[1]].append((since, until))
-            rows_of[key[0], key[1]].append(pk)
+        columns = ("pk", "account_id", "instrument_id", "since", "until")
+        for pk, account_pk, instrument_pk, since, until in stored.values_list(*columns):
+            ranges[account_pk, instrument_pk].append((since, until))
+            rows_of[account_pk, instrument_pk].append(pk)
         told: defaultdict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
         for row in self.batch.coverage:
             of = (self.accounts[row.account].pk, self.instruments[row.broker_ref].pk)
