@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from conftest import StartSandbox
 from stonks_overwatch import config
 from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client
 from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrCall
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
+from tests.conftest import StartSandbox
 
 Connect = Callable[..., tuple[Sandbox, ReadOnlyClient]]
 LogIn = Callable[..., tuple[Sandbox, IbkrLogin]]

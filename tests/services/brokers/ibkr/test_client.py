@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +19,6 @@ import pytest
 from Crypto.Cipher import PKCS1_v1_5
 from Crypto.PublicKey import RSA
 
-from services.brokers.ibkr.conftest import Connect, LogIn, asked
 from stonks_overwatch.errors import (
     AccessNotEnabledError,
     AccountNotVisibleError,
@@ -36,6 +36,7 @@ from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client
 from stonks_overwatch.services.brokers.ibkr.credentials import PreparedCredentials, prepare
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrPenalty
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, preset
+from tests.services.brokers.ibkr.conftest import Connect, LogIn, asked
 
 LOGIN = "POST oauth/live_session_token"
 META = "GET portfolio/U7654321/meta"
@@ -114,11 +115,9 @@ def test_a_login_has_one_client_until_its_configuration_changes(login: LogIn, db
 
 def test_the_token_is_renewed_before_its_end(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox, ibkr = connect()
-    start = client_module.time.time()
+    start = time.time()
     now = start
-    monkeypatch.setattr(
-        client_module, "time", SimpleNamespace(time=lambda: now, monotonic=client_module.time.monotonic)
-    )
+    monkeypatch.setattr(client_module, "time", SimpleNamespace(time=lambda: now, monotonic=time.monotonic))
     ibkr.tickle()
 
     now = start + 20 * 3600  # of 24 hours; 85 % are 20 h 24 min

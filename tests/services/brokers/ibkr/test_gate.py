@@ -16,10 +16,10 @@ import requests
 from ibind import IbkrClient, OrderRequest, StockQuery
 from ibind.client.ibkr_utils import QuestionType
 
-from services.brokers.ibkr.conftest import Connect, asked
 from stonks_overwatch.errors import RefusedCallError
 from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox, preset
+from tests.services.brokers.ibkr.conftest import Connect, asked
 
 ACCOUNT = "U7654321"
 MAY_LEAVE = re.compile(

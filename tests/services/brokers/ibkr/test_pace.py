@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from conftest import StartSandbox
 from stonks_overwatch import config
 from stonks_overwatch.errors import BrokerBusyError
 from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.client import client
 from stonks_overwatch.services.brokers.ibkr.pace import PENALTIES, NotDueError, Pacer
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrCall, IbkrPenalty
+from tests.conftest import StartSandbox
 
 ADDRESS = "https://api.ibkr.com/v1/api/"
 
