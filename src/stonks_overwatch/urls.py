@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from stonks_overwatch.web import views
+from stonks_overwatch.web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.dashboard_page, name="dashboard"),
@@ -14,4 +15,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/test", views.test_connection, name="test-connection"),
     path("welcome", views.welcome_page, name="welcome"),
     path("events", views.events, name="events"),
+    path("api/v1/", api.urls),
 ]

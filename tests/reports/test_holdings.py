@@ -24,7 +24,7 @@ def only(document: HoldingsDocument) -> Holding:
 def test_the_document_has_the_promised_keys_in_their_order() -> None:
     account = builders.account()
     builders.position(account, builders.instrument())
-    builders.cash(account)
+    builders.cash(account, "EUR", "1")
     document: dict[str, Any] = json.loads(holdings(EUR).model_dump_json())
     assert list(document) == ["as_of", "base_currency", "accounts", "holdings", "cash", "totals"]
     assert list(document["accounts"][0]) == ["account", "broker", "nav", "nav_base", "currency"]
@@ -222,6 +222,14 @@ def test_variation_of_a_future_closed_today_still_counts() -> None:
 def test_a_closed_position_is_not_shown() -> None:
     builders.position(builders.account(), builders.instrument(), "0", "12", cost="0")
     assert holdings(EUR).holdings == ()
+
+
+def test_a_currency_that_is_used_up_is_left_out() -> None:
+    account = builders.account()
+    builders.cash(account, "EUR", "0", accrued_interest=Decimal(3))
+    document = holdings(EUR)
+    assert document.cash == ()
+    assert document.totals.accrued_base == 3
 
 
 def test_a_scope_names_an_account_or_a_broker() -> None:

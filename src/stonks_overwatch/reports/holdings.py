@@ -71,6 +71,8 @@ class Holding(Document):
 
 
 class Cash(Document):
+    """The cash of one currency in one account, negative when owed; currencies with none are left out."""
+
     account: str
     currency: str
     amount: Exact | None
@@ -223,6 +225,7 @@ def _valued(
                 amount_base=times(row.amount, factors.into_base[row.account_id, row.currency]),
             )
             for row in state.balances
+            if row.amount != 0
         ),
         totals=Totals(
             market_value_base=sum_of(every, "position", "futures"),

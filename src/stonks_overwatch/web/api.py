@@ -1,7 +1,7 @@
 """The JSON API at /api/v1/: the same documents as the commands print, read only.
 
-Every answer is the report's own JSON, byte for byte. An error is
-`{"error": {"code", "what", "next_step"}}` with status 404 for an unknown account, else 400.
+An answer is the report's own JSON. An error is `{"error": {"code", "what", "next_step"}}` with status 404
+for an unknown account, 422 for an argument that cannot be used, else 400.
 """
 
 from datetime import date
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Query, Schema
+from ninja.errors import ValidationError
 from ninja.openapi.docs import Swagger
 from pydantic import Field, StringConstraints
 
@@ -40,7 +41,7 @@ class Asked(Schema):
     account: str | None = None
     broker: str | None = None
     as_of: date | None = None
-    base: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$", to_upper=True)] | None = None
+    base: Annotated[str, StringConstraints(pattern="^[A-Za-z]{3}$", to_upper=True)] | None = None
 
     def scope(self) -> Scope:
         return Scope(
@@ -65,6 +66,22 @@ def explain(request: HttpRequest, error: StonksError) -> HttpResponse:
         request,
         {"error": {"code": error.code, "what": error.what, "next_step": error.next_step}},
         status=404 if isinstance(error, UnknownAccountError) else 400,
+    )
+
+
+@api.exception_handler(ValidationError)
+def refuse(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    first = error.errors[0]
+    return api.create_response(
+        request,
+        {
+            "error": {
+                "code": "wrong_argument",
+                "what": f"The argument {first['loc'][-1]} cannot be used: {first['msg']}.",
+                "next_step": "See /api/v1/docs for the arguments and their forms.",
+            }
+        },
+        status=422,
     )
 
 
