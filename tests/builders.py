@@ -4,7 +4,9 @@ Rows of JSON have the shapes of IBKR's own answers. Numbers may be given as text
 the client decodes them.
 """
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -235,6 +237,21 @@ def ibkr_answers(
     if definitions:
         answers.append(answer("GET trsrv/secdef", {"secdef": list(definitions)}, at=at))
     return answers
+
+
+def shuffled(answers: Iterable[Answer], seed: int) -> list[Answer]:
+    """The same answers, each with the rows of its lists in another order."""
+    chance = random.Random(seed)
+
+    def mixed(body: Any) -> Any:
+        if isinstance(body, list):
+            return chance.sample(body, len(body))
+        if isinstance(body, dict):
+            keys = chance.sample(list(body), len(body))
+            return {key: mixed(body[key]) if isinstance(body[key], list) else body[key] for key in keys}
+        return body
+
+    return [replace(one, body=mixed(one.body)) for one in answers]
 
 
 # Ledger types

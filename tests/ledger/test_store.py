@@ -6,7 +6,6 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from django.db import models as django
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
@@ -25,37 +24,13 @@ from stonks_overwatch.ledger.types import (
     Period,
 )
 from tests.builders import NOW, account, activity, batch, buy, cash, instrument, position, sell
+from tests.ledger.dump import dump
 
 pytestmark = pytest.mark.django_db
 
 LATER = NOW + timedelta(days=7)
 SINCE = date(2025, 12, 4)
 TODAY = NOW.date()
-TABLES = (
-    models.Account, models.Instrument, models.Position, models.CashBalance, models.Coverage, models.Activity,
-    models.ActivitySource, models.Price, models.FxRate, models.NavPoint, models.Period, models.Figure,
-    models.InboxItem,
-)  # fmt: skip
-# Where rows refer to each other they are told apart by name, not by the number the database gave them.
-NAMES = {
-    "account_id": "account__account",
-    "instrument_id": "instrument__broker_ref",
-    "activity_id": "activity__key",
-}
-
-
-def dump(without: Iterable[str] = ()) -> dict[str, list[Any]]:
-    """Every row of the ledger, without its number."""
-    found = {}
-    for table in TABLES:
-        columns = [
-            NAMES.get(f.attname, f.attname)
-            for f in table._meta.fields
-            if not f.primary_key and f.attname not in {"superseded_by_id", *without}
-        ]
-        rows: django.QuerySet[Any, Any] = table._default_manager.all()
-        found[table.__name__] = sorted(rows.values_list(*columns), key=repr)
-    return found
 
 
 def covered(since: date = SINCE, until: date = TODAY, ref: str = "1") -> Coverage:

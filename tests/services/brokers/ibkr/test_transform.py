@@ -1,4 +1,3 @@
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -39,6 +38,7 @@ from tests.builders import (
     ibkr_transaction,
     ibkr_transactions,
     raw,
+    shuffled,
 )
 
 
@@ -893,21 +893,6 @@ def test_a_series_that_is_not_understood_is_in_the_inbox(more: Row) -> None:
 def test_an_answer_that_nothing_reads_is_told() -> None:
     batch = read((), answer("GET portfolio/U1/combo", [], "U1"))
     assert reasons(batch) == ["nothing reads this answer"]
-
-
-def shuffled(answers: list[Answer], seed: int) -> list[Answer]:
-    """The same answers with the rows of each list in another order."""
-    chance = random.Random(seed)
-
-    def mixed(body: Any) -> Any:
-        if isinstance(body, list):
-            return chance.sample(body, len(body))
-        if isinstance(body, dict):
-            keys = chance.sample(list(body), len(body))
-            return {key: mixed(body[key]) if key in ("secdef", "transactions") else body[key] for key in keys}
-        return body
-
-    return [replace(a, body=mixed(a.body)) for a in answers]
 
 
 @given(st.integers(0, 10**6))
