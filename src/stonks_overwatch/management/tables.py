@@ -1,11 +1,13 @@
 """Documents as tables for a terminal."""
 
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from babel.numbers import get_currency_precision
 
 UNKNOWN = "unknown"
+NOTHING = "Nothing is stored yet. Connect a broker (docs/IBKR.md), then run: stonks-overwatch sync"
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
 
 
@@ -36,6 +38,11 @@ def number(value: Decimal | None) -> str:
         return UNKNOWN
     text = _rounded(value, 8)
     return text.rstrip("0").rstrip(".")
+
+
+def moment(at: datetime | date) -> str:
+    """A day, or a time in UTC to the minute."""
+    return f"{at:%Y-%m-%d %H:%M} UTC" if isinstance(at, datetime) else at.isoformat()
 
 
 def percent(fraction: Decimal | None) -> str:

@@ -33,6 +33,7 @@ api = NinjaAPI(
     urls_namespace="api",
     docs=Swagger(settings={"supportedSubmitMethods": ["get"]}),
 )
+api.default_router.tags = ["reports"]
 
 
 class Asked(Schema):

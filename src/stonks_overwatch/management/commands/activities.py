@@ -9,6 +9,8 @@ from stonks_overwatch.management.command import ReadingCommand, day
 from stonks_overwatch.management.tables import money, number, table
 from stonks_overwatch.reports.activities import activities
 
+NO_ACTIVITIES = "No activities are stored of these days. Run stonks-overwatch sync for the latest."
+
 
 class Command(ReadingCommand):
     help = "show trades, dividends, transfers and everything else that changed an account"
@@ -24,6 +26,9 @@ class Command(ReadingCommand):
         document = activities(self.scope(options), options["start"], options["end"], kind)
         if json:
             self.print_document(document)
+            return
+        if not document.activities:
+            self.stdout.write(NO_ACTIVITIES)
             return
         self.stdout.write(
             table(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import money, number, percent, table
+from stonks_overwatch.management.tables import NOTHING, moment, money, number, percent, table
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 
 
@@ -20,8 +20,8 @@ class Command(ReadingCommand):
 
 def shown(document: HoldingsDocument) -> str:
     base = document.base_currency
-    if not document.accounts:
-        return "Nothing is stored yet. Connect a broker, then run: stonks-overwatch sync"
+    if document.as_of is None:
+        return NOTHING
     parts = [
         table(
             (
@@ -68,7 +68,7 @@ def shown(document: HoldingsDocument) -> str:
         ),
     ]  # fmt: skip
     totals = document.totals
-    last = f"NAV {money(totals.nav_base, base)} {base}, as of {document.as_of:%Y-%m-%d %H:%M}"
+    last = f"NAV {money(totals.nav_base, base)} {base}, as of {moment(document.as_of)}"
     if totals.unknown:
         last += f"; {totals.unknown} unknown and not included"
     return "\n\n".join([*parts, last])

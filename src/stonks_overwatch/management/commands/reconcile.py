@@ -3,7 +3,7 @@
 from typing import Any
 
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import number, table
+from stonks_overwatch.management.tables import NOTHING, number, table
 from stonks_overwatch.reports.reconcile import AccountLines, reconcile
 
 
@@ -15,7 +15,7 @@ class Command(ReadingCommand):
         if json:
             self.print_document(document)
         else:
-            self.stdout.write("\n\n".join(shown(account) for account in document.accounts))
+            self.stdout.write("\n\n".join(shown(account) for account in document.accounts) or NOTHING)
 
 
 def shown(account: AccountLines) -> str:
