@@ -51,7 +51,9 @@ def ring(slices: Sequence[Slice]) -> list[Share]:
 
 
 def value_line(series: NavSeries, currency: str) -> dict[str, Any]:
-    """The series as the chart's script reads it: decimals as strings, unknown as null."""
+    """What the chart's script reads: decimals as strings, unknown as null; empty without any value."""
+    if not any(nav is not None for nav in series.nav):
+        return {}
     return {
         "currency": currency,
         "dates": [on.isoformat() for on in series.dates],

@@ -50,14 +50,22 @@ class Check:
 @require_safe
 def dashboard_page(request: HttpRequest) -> HttpResponse:
     around = frame()
-    document = dashboard(Scope(around.config.base_currency))
-    if not document.accounts:
+    base = around.config.base_currency
+    everyone = accounts(Scope(base))
+    if not everyone:
         return _nothing_yet(request, around, "dashboard")
+    account = request.GET.get("account", "")
+    try:
+        document = dashboard(Scope(base, account=account or None))
+    except UnknownAccountError as err:
+        return _page(request, "problem.html", around, status=404, page="dashboard", problem=err)
     return _page(
         request,
         "dashboard.html",
         around,
         document=document,
+        everyone=everyone,
+        account=account,
         line=value_line(document.series, document.base_currency),
         months=month_ends(document.series),
         classes=ring(document.by_asset_class.slices),

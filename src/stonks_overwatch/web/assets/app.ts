@@ -58,6 +58,15 @@ document.addEventListener("change", (event) => {
   }
 });
 
+function say(problem: string): void {
+  const place = document.getElementById("alert");
+  if (place !== null) place.textContent = problem;
+}
+
+document.addEventListener("htmx:sendError", () => say("The app did not answer. Is it still running?"));
+document.addEventListener("htmx:responseError", () => say("The app could not do that. Load the page again to see why."));
+document.addEventListener("htmx:afterOnLoad", () => say(""));
+
 async function drawCharts(within: ParentNode): Promise<void> {
   const places = within.querySelectorAll<HTMLElement>("[data-chart]");
   if (places.length === 0) return;

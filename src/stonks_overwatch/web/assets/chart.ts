@@ -175,10 +175,12 @@ export function drawValueChart(place: HTMLElement): void {
   const card = place.closest(".card");
   if (source === null || card === null) return;
   const series = JSON.parse(source.textContent ?? "") as Series;
-  const all: Point[] = series.dates.map((date, day) => {
+  const points: Point[] = series.dates.map((date, day) => {
     const value = series.values[day] ?? null;
     return { date, value: value === null ? null : Number(value) };
   });
+  // The chart begins with the first value there is.
+  const all = points.slice(points.findIndex(({ value }) => value !== null));
   const lastDay = all.at(-1)?.date;
   if (lastDay === undefined) return;
 

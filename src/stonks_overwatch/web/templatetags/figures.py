@@ -218,6 +218,12 @@ def asset_class(value: str) -> str:
 
 
 @register.filter
+def position_class(value: str) -> str:
+    """As `asset_class`, of positions: what brokers call a cash position is one currency bought for another."""
+    return "Currency pairs" if value == "cash" else asset_class(value)
+
+
+@register.filter
 def currency_name(code: str) -> str:
     return "Unknown" if code == "unknown" else get_currency_name(code, locale="en")
 
