@@ -6,12 +6,13 @@ a run that is killed leaves the last good state or the new one. Its row in SyncR
 
 import logging
 import time
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import quote
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from filelock import FileLock, Timeout
 
@@ -78,14 +79,7 @@ def run(broker: str, login: Login, progress: Progress = lambda *_: None) -> Sync
 
     Raises: SyncRunningError when this login is at work already, in whichever process.
     """
-    try:
-        held = _lock(broker, login.name).acquire(timeout=0)
-    except Timeout as err:
-        raise SyncRunningError(
-            f"A sync of {_title(broker, login.name)} is running already.",
-            next_step="Wait until it is done; the sync page shows how far it is.",
-        ) from err
-    with held:
+    with _hold(broker, login.name):
         close_interrupted(broker, login.name)
         row = SyncRun.objects.create(
             broker=broker, login=login.name, status="running", started_at=datetime.now(UTC)
@@ -224,6 +218,29 @@ def _wait(broker: str, login: str, progress: Progress) -> SyncRun | None:
             continue
 
 
+def rebuild(broker: str, progress: Progress = lambda *_: None) -> int:
+    """Make the ledger of a broker anew from what it said, run by run; return how many runs said something.
+
+    All or nothing. Raises: SyncRunningError when one of its logins is at work.
+    """
+    package = brokers.load(broker)
+    runs = list(SyncRun.objects.filter(broker=broker).order_by("started_at", "id"))
+    said_something = 0
+    with ExitStack() as stack:
+        for login in {run.login for run in runs}:
+            stack.enter_context(_hold(broker, login))
+        stack.enter_context(transaction.atomic())
+        store.clear(broker)
+        for done, run in enumerate(runs):
+            progress(f"Run of {run.started_at:%Y-%m-%d %H:%M}", done, len(runs))
+            later = (other.started_at for other in runs[done + 1 :] if other.login == run.login)
+            raw = package.kept(run.login, run.started_at, next(later, datetime.now(UTC)))
+            if raw is not None:
+                store.record(package.transform(raw))
+                said_something += 1
+    return said_something
+
+
 def record_config_error(error: ConfigError, broker: str = "") -> SyncRun:
     """A failed run for a configuration from which not even the logins can be read."""
     row = SyncRun(broker=broker, login="", started_at=datetime.now(UTC))
@@ -293,6 +310,17 @@ def _lock(broker: str, login: str) -> FileLock:
     folder = settings.DATA_DIR / "locks"
     folder.mkdir(exist_ok=True, mode=0o700)
     return FileLock(folder / f"{broker}-{quote(login, safe='')}.lock")
+
+
+def _hold(broker: str, login: str) -> AbstractContextManager[object]:
+    """Take the lock of one login, for a `with`. Raises: SyncRunningError when somebody has it."""
+    try:
+        return _lock(broker, login).acquire(timeout=0)
+    except Timeout as err:
+        raise SyncRunningError(
+            f"A sync of {_title(broker, login)} is running already.",
+            next_step="Wait until it is done; the sync page shows how far it is.",
+        ) from err
 
 
 def _is_locked(broker: str, login: str) -> bool:

@@ -69,6 +69,10 @@ class Command(BaseCommand):
         """Write the two lines of an error to standard error."""
         self.stderr.write(redact(f"error: {what}\nnext step: {next_step}"), self.style.ERROR)
 
+    def show_progress(self, step: str, done: int, total: int) -> None:
+        """Write one step of a long piece of work to standard error."""
+        self.stderr.write(f"{step} ({done} of {total})" if total else step)
+
     def add_json_argument(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 

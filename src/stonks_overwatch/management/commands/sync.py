@@ -38,9 +38,6 @@ class Command(BaseCommand):
         if any(run.status == "failed" for run in document.runs):
             raise SystemExit(1)
 
-    def show_progress(self, step: str, done: int, total: int) -> None:
-        self.stderr.write(f"{step} ({done} of {total})" if total else step)
-
 
 def summary(run: Run) -> str:
     name = f"{run.broker} {run.login}".strip()

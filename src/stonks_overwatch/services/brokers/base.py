@@ -1,4 +1,4 @@
-"""What a broker offers: four functions, and the little they exchange with a run."""
+"""What a broker offers: five functions, and the little they exchange with a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,6 +53,8 @@ class Broker(Protocol):
     def fetch(self, config: Any, since: date, progress: Progress) -> Raw: ...
 
     def keep(self, raw: Raw) -> None: ...
+
+    def kept(self, login: str, since: datetime, until: datetime) -> Raw | None: ...
 
     def transform(self, raw: Raw) -> Batch: ...
 

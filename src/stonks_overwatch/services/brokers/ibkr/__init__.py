@@ -1,4 +1,4 @@
-"""Interactive Brokers: the four functions of `base.Broker`.
+"""Interactive Brokers: the functions of `base.Broker`.
 
 The configuration and the tables import this package long before anything is asked, so what is heavy
 (iBind takes a third of a second) comes with the first use of a function.
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from stonks_overwatch.services.brokers.ibkr.checking import check
     from stonks_overwatch.services.brokers.ibkr.fetching import fetch
     from stonks_overwatch.services.brokers.ibkr.keeping import keep
+    from stonks_overwatch.services.brokers.ibkr.replaying import kept
 
-__all__ = ["check", "fetch", "keep", "transform"]
+__all__ = ["check", "fetch", "keep", "kept", "transform"]
 
-_HOMES = {"check": "checking", "fetch": "fetching", "keep": "keeping"}
+_HOMES = {"check": "checking", "fetch": "fetching", "keep": "keeping", "kept": "replaying"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,25 @@
+"""`rebuild`: the ledger anew from the answers that were kept, after a repair of how they are read."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from stonks_overwatch import database, sync
+from stonks_overwatch.management.command import Command as BaseCommand
+from stonks_overwatch.services.brokers import BROKERS
+
+
+class Command(BaseCommand):
+    help = "make the ledger anew from what the brokers said; a copy of the database is made first"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        self.add_json_argument(parser)
+
+    def handle(self, *, json: bool, **_options: Any) -> None:
+        database.prepare()
+        copy = database.backup("before-rebuild")
+        runs = sum(sync.rebuild(broker, self.show_progress) for broker in BROKERS)
+        if json:
+            self.print_document({"runs": runs, "backup": str(copy)})
+        else:
+            self.stdout.write(f"The ledger was made anew from {runs} runs; as it was before it is in {copy}.")
