@@ -36,6 +36,10 @@ class CredentialsRefusedError(StonksError):
     code = "credentials_refused"
 
 
+class NotActiveError(CredentialsRefusedError):
+    """The broker does not know the credentials: they are wrong, or so new that it has not activated them."""
+
+
 class AccessNotEnabledError(StonksError):
     """The login is right, but the broker has not opened this way of access for it."""
 
@@ -94,6 +98,18 @@ class StatementError(StonksError):
     """A statement file cannot be read as a whole; nothing of it was stored."""
 
     code = "statement_unreadable"
+
+
+class StatementRefusedError(StonksError):
+    """The broker does not make the statement that was asked for, until the user changes something."""
+
+    code = "statement_refused"
+
+
+class StatementNotAvailableError(StonksError):
+    """The broker has no statement for the days asked for."""
+
+    code = "no_statement"
 
 
 class RefusedCallError(StonksError):

@@ -31,6 +31,7 @@ from stonks_overwatch.errors import (
     BrokerUnavailableError,
     BrokerUnreachableError,
     CredentialsRefusedError,
+    NotActiveError,
     RefusedCallError,
     StonksError,
     UnexpectedAnswerError,
@@ -453,14 +454,14 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
         said = text.lower()
         ahead = self.clock_ahead or timedelta(0)
         if "access secret key" in said or "access token" in said:
-            return CredentialsRefusedError(
+            return NotActiveError(
                 "IBKR does not know this access token: it is not active yet, or a newer one replaced it.",
                 next_step="If the registration is new, wait: IBKR takes from a day to two weeks, often over "
                 "a weekend. Else generate the access token again on IBKR's OAuth page and put "
                 "access_token and access_token_secret in config.json.",
             )
         if "consumer" in said:
-            return CredentialsRefusedError(
+            return NotActiveError(
                 "IBKR does not know this consumer key.",
                 next_step="Check ibkr.credentials.consumer_key in config.json (9 letters); if it is right "
                 "and new, wait until IBKR has activated it.",
@@ -477,7 +478,7 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
                 "signature key uploaded to IBKR, and that access_token and access_token_secret were made "
                 "together.",
             )
-        return CredentialsRefusedError(
+        return NotActiveError(
             "IBKR refused the login (status 401).",
             next_step="Check consumer_key, access_token, access_token_secret and signature_key_fp under "
             "ibkr.credentials in config.json; a new registration can take up to two weeks to become active.",
