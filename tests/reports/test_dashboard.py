@@ -130,7 +130,7 @@ def test_a_value_of_now_that_is_not_whole_is_no_point() -> None:
 
 
 def test_the_dashboard_of_an_earlier_day_ends_there() -> None:
-    account = worth("U1", "110")
+    account = worth("U1", "110", cash_since=datetime(2026, 1, 5, 9, tzinfo=UTC))
     builders.activity(account, "opening", date(2026, 1, 5), gross="110", is_derived=True)
     builders.nav(account, "100", MONDAY)
     builders.nav(account, "105", TUESDAY)

@@ -1,11 +1,12 @@
 """Holdings of an earlier day: today's state without what happened since."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from stonks_overwatch.ledger.models import Account, Period
 from stonks_overwatch.reports.holdings import Holding, holdings
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders
@@ -118,43 +119,90 @@ def test_amounts_are_converted_at_the_rate_of_the_day() -> None:
     assert only(on(DAY)).market_value_base == Decimal(320) * Decimal("0.9")
 
 
-def test_cash_that_activities_explain_is_known_on_earlier_days() -> None:
-    """100 opened, 30 spent on the 9th: 70 today, 100 on 2 February."""
-    account = builders.account()
-    builders.cash(account, "EUR", "70")
+def with_cash(currency: str = "EUR", amount: str = "70", **more: Any) -> Account:
+    """Reported since 5 January, when 100 EUR opened it; 30 were taken out on 9 February."""
+    account = builders.account(cash_since=datetime(2026, 1, 5, 9, tzinfo=UTC), **more)
+    builders.cash(account, currency, amount)
     builders.activity(account, "opening", OPENED, gross="100", is_derived=True)
-    builders.activity(account, "withdrawal", SOLD, gross="-30")
+    return account
+
+
+def test_cash_that_activities_explain_is_known_since_the_first_report() -> None:
+    """70 today, 100 on 2 February."""
+    builders.activity(with_cash(), "withdrawal", SOLD, gross="-30")
     document = holdings(on(DAY))
     assert document.cash[0].amount == 100
     assert document.accounts[0].nav == 100
+    assert holdings(on(date(2026, 1, 5))).cash[0].amount == 100
     assert holdings(on(date(2026, 1, 4))).cash[0].amount is None
 
 
 def test_cash_that_activities_do_not_explain_is_unknown_on_earlier_days() -> None:
-    account = builders.account()
-    builders.cash(account, "EUR", "69.99")
-    builders.activity(account, "opening", OPENED, gross="100", is_derived=True)
-    builders.activity(account, "withdrawal", SOLD, gross="-30")
+    builders.activity(with_cash(amount="69.99"), "withdrawal", SOLD, gross="-30")
     document = holdings(on(DAY))
     assert document.cash[0].amount is None
     assert document.totals.unknown == 1
 
 
+def test_opening_balances_of_instruments_say_nothing_about_cash() -> None:
+    account = with_cash()
+    builders.activity(account, "withdrawal", SOLD, gross="-30")
+    builders.activity(
+        account, "opening", SOLD, builders.instrument(), quantity="1", gross="0", is_derived=True
+    )
+    assert holdings(on(DAY)).cash[0].amount == 100
+
+
+@pytest.mark.parametrize(
+    ("periods", "amount"),
+    [
+        ((), None),
+        ((("2026-01-01", "2026-02-20"),), Decimal(100)),
+        ((("2026-01-01", "2026-02-10"), ("2026-02-11", "2026-02-20")), Decimal(100)),
+        ((("2026-01-01", "2026-02-10"), ("2026-02-12", "2026-02-20")), None),
+        ((("2026-01-01", "2026-02-19"),), None),
+        ((("2026-02-03", "2026-02-20"),), Decimal(100)),
+        ((("2026-02-04", "2026-02-20"),), None),
+    ],
+    ids=["none", "whole", "in two parts", "with a gap", "ends early", "starts the day after", "starts late"],
+)
+def test_before_the_first_report_only_whole_statements_tell_the_cash(
+    periods: tuple[tuple[str, str], ...], amount: Decimal | None
+) -> None:
+    """The first report is of 20 February."""
+    account = with_cash()
+    builders.activity(account, "withdrawal", SOLD, gross="-30")
+    Account.objects.update(cash_since=datetime(2026, 2, 20, 9, tzinfo=UTC))
+    for since, until in periods:
+        for topic in ("trades", "cash", "corporate_actions", "transfers"):
+            Period.objects.create(account=account, source="flex", topic=topic, since=since, until=until)
+    assert holdings(on(DAY)).cash[0].amount == amount
+
+
+def test_statements_without_transfers_do_not_tell_the_cash() -> None:
+    account = with_cash()
+    builders.activity(account, "withdrawal", SOLD, gross="-30")
+    Account.objects.update(cash_since=datetime(2026, 2, 20, 9, tzinfo=UTC))
+    for topic in ("trades", "cash", "corporate_actions"):
+        Period.objects.create(
+            account=account, source="flex", topic=topic, since=date(2026, 1, 1), until=date(2026, 3, 1)
+        )
+    assert holdings(on(DAY)).cash[0].amount is None
+
+
 def test_an_exchange_of_currencies_is_taken_back_in_both() -> None:
     """90 EUR for 100 USD on the 9th; today 10 EUR and 100 USD, before 100 EUR and none."""
-    account = builders.account()
+    account = with_cash(amount="10")
     dollar = builders.instrument("USD", "USD", broker_ref="USD", asset_class="cash")
     builders.rate("USD", "EUR", "0.9", DAY)
-    builders.cash(account, "EUR", "10")
     builders.cash(account, "USD", "100")
-    builders.activity(account, "opening", OPENED, gross="100", is_derived=True)
     builders.activity(account, "fx", SOLD, dollar, currency="EUR", gross="-90", quantity="100")
     assert [(row.currency, row.amount) for row in holdings(on(DAY)).cash] == [("EUR", Decimal(100))]
     assert holdings(on(DAY)).totals.unknown == 0
 
 
 def test_accruals_of_the_past_are_unknown() -> None:
-    account = builders.account()
+    account = builders.account(cash_since=datetime(2026, 1, 5, 9, tzinfo=UTC))
     builders.cash(account, "EUR", "100", accrued_interest=Decimal(3))
     builders.activity(account, "opening", OPENED, gross="100", is_derived=True)
     totals = holdings(on(DAY)).totals

@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -26,7 +26,12 @@ def line(what: str) -> Line:
 
 def story(nav: str = "210", cash: str = "90", quantity: str = "10") -> Account:
     """Opened with 150 EUR, bought 5 for 60 beside 5 held before: 10 worth 120 and 90 of cash, NAV 210."""
-    account = builders.account(reported_nav=Decimal(nav), reported_cash=Decimal(cash), reported_as_of=NOW)
+    account = builders.account(
+        reported_nav=Decimal(nav),
+        reported_cash=Decimal(cash),
+        reported_as_of=NOW,
+        cash_since=datetime(2026, 1, 5, 9, tzinfo=UTC),
+    )
     share = builders.instrument("AAA", broker_ref="42")
     builders.position(account, share, quantity, "12")
     builders.activity(account, "opening", OPENED, share, quantity="5", cost="50", gross="0", is_derived=True)

@@ -32,7 +32,10 @@ def net(gross: Decimal | None, fee: Decimal | None, tax: Decimal | None) -> Deci
 
 
 def effects(accounts: Iterable[Account]) -> Iterator[Effect]:
-    """Every effect on cash in these accounts; an exchange of currencies has two. One query."""
+    """Every effect on cash in these accounts; an exchange of currencies has two. One query.
+
+    The opening balance of an instrument moved no money and has none.
+    """
     rows = Activity.objects.current().filter(account__in=list(accounts))
     for row in rows.values_list(
         "account_id",
@@ -49,6 +52,8 @@ def effects(accounts: Iterable[Account]) -> Iterator[Effect]:
     ):
         account_id, currency, trade_date, booked_on, kind, is_derived, gross, fee, tax, quantity, ref = row
         is_opening = kind == ActivityKind.OPENING
+        if is_opening and ref is not None:
+            continue
         on, is_guess = booked_on or trade_date, is_derived and not is_opening
         yield Effect(account_id, currency, on, net(gross, fee, tax), is_opening, is_guess)
         if kind == ActivityKind.FX and ref is not None:

@@ -8,17 +8,20 @@ at most a week before.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 from stonks_overwatch.ledger import lots
-from stonks_overwatch.ledger.models import Account, CashBalance, Position, Price
+from stonks_overwatch.ledger.models import Account, CashBalance, Period, Position, Price
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import total
 from stonks_overwatch.reports.lots import Trades, moving, trades
 from stonks_overwatch.reports.rates import MAX_AGE
+
+TOPICS = ("trades", "cash", "corporate_actions", "transfers")
+DAY = timedelta(days=1)
 
 
 class Held(NamedTuple):
@@ -208,21 +211,51 @@ def _prices(day: date) -> dict[int, tuple[date, Decimal, str]]:
 
 
 def _balances_on(day: date, accounts: list[Account]) -> list[Balance]:
-    """Today's cash without what came and went since; unknown where activities do not explain today's cash.
+    """Today's cash without what came and went since; unknown where that is not completely told.
 
     Accruals of the past are not kept.
     """
     by_key: dict[tuple[int, str], list[Effect]] = defaultdict(list)
     for effect in effects(accounts):
         by_key[effect.account_id, effect.currency].append(effect)
+    known_from = _cash_known_from(accounts)
     return [
         row._replace(
-            amount=_cash_on(day, row.amount, by_key[row.account_id, row.currency]),
+            amount=_cash_on(day, row.amount, by_key[row.account_id, row.currency])
+            if day >= known_from.get(row.account_id, date.max)
+            else None,
             accrued=None,
             futures_pnl=None,
         )
         for row in _balances(accounts)
     ]
+
+
+def _cash_known_from(accounts: list[Account]) -> dict[int, date]:
+    """By account row the first day at whose end the cash can be known.
+
+    That is the day of the first report; earlier where statements tell everything that moves money, without
+    a gap, up to that report. Activities alone do not: they may be those of some instruments only.
+    """
+    told: dict[tuple[int, str], list[tuple[date, date]]] = defaultdict(list)
+    for period in Period.objects.filter(account__in=accounts):
+        told[period.account_id, period.topic].append((period.until, period.since))
+    known = {}
+    for account in accounts:
+        if account.cash_since is not None:
+            reported_on = account.cash_since.date()
+            first_days = [_first_day(told[account.pk, topic], reported_on) for topic in TOPICS]
+            known[account.pk] = max(reported_on if day is None else day - DAY for day in first_days)
+    return known
+
+
+def _first_day(ranges: list[tuple[date, date]], last: date) -> date | None:
+    """The first day from which the ranges (end, start) cover every day to the last; None if they do not."""
+    first = last + DAY
+    for until, since in sorted(ranges, reverse=True):
+        if until >= first - DAY:
+            first = min(first, since)
+    return first if first <= last else None
 
 
 def _cash_on(day: date, now: Decimal | None, known: list[Effect]) -> Decimal | None:
