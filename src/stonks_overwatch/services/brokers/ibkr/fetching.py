@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, cast
 
 from stonks_overwatch.errors import (
@@ -62,7 +63,7 @@ class _StopError(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Reading:
     """One attempt to read an account's positions: the cached pages, and the fresh list to compare with.
 
@@ -73,11 +74,11 @@ class _Reading:
     pages: list[Answer] | StonksError
     fresh: Answer | StonksError
 
-    @property
+    @cached_property
     def cached_rows(self) -> dict[Key, Row]:
         return position_rows(self.account, self.pages if isinstance(self.pages, list) else [])
 
-    @property
+    @cached_property
     def fresh_rows(self) -> dict[Key, Row]:
         return position_rows(self.account, [self.fresh] if isinstance(self.fresh, Answer) else [])
 
