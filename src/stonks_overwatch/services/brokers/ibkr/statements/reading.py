@@ -89,6 +89,40 @@ def looks_like_statement(head: bytes) -> bool:
     return start.startswith(b"<") and (b"<FlexQueryResponse" in start or b"<FlexStatement" in start)
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A file's first and last day, and whether anything happened or was held in them."""
+
+    since: date | None
+    until: date | None
+    is_empty: bool
+
+
+def outline(stream: BinaryIO) -> Outline:
+    """A quick look at what a file covers. Raises: StatementError as `read` does."""
+    dates = Dates(stream)
+    bounds: list[date] = []
+    is_empty = True
+    for event in events(stream, lambda _: None):
+        if isinstance(event, StatementStart):
+            row = Row("FlexStatement", "FlexStatement", event.attributes, OUTSIDE, dates)
+            try:
+                bounds += [day for day in (row.day("fromDate"), row.day("toDate")) if day]
+            except RowError:
+                continue
+        elif isinstance(event, Element) and is_empty:
+            is_empty = not _is_life(Row(event.tag, event.section, event.attributes, OUTSIDE, dates))
+    return Outline(min(bounds, default=None), max(bounds, default=None), is_empty)
+
+
+def _is_life(row: Row) -> bool:
+    """Whether the row shows that the account was there: something happened, or was held."""
+    if row.tag in _CONVERT or row.tag == "OpenPosition":
+        return True
+    field = {"EquitySummaryByReportDateInBase": "total", "CashReportCurrency": "endingCash"}.get(row.tag)
+    return field is not None and (row.text(field) or "0").strip("0.,-") != ""
+
+
 def read(
     stream: BinaryIO,
     *,
