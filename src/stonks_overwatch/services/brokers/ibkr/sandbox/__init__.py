@@ -14,10 +14,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self
 
+from stonks_overwatch.errors import PortBusyError
 from stonks_overwatch.services.brokers.ibkr.sandbox.expected import Expectation, expected
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import PRESETS, Fault, Faults, preset
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import prepare
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import OAuth
+from stonks_overwatch.services.brokers.ibkr.sandbox.pacing import Pacing
 from stonks_overwatch.services.brokers.ibkr.sandbox.scenarios import SCENARIOS
 from stonks_overwatch.services.brokers.ibkr.sandbox.server import (
     BASE_PATH,
@@ -59,12 +61,17 @@ class Sandbox:
         `today` is the last day of the script, now if None. Without `pace` no call comes too early; it
         is still recorded.
 
-        Raises: KeyError for an unknown scenario; OSError if the port is taken; ConfigError if the
-        directory holds somebody else's config.json.
+        Raises: KeyError for an unknown scenario; PortBusyError; ConfigError if the directory holds
+        somebody else's config.json; DemoError for a day before the demo's script.
         """
         script = SCENARIOS[scenario]
         identity = prepare(directory)
-        server = HttpServer(port)
+        try:
+            server = HttpServer(port)
+        except OSError as err:
+            raise PortBusyError(
+                f"Port {port} cannot be used ({err.strerror}).", next_step="Give another with --port, or 0."
+            ) from err
         rest_url = f"http://127.0.0.1:{server.server_port}{BASE_PATH}"
         service = Service(identity, rest_url, script(today or datetime.now(UTC).date()), pace=pace)
         server.service = service
@@ -90,6 +97,10 @@ class Sandbox:
     @property
     def oauth(self) -> OAuth:
         return self._service.oauth
+
+    @property
+    def pacing(self) -> Pacing:
+        return self._service.pacing
 
     @property
     def calls(self) -> list[Call]:

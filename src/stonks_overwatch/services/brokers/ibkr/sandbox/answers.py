@@ -21,21 +21,20 @@ PERIODS = ("1D", "7D", "MTD", "1M", "3M", "6M", "12M", "1Y", "YTD")
 _ALL_PERIODS = ("1D", "7D", "MTD", "1M", "YTD", "1Y")
 _SERVER = {"serverName": "SbxGw01", "serverVersion": "Build 10.44.1d, Mar 3, 2026 1:55:32 PM"}
 _LEDGER_FIELDS = {
-    "STK": "stockmarketvalue",
-    "OPT": "stockoptionmarketvalue",
-    "FOP": "futureoptionmarketvalue",
-    "CMDTY": "commoditymarketvalue",
-    "BOND": "corporatebondsmarketvalue",
-    "BILL": "tbillsmarketvalue",
-    "WAR": "warrantsmarketvalue",
-    "IOPT": "issueroptionsmarketvalue",
-    "FUND": "funds",
-    "CRYPTO": "cryptocurrencyvalue",
+    "STK": ("stockmarketvalue",),
+    "FUT": ("futuresonlypnl", "futuremarketvalue"),
+    "OPT": ("stockoptionmarketvalue",),
+    "FOP": ("futureoptionmarketvalue",),
+    "CMDTY": ("commoditymarketvalue",),
+    "BOND": ("corporatebondsmarketvalue",),
+    "BILL": ("tbillsmarketvalue",),
+    "WAR": ("warrantsmarketvalue",),
+    "IOPT": ("issueroptionsmarketvalue",),
+    "FUND": ("funds",),
+    "CRYPTO": ("cryptocurrencyvalue",),
 }
-_LEDGER_ZEROS = (
-    *_LEDGER_FIELDS.values(),
-    "futuremarketvalue",
-    "futuresonlypnl",
+_LEDGER_AMOUNTS = (
+    *(field for fields in _LEDGER_FIELDS.values() for field in fields),
     "tbondsmarketvalue",
     "moneyfunds",
     "cashbalancefxsegment",
@@ -166,46 +165,18 @@ def account(world: World, account_id: str) -> dict[str, Any]:
 
 
 def ledger(world: World, account_id: str) -> dict[str, Any]:
-    """One row per currency the account has something in, and their sum in its own currency."""
+    """One row per currency the account ever had something in, and their sum in its own currency."""
     into = world.holders[account_id].currency
-    rows: dict[str, dict[str, Decimal]] = {}
-
-    def row(currency: str) -> dict[str, Decimal]:
-        return rows.setdefault(currency, dict.fromkeys(_LEDGER_ZEROS, ZERO))
-
-    for currency, amount in world.cash[account_id].items():
-        row(currency)["cashbalance"] = amount
-        row(currency)["settledcash"] = amount - _unsettled(world, account_id, currency)
-    for field, kind in (("interest", "interest"), ("dividends", "dividend")):
-        for currency, amount in world.accrued(account_id, kind).items():
-            row(currency)[field] = amount
-    for conid, holding in world.holdings[account_id].items():
-        if not holding.traded:
-            continue
-        price = world.market.price(conid)
-        value = world.unit_value(holding, price)
-        values = row(holding.instrument.currency)
-        values["netliquidationvalue"] += value
-        values["realizedpnl"] += holding.realized_today
-        if holding.instrument.asset_class == "FUT":
-            values["futuresonlypnl"] += value
-            values["futuremarketvalue"] += value
-        elif field := _LEDGER_FIELDS.get(holding.instrument.asset_class):
-            values[field] += value
-        if not holding.instrument.is_virtual:
-            values["unrealizedpnl"] += _unrealized(world, holding)
-    for values in rows.values():
-        values["netliquidationvalue"] += values["cashbalance"] + values["interest"] + values["dividends"]
+    rows = _ledger_amounts(world, account_id)
     rates = {currency: world.market.cross(currency, into) for currency in rows}
-    rows["BASE"] = {
-        field: sum((values[field] * rates[currency] for currency, values in rows.items()), ZERO)
-        for field in _LEDGER_ZEROS
+    total = {
+        field: sum((amounts[field] * rates[currency] for currency, amounts in rows.items()), ZERO)
+        for field in _LEDGER_AMOUNTS
     }
-    rates["BASE"] = Decimal(1)
     return {
-        currency: {field: _money(amount) for field, amount in values.items()}
+        currency: {field: _money(amount) for field, amount in amounts.items()}
         | {
-            "exchangerate": float(rates[currency]),
+            "exchangerate": float(rates.get(currency, 1)),
             "currency": currency,
             "secondkey": currency,
             "acctcode": account_id,
@@ -215,17 +186,39 @@ def ledger(world: World, account_id: str) -> dict[str, Any]:
             "severity": 0,
             "endofbundle": 1,
         }
-        for currency, values in rows.items()
+        for currency, amounts in (rows | {"BASE": total}).items()
     }
 
 
+def _ledger_amounts(world: World, account_id: str) -> dict[str, dict[str, Decimal]]:
+    """Per currency, in that currency, not rounded."""
+    rows: dict[str, dict[str, Decimal]] = defaultdict(lambda: dict.fromkeys(_LEDGER_AMOUNTS, ZERO))
+    for currency, amount in world.cash[account_id].items():
+        rows[currency]["cashbalance"] = amount
+        rows[currency]["settledcash"] = amount - _unsettled(world, account_id, currency)
+    for field, kind in (("interest", "interest"), ("dividends", "dividend")):
+        for currency, amount in world.accrued(account_id, kind).items():
+            rows[currency][field] = amount
+    for conid, holding in world.holdings[account_id].items():
+        asset_class = holding.instrument.asset_class
+        value = world.unit_value(holding, world.market.price(conid))
+        amounts = rows[holding.instrument.currency]
+        amounts["netliquidationvalue"] += value
+        amounts["realizedpnl"] += holding.realized_today
+        if not holding.instrument.is_virtual:
+            amounts["unrealizedpnl"] += _unrealized(world, holding)
+        for field in _LEDGER_FIELDS.get(asset_class, ()):
+            amounts[field] += value
+    for amounts in rows.values():
+        amounts["netliquidationvalue"] += amounts["cashbalance"] + amounts["interest"] + amounts["dividends"]
+    return rows
+
+
 def summary(world: World, account_id: str) -> dict[str, Any]:
+    """NAV to the cent; the margin figures are only plausible."""
     base = ledger(world, account_id)["BASE"]
     currency = world.holders[account_id].currency
     nav = _money(world.nav(account_id))
-    gross = _money(
-        sum((abs(value) for _, value in _values_in_base(world, account_id)), ZERO),
-    )
     amounts = dict.fromkeys(_SEGMENTED, 0.0) | {
         "netliquidation": nav,
         "equitywithloanvalue": nav,
@@ -237,24 +230,32 @@ def summary(world: World, account_id: str) -> dict[str, Any]:
         "initmarginreq": round(nav * 0.4, 2),
         "maintmarginreq": round(nav * 0.35, 2),
     }
-    now = int(time.time() * 1000)
-
-    def figure(amount: float, unit: str | None, text: str | None) -> dict[str, Any]:
-        return {
-            "amount": amount, "currency": unit, "isNull": False, "timestamp": now, "value": text, "severity": 0,
-        }  # fmt: skip
-
-    answer = {"accountcode": figure(0.0, None, account_id), "accountready": figure(0.0, None, "true")}
-    answer |= {"accounttype": figure(0.0, None, "INDIVIDUAL"), "cushion": figure(0.0, None, "0.65")}
-    for key, amount in amounts.items():
-        answer[key] = figure(amount, currency, None)
-        answer[f"{key}-s"] = figure(amount, currency, None)
-        answer[f"{key}-c"] = figure(0.0, currency, None)
-    answer |= {
-        "grosspositionvalue": figure(gross, currency, None),
-        "buyingpower": figure(nav * 2, currency, None),
+    answer = {
+        "accountcode": _figure(0.0, None, account_id),
+        "accountready": _figure(0.0, None, "true"),
+        "accounttype": _figure(0.0, None, "INDIVIDUAL"),
+        "cushion": _figure(0.0, None, "0.65"),
+        "buyingpower": _figure(nav * 2, currency),
+        "grosspositionvalue": _figure(
+            _money(sum((abs(value) for _, value in _values_in_base(world, account_id)), ZERO)), currency
+        ),
     }
+    for key, amount in amounts.items():
+        answer[key] = _figure(amount, currency)
+        answer[f"{key}-s"] = _figure(amount, currency)
+        answer[f"{key}-c"] = _figure(0.0, currency)
     return answer
+
+
+def _figure(amount: float, currency: str | None, text: str | None = None) -> dict[str, Any]:
+    return {
+        "amount": amount,
+        "currency": currency,
+        "isNull": False,
+        "timestamp": int(time.time() * 1000),
+        "value": text,
+        "severity": 0,
+    }
 
 
 def allocation(world: World, account_id: str) -> dict[str, Any]:
@@ -283,7 +284,7 @@ def allocation(world: World, account_id: str) -> dict[str, Any]:
 def positions(
     world: World, account_id: str, *, warm: bool, quantities: dict[int, Decimal] | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of positions/{page}, all pages in one list; `quantities` in place of today's show an older state."""
+    """Rows of positions/{page}, all pages in one list; other `quantities` show an older state."""
     return [_position(world, account_id, holding, warm, quantities) for holding in world.shown(account_id)]
 
 
@@ -303,8 +304,9 @@ def in_order(rows: Sequence[dict[str, Any]], sort: str | None, direction: str | 
 
     def key(row: dict[str, Any]) -> tuple[bool, float, str]:
         value = row.get(sort)
-        is_number = isinstance(value, int | float)
-        return value is None, float(value) if is_number else 0.0, "" if is_number else str(value)
+        if isinstance(value, int | float):
+            return False, float(value), ""
+        return value is None, 0.0, str(value)
 
     return sorted(rows, key=key, reverse=direction == "d")
 
@@ -366,7 +368,7 @@ def currency_pairs(world: World, currency: str) -> dict[str, Any]:
 
 
 def performance(world: World, accounts: list[str], period: str) -> dict[str, Any]:
-    """Daily NAV up to the last close; several accounts are one consolidated row in the first one's currency."""
+    """Daily NAV up to the last close; several accounts are one row, in the first one's currency."""
     start = _start(world.market.last_close, period)
     series = _consolidated(world, accounts, start)
     name = accounts[0] if len(accounts) == 1 else "Consolidated"

@@ -7,15 +7,17 @@ there the day before, so that the script of tomorrow is that of today and one mo
 """
 
 import csv
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_DOWN, Decimal
 from importlib import resources
 
+from stonks_overwatch.errors import DemoError
+from stonks_overwatch.services.brokers.ibkr.sandbox import derivatives
+from stonks_overwatch.services.brokers.ibkr.sandbox.derivatives import third_friday
 from stonks_overwatch.services.brokers.ibkr.sandbox.market import Instrument, Market
-from stonks_overwatch.services.brokers.ibkr.sandbox.world import ZERO, Holder, World
+from stonks_overwatch.services.brokers.ibkr.sandbox.world import ZERO, Holder, World, cents
 
 FIRST_DAY = date(2016, 1, 4)
 SEED = 20160104
@@ -29,7 +31,10 @@ _RATES = {
     "CAD": 0.624, "AUD": 0.571,
 }  # fmt: skip
 _STEADY = {"DKK": 0.0005}  # kept at its rate by its central bank
-_EUR_USD = 12087792
+_COMPLETE_FROM = date(2025, 3, 3)
+_HABITS_BEGIN = date(2021, 6, 1)
+_FIRST_BILL, _BILL_DAYS = date(2023, 3, 15), 182
+_SAP, _ALLIANZ, _ATT, _SPY = 14204, 11775, 37018770, 756733
 _DAX, _RUSSELL = 825711, 1067001  # indices, nobody holds them
 
 
@@ -52,9 +57,11 @@ class _Share:
 
 
 def demo(today: date) -> World:
-    """ValueError for a day before the habits have begun."""
-    if today < date(2025, 3, 3):
-        raise ValueError(f"the demo is told from 2025-03-03 on, not on {today}")
+    """DemoError for a day before everything in it has begun."""
+    if today < _COMPLETE_FROM:
+        raise DemoError(
+            f"The demo is told from {_COMPLETE_FROM} on, not on {today}.", next_step="Give it a later day."
+        )
     return _Story(today).tell()
 
 
@@ -108,49 +115,39 @@ class _Story:
         market.add(dax, market.trend("DAX", 24300, 0.08, 0.02, beta=1.1, reversion=1.0))
         russell = Instrument(_RUSSELL, "RUT", "RUSSELL 2000 INDEX", "IND", "USD", "RUSSELL", "US")
         market.add(russell, market.trend("RUT", 2510, 0.06, 0.05, beta=1.2, reversion=1.0))
-        market.add(
-            Instrument(_EUR_USD, "EUR", "European Monetary Union Euro", "CASH", "USD", "IDEALPRO", "EU",
-                       description="EUR.USD"),
-            lambda i: float(1 / market.rate("USD", market.days[i])),
-            decimals=5,
-        )  # fmt: skip
-        market.add(_FUND, market.trend("FUND", 187.4, 0.08, 0.03), decimals=2)
+        market.add(_EUR_USD, lambda i: float(1 / market.rate("USD", market.days[i])), decimals=5)
+        market.add(_FUND, market.trend("FUND", 187.4, 0.08, 0.03))
         market.add(_BUND, market.trend("BUND", 95.6, 0.0, 0.045, beta=-0.05, reversion=1.2), decimals=3)
         market.add(_BOND, market.trend("BOND", 99.1, 0.0, 0.05, beta=0.1, reversion=1.2), decimals=3)
         market.add(_TURBO, market.trend("TURBO", 9.4, 0.04, 0.45, beta=2.2, reversion=1.5))
         market.add(_BITCOIN, market.trend("BTC", 97000, 0.38, 0.55, beta=1.2), has_float_noise=True)
         market.add(_ETHER, market.trend("ETH", 3350, 0.42, 0.65, beta=1.4), has_float_noise=True)
         market.add(_GOLD, market.trend("XAU", 4080, 0.10, 0.13, beta=-0.1))
-        market.add(_SAP_CFD, market.curve(14204))
+        market.add(_SAP_CFD, market.curve(_SAP))
 
     # Once a month
 
     def _month(self, day: date) -> None:
-        world = self.world
         if day == self.market.days[0]:
-            self._deposit(MAIN, "EUR", 28000, day)
-        if (day.year, day.month) == (2017, 2):
-            self._deposit(SECOND, "USD", 22000, day)
+            self._deposit(MAIN, "EUR", 28_000, day)
         self._deposit(MAIN, "EUR", 900 if day.year < 2021 else 1200, day)
-        world.move_cash(
-            MAIN, "fee", "EUR", Decimal("-3.00"), day, f"R******21:XETRA LEVEL 1 FOR {day:%b %Y}".upper()
-        )
-        if day >= date(2018, 1, 1):
+        self._fee(MAIN, "EUR", "-3.00", f"R******21:XETRA LEVEL 1 FOR {day:%b %Y}", day)
+        if day.year >= 2018:
             self._fund_plan(day)
+        if self.world.held(MAIN, _SAP_CFD.conid):
+            self._fee(MAIN, "EUR", "-14.20", "CFD FINANCING SAP SE", day)
         self._sweep(MAIN, "EUR", day)
         self._invest(MAIN, "EUR", Decimal(2500), day)
         if day >= date(2017, 2, 1):
-            if day >= date(2017, 3, 1):
-                self._deposit(SECOND, "USD", 500, day)
-            world.move_cash(
-                SECOND, "fee", "USD", Decimal("-4.50"), day, f"R******13:NYSE LEVEL 1 FOR {day:%b %Y}".upper()
-            )
+            self._deposit(SECOND, "USD", 22_000 if day < date(2017, 3, 1) else 500, day)
+            self._fee(SECOND, "USD", "-4.50", f"R******13:NYSE LEVEL 1 FOR {day:%b %Y}", day)
             self._sweep(SECOND, "USD", day)
             self._invest(SECOND, "USD", Decimal(6000), day)
-        if world.held(MAIN, _SAP_CFD.conid):
-            world.move_cash(MAIN, "fee", "EUR", Decimal("-14.20"), day, "CFD FINANCING SAP SE")
         if day.month == 11:
             self._trim(day)
+
+    def _fee(self, account: str, currency: str, amount: str, text: str, day: date) -> None:
+        self.world.move_cash(account, "fee", currency, Decimal(amount), day, text.upper())
 
     def _deposit(self, account: str, currency: str, amount: int, day: date) -> None:
         self.world.move_cash(
@@ -168,7 +165,7 @@ class _Story:
                 self._exchange(account, currency, amount * Decimal("0.9"), base, day)
 
     def _exchange(self, account: str, currency: str, amount: Decimal, into: str, day: date) -> None:
-        pair = _EUR_USD if account == MAIN and {currency, into} == {"EUR", "USD"} else None
+        pair = _EUR_USD.conid if account == MAIN and {currency, into} == {"EUR", "USD"} else None
         self.world.exchange(account, currency, amount, into, day, pair)
 
     def _invest(self, account: str, base: str, reserve: Decimal, day: date) -> None:
@@ -202,14 +199,7 @@ class _Story:
         amount = budget * self.market.cross(base, instrument.currency, day)
         quantity = amount / price // step * step
         if quantity:
-            self._fund(account, instrument.currency, quantity * price + 40, base, day)
-            self.world.buy(account, instrument.conid, quantity, on=day)
-
-    def _fund(self, account: str, currency: str, amount: Decimal, base: str, day: date) -> None:
-        """Change money so that `amount` is there."""
-        missing = amount - self.world.cash[account][currency]
-        if currency != base and missing > 0:
-            self._exchange(account, base, missing * self.market.cross(currency, base, day), currency, day)
+            self._buy(account, instrument, quantity, day)
 
     def _trim(self, day: date) -> None:
         """Take a fifth off what has grown to more than twice its part of the plan."""
@@ -234,221 +224,157 @@ class _Story:
             price = self.market.close(conid, day)
             per_share = price * Decimal(str(share.dividend_yield)) / len(share.dividend_months)
             rate = Decimal(_TAX.get(share.instrument.country, "0"))
-            paid_on = self._business_day(day + timedelta(days=18 + conid % 9))
+            paid_on = _business_day(day + timedelta(days=18 + conid % 9))
             if self.world.held(share.account, conid):
                 self.world.dividend(
                     share.account, conid, per_share.quantize(Decimal("0.0001")), rate, day, paid_on
                 )
 
     def _ex_date(self, conid: int, day: date) -> date:
-        return self._business_day(day.replace(day=5 + conid % 17))
+        return _business_day(day.replace(day=5 + conid % 17))
 
     def _interest(self, day: date) -> None:
         """What the broker pays on larger balances since rates rose, and takes for borrowed money."""
-        following = self.market.days[self.market.index(day) + 1]
-        nights = (following - day).days
+        nights = (self.market.days[self.market.index(day) + 1] - day).days
+        first_of_next = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        paid_on = _after(_after(_business_day(first_of_next)))
         for account in self.world.holders:
             for currency, amount in self.world.cash[account].items():
                 if amount < 0:
-                    rate = Decimal("0.023") if currency == "JPY" else Decimal("0.048")
+                    yearly = amount * (Decimal("0.023") if currency == "JPY" else Decimal("0.048"))
                 elif currency in ("EUR", "USD") and day >= date(2022, 10, 3):
-                    rate, amount = Decimal("0.021"), max(ZERO, amount - 1000)  # noqa: PLW2901
+                    yearly = max(ZERO, amount - 1000) * Decimal("0.021")
                 else:
                     continue
-                interest = (amount * rate * nights / 365).quantize(Decimal("0.01"))
+                interest = cents(yearly * nights / 365)
                 if interest:
                     text = f"{currency} {'CREDIT' if amount > 0 else 'DEBIT'} INT FOR {day:%b-%Y}".upper()
-                    self.world.accrue_interest(
-                        account, currency, interest, day, self._interest_day(day), text
-                    )
-
-    def _interest_day(self, day: date) -> date:
-        """The third business day of the next month."""
-        first = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-        return self._business_day(
-            self._business_day(self._business_day(first) + timedelta(days=1)) + timedelta(days=1)
-        )
-
-    @staticmethod
-    def _business_day(day: date) -> date:
-        """That day, or the business day after it."""
-        return day + timedelta(days={5: 2, 6: 1}.get(day.weekday(), 0))
+                    self.world.accrue_interest(account, currency, interest, day, paid_on, text)
 
     def _events(self, day: date) -> None:
-        """What happened once."""
-        for on, account, conid, quantity, text in _TRADES:
-            if on == day:
-                instrument = self.market.instruments[conid]
-                if quantity > 0:
-                    if instrument.currency != "JPY":  # shares of Japan are bought with borrowed yen
-                        cost = quantity * self.market.close(conid, day) * instrument.units + 40
-                        self._fund(
-                            account, instrument.currency, cost, self.world.holders[account].currency, day
-                        )
-                    self.world.buy(account, conid, quantity, on=day, description=text)
-                else:
-                    self.world.sell(account, conid, -quantity, on=day, description=text)
+        """What happened once, and coupons."""
+        for on, account, conid, quantity in _TRADES:
+            if on == day and quantity > 0:
+                self._buy(account, self._instrument(conid), quantity, day)
+            elif on == day:
+                self.world.sell(account, conid, -quantity, on=day)
+        for share in self.shares:
+            if share.until == day:
+                held = self.world.held(share.account, share.instrument.conid)
+                self.world.sell(share.account, share.instrument.conid, held, on=day)
         for on, account, currency, amount in _WITHDRAWALS:
             if on == day:
                 self.world.move_cash(
-                    account,
-                    "withdrawal",
-                    currency,
-                    -Decimal(amount),
-                    day,
-                    "DISBURSEMENT INITIATED BY Ada Example",
+                    account, "withdrawal", currency, -amount, day, "DISBURSEMENT BY Ada Example"
                 )
-        for share in self.shares:
-            held = self.world.held(share.account, share.instrument.conid)
-            if share.until == day and held:
-                self.world.sell(share.account, share.instrument.conid, held, on=day)
-        for account, bond, month, coupon in ((MAIN, _BUND, 8, "0.025"), (SECOND, _BOND, 6, "0.0425")):
+        for account, bond, month, coupon in _COUPONS:
             face = self.world.held(account, bond.conid)
-            if face and day == self._business_day(date(day.year, month, 15)):
+            if face and day == _business_day(date(day.year, month, 15)):
                 text = f"BOND COUPON PAYMENT ({bond.description})"
-                self.world.move_cash(account, "interest", bond.currency, face * Decimal(coupon), day, text)
+                self.world.move_cash(account, "interest", bond.currency, face * coupon, day, text)
 
     # What expires and is bought or sold again
 
     def _roll(self, day: date) -> None:
-        quarter = _third_friday(day.year, (day.month + 2) // 3 * 3)
-        following = _third_friday(
-            *((day.year, quarter.month + 3) if quarter.month < 12 else (day.year + 1, 3))
-        )
-        if day in (date(2021, 6, 1), quarter - timedelta(days=2)) and day >= date(2021, 6, 1):
-            expiry = following if day == quarter - timedelta(days=2) else quarter
-            self._replace(
-                "dax", MAIN, Decimal(1), self._future(_DAX, "FDXS", "MICRO-DAX", 1, expiry, False), day
+        quarter = third_friday(day.year, (day.month + 2) // 3 * 3)
+        is_rolling = day == quarter - timedelta(days=2) and day > _HABITS_BEGIN
+        if is_rolling or day == _HABITS_BEGIN:
+            later = (quarter.year, quarter.month + 3) if quarter.month < 12 else (quarter.year + 1, 3)
+            self._roll_quarter(third_friday(*later) if is_rolling else quarter, day)
+        is_first_of_month = day == _business_day(day.replace(day=1))
+        if is_first_of_month and day.month == 12 and day.year >= 2019:
+            put = derivatives.option(
+                self.market, self._instrument(_SPY), 0.88, "P", third_friday(day.year + 1, 12), day
             )
-            for symbol, index in (("MES", 756733), ("M2K", _RUSSELL)):
-                name = "MICRO E-MINI S&P 500" if symbol == "MES" else "MICRO E-MINI RUSSELL 2000"
-                self._replace(
-                    symbol, SECOND, Decimal(1), self._future(index, symbol, name, 5, expiry, True), day
-                )
-            self._replace("call", MAIN, Decimal(-2), self._option(37018770, 1.07, "C", expiry, day), day)
-            self._replace("fop", SECOND, Decimal(1), self._future_option(1.04, expiry, day), day)
-            self._replace("cfd", MAIN, Decimal(25), _SAP_CFD, day)
-        if day.month == 12 and day == self._business_day(day.replace(day=1)) and day.year >= 2019:
-            expiry = _third_friday(day.year + 1, 12)
-            # One for the long run: it must outlive the next first of December.
-            self._replace("put", SECOND, Decimal(1), self._option(756733, 0.88, "P", expiry, day), day)
-        if day.month == 7 and day == self._business_day(day.replace(day=1)) and day.year >= 2022:
-            self._replace(
-                "warrant", MAIN, Decimal(400), self._warrant(_third_friday(day.year + 1, 12), day), day
-            )
-        weeks, rest = divmod((day - date(2023, 3, 15)).days, 182)
-        if rest == 0 and weeks >= 0:
-            self._replace("bill", SECOND, Decimal(10000), self._bill(weeks, day), day)
+            self._replace("put", SECOND, Decimal(1), put, day)
+        if is_first_of_month and day.month == 7 and day.year >= 2022:
+            expiry = third_friday(day.year + 1, 12)
+            warrant = derivatives.warrant(self.market, self._instrument(_ALLIANZ), expiry, day)
+            self._replace("warrant", MAIN, Decimal(400), warrant, day)
+        number, rest = divmod((day - _FIRST_BILL).days, _BILL_DAYS)
+        if rest == 0 and number >= 0:
+            bill = derivatives.bill(self.market, number, day + timedelta(days=_BILL_DAYS))
+            self._replace("bill", SECOND, Decimal(10_000), bill, day)
+
+    def _roll_quarter(self, expiry: date, day: date) -> None:
+        market, make = self.market, derivatives.future
+        dax = make(market, self._instrument(_DAX), "FDXS", "MICRO-DAX", 1, expiry)
+        # SPY is a tenth of its index, less what it costs.
+        mini = make(market, self._instrument(_SPY), "MES", "MICRO E-MINI S&P 500", 5, expiry, scale=10.03)
+        small = make(market, self._instrument(_RUSSELL), "M2K", "MICRO E-MINI RUSSELL 2000", 5, expiry)
+        call = derivatives.option(market, self._instrument(_ATT), 1.07, "C", expiry, day)
+        for habit, account, quantity, new in (
+            ("dax", MAIN, 1, dax),
+            ("mini", SECOND, 1, mini),
+            ("small", SECOND, 1, small),
+            ("covered call", MAIN, -2, call),
+            ("call on future", SECOND, 1, derivatives.call_on_future(market, mini, 1.04, expiry, day)),
+            ("cfd", MAIN, 25, _SAP_CFD),
+        ):
+            self._replace(habit, account, Decimal(quantity), new, day)
+
+    def _instrument(self, conid: int) -> Instrument:
+        return self.market.instruments[conid]
 
     def _replace(self, habit: str, account: str, quantity: Decimal, new: Instrument, day: date) -> None:
+        """Close what the habit holds and open the next; a bill is redeemed at its face."""
         old = self.rolled.get(habit)
         if old is not None:
             held = self.world.held(account, old.conid)
             trade = self.world.sell if held > 0 else self.world.buy
-            is_due = old.asset_class == "BILL"
-            trade(account, old.conid, abs(held), on=day, commission=ZERO if is_due else None,
-                  price=Decimal(100) if is_due else None)  # fmt: skip
-        if quantity > 0:
-            if not new.is_margined:
-                cost = quantity * self.market.close(new.conid, day) * new.units + 40
-                self._fund(account, new.currency, cost, self.world.holders[account].currency, day)
-            self.world.buy(account, new.conid, quantity, on=day)
-        else:
+            if old.asset_class == "BILL":
+                trade(account, old.conid, abs(held), Decimal(100), day, commission=ZERO)
+            else:
+                trade(account, old.conid, abs(held), on=day)
+        if quantity < 0:
             self.world.sell(account, new.conid, -quantity, on=day)
+        else:
+            self._buy(account, new, quantity, day)
         self.rolled[habit] = new
 
-    def _years_to(self, expiry: date, i: int) -> float:
-        return max((expiry - self.market.days[i]).days, 0) / 365
-
-    def _future(
-        self, index: int, symbol: str, name: str, multiplier: int, expiry: date, from_settlement: bool
-    ) -> Instrument:
-        spot = self.market.curve(index)
-        scale = 10.03 if symbol == "MES" else 1.0  # SPY is a tenth of the index
-        underlying = self.market.instruments[index]
-        return self.market.add(
-            Instrument(
-                _conid(600000000, symbol, expiry), symbol, name, "FUT", underlying.currency,
-                "EUREX" if underlying.currency == "EUR" else "CME", underlying.country,
-                description=f"{symbol} {expiry:%b%Y}".upper(), full_name=f"{symbol} {expiry:%b%d'%y} Futures",
-                multiplier=Decimal(multiplier), units=Decimal(multiplier), expires_on=expiry, underlying=index,
-                underlying_symbol=symbol, cost_from_settlement=from_settlement,
-            ),
-            lambda i: scale * spot(i) * (1 + 0.02 * self._years_to(expiry, i)),
-        )  # fmt: skip
-
-    def _option(self, underlying: int, moneyness: float, right: str, expiry: date, day: date) -> Instrument:
-        share = self.market.instruments[underlying]
-        spot = self.market.curve(underlying)
-        step = 0.5 if spot(0) < 60 else 5
-        strike = round(float(self.market.close(underlying, day)) * moneyness / step) * step
-        code = f"{share.symbol:<6}{expiry:%y%m%d}{right}{round(strike * 1000):08d}"
-        return self.market.add(
-            Instrument(
-                _conid(610000000, share.symbol + right, expiry), share.symbol, share.name, "OPT", share.currency, "AMEX",
-                share.country, description=f"{share.symbol:<6} {expiry:%b%Y} {strike:g} {right} [{code} 100]".upper(),
-                full_name=f"{share.symbol} {expiry:%b%d'%y} {strike:g} {'Call' if right == 'C' else 'Put'}",
-                multiplier=Decimal(100), units=Decimal(100), expires_on=expiry, strike=Decimal(f"{strike:g}"),
-                right=right, underlying=underlying, underlying_symbol=share.symbol,
-            ),
-            lambda i: _black_scholes(spot(i), strike, self._years_to(expiry, i), 0.21, right),
-        )  # fmt: skip
-
-    def _future_option(self, moneyness: float, expiry: date, day: date) -> Instrument:
-        future = self.rolled["MES"]
-        spot = self.market.curve(future.conid)
-        strike = round(spot(self.market.index(day)) * moneyness / 50) * 50
-        return self.market.add(
-            Instrument(
-                _conid(620000000, "MES", expiry), "MES", "MICRO E-MINI S&P 500", "FOP", "USD", "CME", "US",
-                description=f"MES    {expiry:%b%Y} {strike} C (EX) [MES   {expiry:%y%m%d}C{strike * 1000:08d} 5]".upper(),
-                full_name=f"MES {expiry:%b%d'%y} {strike} Call", multiplier=Decimal(5), units=Decimal(5),
-                expires_on=expiry, strike=Decimal(strike), right="C", underlying=future.conid, underlying_symbol="MES",
-            ),
-            lambda i: _black_scholes(spot(i), strike, self._years_to(expiry, i), 0.16, "C"),
-        )  # fmt: skip
-
-    def _warrant(self, expiry: date, day: date) -> Instrument:
-        allianz = self.market.instruments[11775]
-        spot = self.market.curve(allianz.conid)
-        strike = round(spot(self.market.index(day)) / 10) * 10
-        return self.market.add(
-            Instrument(
-                _conid(630000000, "ALV", expiry), "ALV", allianz.name, "WAR", "EUR", "FWB", "DE",
-                description=f"ALV {expiry:%b%y} {strike} CALL".upper(), full_name=f"ALV {expiry:%b%d'%y} {strike} Call @FWB",
-                multiplier=Decimal("0.1"), expires_on=expiry, strike=Decimal(strike), right="C",
-                underlying=allianz.conid, underlying_symbol="ALV",
-            ),
-            lambda i: _black_scholes(spot(i), strike, self._years_to(expiry, i), 0.22, "C") / 10,
-        )  # fmt: skip
-
-    def _bill(self, number: int, day: date) -> Instrument:
-        due = day + timedelta(days=182)
-        text = f"UNITED STATES TREASURY BILL {due:%m/%d/%y}"
-        return self.market.add(
-            Instrument(
-                640000000 + number, "US-T", text, "BILL", "USD", "SMART", "US", description=f"US-T 0 {due:%m/%d/%y}",
-                units=Decimal("0.01"), multiplier=Decimal(1), expires_on=due,
-            ),
-            lambda i: 100 * math.exp(-0.041 * self._years_to(due, i)),
-            decimals=4,
-        )  # fmt: skip
+    def _buy(self, account: str, instrument: Instrument, quantity: Decimal, day: date) -> None:
+        """Buy at that day's close, with money changed for it if there is not enough."""
+        # Shares of Japan are bought with borrowed yen; what is margined needs no money.
+        if instrument.currency != "JPY" and not instrument.is_margined:
+            cost = quantity * self.market.close(instrument.conid, day) * instrument.units + 40
+            missing = cost - self.world.cash[account][instrument.currency]
+            base = self.world.holders[account].currency
+            if instrument.currency != base and missing > 0:
+                amount = missing * self.market.cross(instrument.currency, base, day)
+                self._exchange(account, base, amount, instrument.currency, day)
+        self.world.buy(account, instrument.conid, quantity, on=day)
 
 
+def _after(day: date) -> date:
+    """The next business day."""
+    return _business_day(day + timedelta(days=1))
+
+
+def _business_day(day: date) -> date:
+    """That day, or the business day after it."""
+    return day + timedelta(days={5: 2, 6: 1}.get(day.weekday(), 0))
+
+
+_EUR_USD = Instrument(
+    12087792, "EUR", "European Monetary Union Euro", "CASH", "USD", "IDEALPRO", "EU", description="EUR.USD"
+)
 _FUND = Instrument(
     356427101, "ALPGLA", "ALPENBLICK GLOBAL EQUITY FUND A EUR ACC", "FUND", "EUR", "FUNDSERV", "LU"
 )
 _BUND = Instrument(
-    356427150, "BUND", "BUNDESREPUB. DEUTSCHLAND", "BOND", "EUR", "SMART", "DE", description="DBR 2 1/2 08/15/46",
-    units=Decimal("0.01"), multiplier=Decimal(1), expires_on=date(2046, 8, 15),
+    356427150, "BUND", "BUNDESREPUB. DEUTSCHLAND", "BOND", "EUR", "SMART", "DE",
+    description="DBR 2 1/2 08/15/46", multiplier=Decimal(1), units=Decimal("0.01"),
+    expires_on=date(2046, 8, 15),
 )  # fmt: skip
 _BOND = Instrument(
-    356427188, "RHGL", "RHEINGOLD LOGISTIK FINANCE BV", "BOND", "USD", "SMART", "NL", description="RHGL 4 1/4 06/15/41",
-    units=Decimal("0.01"), multiplier=Decimal(1), expires_on=date(2041, 6, 15),
+    356427188, "RHGL", "RHEINGOLD LOGISTIK FINANCE BV", "BOND", "USD", "SMART", "NL",
+    description="RHGL 4 1/4 06/15/41", multiplier=Decimal(1), units=Decimal("0.01"),
+    expires_on=date(2041, 6, 15),
 )  # fmt: skip
 _TURBO = Instrument(
-    356427233, "VM4K7T", "OPEN END TURBO LONG ON ASML HOLDING NV", "IOPT", "EUR", "SWB", "DE", multiplier=Decimal("0.01"),
+    356427233, "VM4K7T", "OPEN END TURBO LONG ON ASML HOLDING NV", "IOPT", "EUR", "SWB", "DE",
     description="VM4K7T OPEN END TURBO LONG ASML HOLDING NV STRIKE 412.3548 KNOCK-OUT 433.50",
+    multiplier=Decimal("0.01"),
 )  # fmt: skip
 _BITCOIN = Instrument(
     479624278, "BTC", "Bitcoin cryptocurrency", "CRYPTO", "USD", "PAXOS", "US", description="BTC CRYPTO"
@@ -458,53 +384,46 @@ _ETHER = Instrument(
 )
 _GOLD = Instrument(69067924, "XAUUSD", "London Gold", "CMDTY", "USD", "IBCMDTY", "GB")
 _SAP_CFD = Instrument(
-    110616397,
-    "SAP",
-    "SAP SE",
-    "CFD",
-    "EUR",
-    "IBCFD",
-    "DE",
-    multiplier=Decimal(1),
-    underlying=14204,
-    underlying_symbol="SAP",
-)
+    110616397, "SAP", "SAP SE", "CFD", "EUR", "IBCFD", "DE",
+    multiplier=Decimal(1), underlying=_SAP, underlying_symbol="SAP",
+)  # fmt: skip
 
-_TRADES: tuple[tuple[date, str, int, Decimal, str], ...] = tuple(
-    (date.fromisoformat(on), account, conid, Decimal(quantity), text)
-    for on, account, conid, quantity, text in (
-        ("2019-06-03", SECOND, _GOLD.conid, "2", ""),
-        ("2020-02-05", MAIN, 37018770, "200", ""),
-        ("2020-11-16", SECOND, _BITCOIN.conid, "0.0525", ""),
-        ("2021-01-20", SECOND, _ETHER.conid, "1.35", ""),
-        ("2021-09-06", MAIN, 38708077, "200", ""),
-        ("2022-05-11", MAIN, 356426012, "100", ""),
-        ("2022-07-05", SECOND, _BITCOIN.conid, "0.035", ""),
-        ("2022-11-08", MAIN, _BUND.conid, "12000", ""),
-        ("2023-06-20", SECOND, _BOND.conid, "8000", ""),
-        ("2023-10-09", SECOND, _GOLD.conid, "1", ""),
-        ("2024-02-01", MAIN, _TURBO.conid, "250", ""),
-        ("2024-03-12", SECOND, _BITCOIN.conid, "-0.02", ""),
-        ("2025-02-03", SECOND, 356426077, "-60", ""),
+_TRADES = tuple(
+    (date.fromisoformat(on), account, conid, Decimal(quantity))
+    for on, account, conid, quantity in (
+        ("2019-06-03", SECOND, _GOLD.conid, "2"),
+        ("2020-02-05", MAIN, _ATT, "200"),
+        ("2020-11-16", SECOND, _BITCOIN.conid, "0.0525"),
+        ("2021-01-20", SECOND, _ETHER.conid, "1.35"),
+        ("2021-09-06", MAIN, 38708077, "200"),
+        ("2022-05-11", MAIN, 356426012, "100"),
+        ("2022-07-05", SECOND, _BITCOIN.conid, "0.035"),
+        ("2022-11-08", MAIN, _BUND.conid, "12000"),
+        ("2023-06-20", SECOND, _BOND.conid, "8000"),
+        ("2023-10-09", SECOND, _GOLD.conid, "1"),
+        ("2024-02-01", MAIN, _TURBO.conid, "250"),
+        ("2024-03-12", SECOND, _BITCOIN.conid, "-0.02"),
+        ("2025-02-03", SECOND, 356426077, "-60"),
     )
 )
 _WITHDRAWALS = tuple(
-    (date.fromisoformat(on), account, currency, amount)
+    (date.fromisoformat(on), account, currency, Decimal(amount))
     for on, account, currency, amount in (
         ("2019-07-08", MAIN, "EUR", 2000),
         ("2023-05-09", SECOND, "USD", 4000),
         ("2025-06-10", MAIN, "EUR", 1500),
     )
 )
+_COUPONS = ((MAIN, _BUND, 8, Decimal("0.025")), (SECOND, _BOND, 6, Decimal("0.0425")))
 
 
 def _read_shares() -> Iterator[_Share]:
     text = resources.files(__package__ or "").joinpath("securities.csv").read_text(encoding="utf-8")
     for row in csv.DictReader(text.splitlines()):
         instrument = Instrument(
-            int(row["conid"]), row["symbol"], row["name"], "STK", row["currency"], row["exchange"], row["country"],
-            row["kind"], row["sector"] or None, row["group"] or None, row["sector_group"] or None,
-            chinese_name=row["chinese_name"] or None,
+            int(row["conid"]), row["symbol"], row["name"], "STK", row["currency"], row["exchange"],
+            row["country"], row["kind"], row["sector"] or None, row["group"] or None,
+            row["sector_group"] or None, chinese_name=row["chinese_name"] or None,
         )  # fmt: skip
         splits = [split.split(":") for split in row["splits"].split()]
         yield _Share(
@@ -521,28 +440,3 @@ def _read_shares() -> Iterator[_Share]:
             volatility=float(row["volatility"]),
             beta=float(row["beta"]),
         )
-
-
-def _third_friday(year: int, month: int) -> date:
-    first = date(year, month, 1)
-    return first + timedelta(days=(4 - first.weekday()) % 7 + 14)
-
-
-def _conid(start: int, symbol: str, expiry: date) -> int:
-    """A number of its own for each contract: the same one whenever it is made."""
-    return start + sum(map(ord, symbol)) * 10000 + (expiry.year - 2000) * 12 + expiry.month
-
-
-def _black_scholes(spot: float, strike: float, years: float, volatility: float, right: str) -> float:
-    """An option's price without interest; a cent at least."""
-    sign = 1 if right == "C" else -1
-    if years <= 0:
-        return max(sign * (spot - strike), 0.01)
-    spread = volatility * math.sqrt(years)
-    d1 = math.log(spot / strike) / spread + spread / 2
-    price = sign * (spot * _normal(sign * d1) - strike * _normal(sign * (d1 - spread)))
-    return max(price, 0.01)
-
-
-def _normal(x: float) -> float:
-    return (1 + math.erf(x / math.sqrt(2))) / 2

@@ -8,10 +8,10 @@ at today's prices, with these two exceptions:
 - futures and CFDs add what they have earned and not yet booked to cash: their value now, less what was
   traded at the trades' own prices, less every booking so far.
 
-Comparing with `stonks-overwatch holdings --json --base EUR`: `totals.nav_base`, `.cash_base`, `.accrued_base`
-and `.market_value_base` are `total_nav` and so on; `accounts[].nav` is `accounts[...].nav` in the account's
-currency; `cash[].amount` is `accounts[...].cash[currency]`; the holdings' `quantity` are `.quantities[conid]`.
-Everything is exact; `cents` of it is what a page shows.
+Comparing with `stonks-overwatch holdings --json --base EUR`: `totals.nav_base`, `.cash_base`,
+`.accrued_base` and `.market_value_base` are `total_nav` and so on; `accounts[].nav` is `accounts[...].nav`
+in the account's currency; `cash[].amount` is `accounts[...].cash[currency]`; a holding's `quantity` is
+`.quantities[conid]`. Everything is exact; `cents` of it is what a page shows.
 """
 
 from collections import defaultdict
@@ -42,7 +42,7 @@ class AccountExpectation:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """All accounts; the totals are in `base_currency` at the sandbox's rates. The futures' part is in the values."""
+    """All accounts; totals in `base_currency` at the sandbox's rates, the futures' part in the value."""
 
     base_currency: str
     accounts: dict[str, AccountExpectation]

@@ -59,24 +59,25 @@ def _error(status: int, text: str, where: str = "*") -> Fault:
 _LOGIN = "POST oauth/live_session_token"
 _PAGES = "GET portfolio/*/positions/*"
 _ROWS = "GET portfolio*/*/positions*"
+_NOT_LOGIN = "[GP]* [!o]*"  # any path that does not begin with an o: the login still works
 PRESETS: dict[str, Fault] = {
     "login_401": Fault("not_activated", _LOGIN),
     "login_unknown_consumer": Fault("unknown_consumer", _LOGIN),
     "login_wrong_signature": Fault("wrong_signature", _LOGIN),
     "login_wrong_lst": Fault("wrong_token_signature", _LOGIN),
     "token_expired": Fault("expire_token", "GET portfolio*", times=1, after=2),
-    "unauthorized": _error(401, "not authenticated", "[GP]* [!o]*"),
+    "unauthorized": _error(401, "not authenticated", _NOT_LOGIN),
     "unavailable": _error(503, "Service Unavailable"),
     "unavailable_html": Fault("status", body=_HTML, content_type="text/html"),
     "server_error": _error(500, "unknown"),
     "html": Fault("status", status=200, body=_HTML, content_type="text/html"),
-    "empty": Fault("status", "[GP]* [!o]*", status=200, body=""),
-    "error_object": Fault("status", "[GP]* [!o]*", status=200, body='{"error":"failed to process request"}'),
+    "empty": Fault("status", _NOT_LOGIN, status=200),
+    "error_object": Fault("status", _NOT_LOGIN, status=200, body='{"error":"not available"}'),
     "reset": Fault("reset"),
     "stall": Fault("stall", seconds=300),
     "slow": Fault("slow", seconds=3),
-    "truncated": Fault("truncate", "[GP]* [!o]*"),
-    "cut_off": Fault("cut_off", "[GP]* [!o]*"),
+    "truncated": Fault("truncate", _NOT_LOGIN),
+    "cut_off": Fault("cut_off", _NOT_LOGIN),
     "busy": Fault("box", times=1, seconds=600),
     "not_enabled": _error(403, "Forbidden: Web API access is not enabled"),
     "not_enabled_accounts": _error(403, "Forbidden: Web API access is not enabled", "GET portfolio/accounts"),
@@ -89,7 +90,7 @@ PRESETS: dict[str, Fault] = {
     "zero_prices": Fault("without_price", _ROWS, price="zero"),
     "null_prices": Fault("without_price", _ROWS, price="null"),
     "missing_fields": Fault("missing_fields", "GET *"),
-    "extra_fields": Fault("extra_fields", "[GP]* [!o]*"),
+    "extra_fields": Fault("extra_fields", _NOT_LOGIN),
     "conid_type": Fault("conid_type", _ROWS),
     "ledger_incomplete": Fault("missing_currency", "GET portfolio/*/ledger", times=1),
     "transactions_500": _error(500, "unknown", "POST pa/transactions"),
@@ -97,8 +98,6 @@ PRESETS: dict[str, Fault] = {
     "clock_skew": Fault("clock_skew", seconds=600),
     "no_pace": Fault("no_pace"),
 }
-# After any change of the answer the login still has to work, so these leave "POST oauth/..." alone
-# ("[!o]*": every path that does not begin with an o).
 
 
 def preset(name: str, **changes: Any) -> Fault:
@@ -109,7 +108,7 @@ def preset(name: str, **changes: Any) -> Fault:
 
 
 def from_json(given: dict[str, Any]) -> Fault:
-    """A fault from `{"name": "unavailable", "times": 2}` or `{"effect": "slow", ...}`. ValueError if neither."""
+    """A fault from `{"name": "unavailable", "times": 2}` or `{"effect": "slow", ...}`. Raises: ValueError."""
     values = dict(given)
     if "fields" in values:
         values["fields"] = tuple(values["fields"])

@@ -30,7 +30,7 @@ _USER_FILE = "sandbox_user.json"
 
 @dataclass(frozen=True)
 class Identity:
-    """What the server knows of its only user, and where the user's own files are."""
+    """What the server knows of one user, and where the user's own files are."""
 
     consumer_key: str
     access_token: str
@@ -40,6 +40,7 @@ class Identity:
     generator: int
     realm: str
     config_file: Path
+    accounts: tuple[str, ...] = ()  # those it may see; all of them when none is named
 
 
 def prepare(directory: Path) -> Identity:

@@ -1,6 +1,6 @@
-"""The sandbox's markets: what can be held, and a price and a rate for every business day, by chance but fixed.
+"""The sandbox's markets: what can be held, with a price and a rate for every business day.
 
-Each path is a random walk around a trend that depends on the seed and the date only, so a world of
+Each path is a random walk around a trend. It depends on the seed and the date only, so the world of
 tomorrow is the world of today and one more day.
 """
 
@@ -229,7 +229,7 @@ def _crisis(day: date) -> float:
     """What the crises take from prices on that day, as a log return."""
     for start, lowest, end, fall in _CRISES:
         if start <= day < lowest:
-            return fall * ((day - start).days / (lowest - start).days) ** 0.8
+            return fall * math.pow((day - start).days / (lowest - start).days, 0.8)
         if lowest <= day < end:
-            return fall * (1 - ((day - lowest).days / (end - lowest).days) ** 0.7)
+            return fall * (1 - math.pow((day - lowest).days / (end - lowest).days, 0.7))
     return 0.0

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
 from Crypto.Hash import SHA256
@@ -19,12 +20,12 @@ from Crypto.Signature import pkcs1_15
 
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import Identity
 
-TOKEN_ENDPOINT = "oauth/live_session_token"  # noqa: S105  # an address
+LOGIN_ENDPOINT = "oauth/live_session_token"
 TOKEN_SECONDS = 24 * 60 * 60
 CLOCK_WINDOW_SECONDS = 5 * 60
 
 
-class Refused(Exception):  # noqa: N818  # an answer of the server, not a failure of it
+class RefusedError(Exception):
     """Why a request is not accepted, as IBKR answers it; `reason` is for the record of calls."""
 
     def __init__(self, reason: str, body: dict[str, object], content_type: str = "application/json") -> None:
@@ -41,10 +42,12 @@ class Session:
     token: bytes
     expires_at: float  # epoch seconds
     cookie: str  # the same in every answer of /tickle during one login
+    user: Identity
     accounts_asked: bool = False  # GET portfolio/accounts
     brokerage: bool = False  # POST iserver/auth/ssodh/init
     brokerage_accounts_asked: bool = False  # GET iserver/accounts
     warm: set[str] = field(default_factory=set)  # accounts whose contract data is loaded
+    pages: dict[str, tuple[tuple[int, bool], list[dict[str, Any]]]] = field(default_factory=dict)
 
 
 def base_string(method: str, url: str, parameters: dict[str, str], prepend: str = "") -> str:
@@ -90,13 +93,13 @@ def parse_header(header: str | None) -> dict[str, str]:
 
 
 class OAuth:
-    """The logins of the one user. `base_url` is the address as the client sees and signs it.
+    """The logins of all users. `base_url` is the address as the client sees and signs it.
 
     iBind always sends `Host: api.ibkr.com`, so the Host header says nothing about what was signed.
     """
 
     def __init__(self, identity: Identity, base_url: str, clock: Callable[[], float]) -> None:
-        self.identity = identity
+        self.users = {identity.consumer_key: identity}
         self.base_url = base_url
         self.keep_older_tokens = False
         self._clock = clock
@@ -115,11 +118,11 @@ class OAuth:
         return repeated
 
     def grant(self, header: str | None) -> dict[str, object]:
-        """Answer a login. Raises Refused with IBKR's 401 unless everything about it is right."""
-        user = self.identity
+        """Answer a login. Raises RefusedError with IBKR's 401 unless everything about it is right."""
         fields = parse_header(header)
+        user = self.users.get(fields.get("oauth_consumer_key", ""))
         realm, signature = fields.pop("realm", None), fields.pop("oauth_signature", "")
-        if fields.get("oauth_consumer_key") != user.consumer_key or realm != user.realm:
+        if user is None or realm != user.realm:
             raise unknown_consumer()
         if fields.get("oauth_token") != user.access_token:
             raise no_access_secret(fields.get("oauth_token", ""))
@@ -127,7 +130,7 @@ class OAuth:
             raise _login_failed("timestamp outside the window", "Invalid timestamp")
         if fields.get("oauth_signature_method") != "RSA-SHA256":
             raise _login_failed("signature method", "Invalid signature method")
-        text = base_string("POST", self.base_url + TOKEN_ENDPOINT, fields, user.secret.hex())
+        text = base_string("POST", self.base_url + LOGIN_ENDPOINT, fields, user.secret.hex())
         if not rsa_is_valid(text, signature, user.signature_key):
             raise wrong_signature()
         challenge = _hex(fields.get("diffie_hellman_challenge", ""))
@@ -135,10 +138,12 @@ class OAuth:
             raise _login_failed("challenge", "Invalid Diffie-Hellman challenge")
         exponent = secrets.randbits(256) | 1
         token = session_token(pow(challenge, exponent, user.prime), user.secret)
-        session = Session(token, self._clock() + TOKEN_SECONDS, secrets.token_hex(16))
+        session = Session(token, self._clock() + TOKEN_SECONDS, secrets.token_hex(16), user)
         with self._lock:
             # Whether IBKR lets an older token live on is not known; the stricter reading is the default.
-            self._sessions = [*self._sessions, session] if self.keep_older_tokens else [session]
+            if not self.keep_older_tokens:
+                self._sessions = self._of_others(user.consumer_key)
+            self._sessions.append(session)
         return {
             "diffie_hellman_response": f"{pow(user.generator, exponent, user.prime):x}",
             "live_session_token_signature": token_signature(token, user.consumer_key),
@@ -146,12 +151,12 @@ class OAuth:
         }
 
     def verify(self, method: str, path: str, header: str | None) -> Session:
-        """The login that signed this call. Raises Refused with IBKR's 401 if none did."""
+        """The login that signed this call. Raises RefusedError with IBKR's 401 if none did."""
         fields = parse_header(header)
         fields.pop("realm", None)
         signature = fields.pop("oauth_signature", "")
-        known = (self.identity.consumer_key, self.identity.access_token)
-        if (fields.get("oauth_consumer_key"), fields.get("oauth_token")) != known:
+        user = self.users.get(fields.get("oauth_consumer_key", ""))
+        if user is None or fields.get("oauth_token") != user.access_token:
             raise unauthorized("no or unknown credentials")
         if fields.get("oauth_signature_method") != "HMAC-SHA256":
             raise unauthorized("signature method")
@@ -159,7 +164,7 @@ class OAuth:
             raise unauthorized("timestamp outside the window")
         text = base_string(method, self.base_url + path, fields)
         with self._lock:
-            sessions = list(self._sessions)
+            sessions = [one for one in self._sessions if one.user.consumer_key == user.consumer_key]
         for session in sessions:
             if hmac.compare_digest(hmac_signature(text, session.token), signature):
                 if session.expires_at <= self._clock():
@@ -173,44 +178,47 @@ class OAuth:
             for session in self._sessions:
                 session.expires_at = 0.0
 
-    def end(self) -> None:
+    def end(self, consumer_key: str) -> None:
         """Log out: every process that uses this login has to log in again."""
         with self._lock:
-            self._sessions = []
+            self._sessions = self._of_others(consumer_key)
+
+    def _of_others(self, consumer_key: str) -> list[Session]:
+        return [session for session in self._sessions if session.user.consumer_key != consumer_key]
 
     def _is_now(self, timestamp: str) -> bool:
         return timestamp.isdecimal() and abs(int(timestamp) - self._clock()) <= CLOCK_WINDOW_SECONDS
 
 
-def unknown_consumer() -> Refused:
-    return Refused("unknown consumer", {"error": "invalid consumer", "statusCode": 401})
+def unknown_consumer() -> RefusedError:
+    return RefusedError("unknown consumer", {"error": "invalid consumer", "statusCode": 401})
 
 
-def no_access_secret(token: str) -> Refused:
+def no_access_secret(token: str) -> RefusedError:
     """What a wrong or replaced token gets, and any token until IBKR has activated the keys."""
     return _login_failed("unknown token", f"No access secret key found for {token}")
 
 
-def wrong_signature() -> Refused:
+def wrong_signature() -> RefusedError:
     return _login_failed("bad signature", "Invalid signature")
 
 
-def unauthorized(reason: str) -> Refused:
-    return Refused(reason, {"error": "not authenticated", "statusCode": 401})
+def unauthorized(reason: str) -> RefusedError:
+    return RefusedError(reason, {"error": "not authenticated", "statusCode": 401})
 
 
-def expired() -> Refused:
+def expired() -> RefusedError:
     body: dict[str, object] = {
         "type": "/simple",
         "title": "Unauthorized",
         "status": 401,
         "detail": "Access token expired",
     }
-    return Refused("token expired", body, "application/problem+json")
+    return RefusedError("token expired", body, "application/problem+json")
 
 
-def _login_failed(reason: str, why: str) -> Refused:
-    return Refused(reason, {"error": f"id: 118871, error: LST failed, error: {why}", "statusCode": 401})
+def _login_failed(reason: str, why: str) -> RefusedError:
+    return RefusedError(reason, {"error": f"id: 118871, error: LST failed, error: {why}", "statusCode": 401})
 
 
 def _hex(text: str) -> int:

@@ -11,7 +11,7 @@ from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import Session
 from stonks_overwatch.services.brokers.ibkr.sandbox.world import World
 
 
-class Rejected(Exception):  # noqa: N818  # an answer of the server, not a failure of it
+class RejectedError(Exception):
     """An answer with an error status."""
 
     def __init__(self, status: int, text: str, *, bare: bool = False) -> None:
@@ -65,15 +65,15 @@ def is_mutating(method: str, path: str) -> bool:
 
 
 def answer(request: Request) -> Any:
-    """The JSON that answers a request. Raises Rejected."""
+    """The JSON that answers a request. Raises RejectedError."""
     if is_mutating(request.method, request.path):
-        raise Rejected(403, "Forbidden")
+        raise RejectedError(403, "Forbidden")
     for method, pattern, route in _ROUTES:
         found = pattern.fullmatch(request.path) if method == request.method else None
         if found:
             request.parts = found.groups()
             return route(request)
-    raise Rejected(404, "Resource not found")
+    raise RejectedError(404, "Resource not found")
 
 
 def _route(pattern: str) -> Callable[[Route], Route]:
@@ -153,14 +153,25 @@ def _positions(request: Request) -> Any:
     waits = (request.one("waitForSecDef") or "").lower() == "true"
     warm = waits or account in request.session.warm
     request.session.warm.add(account)
-    stale = request.world.stale.get(account) if request.meets("stale") else None
-    rows = answers.positions(request.world, account, warm=warm, quantities=stale)
+    rows = _rows(request, account, warm)
     sort, direction = request.one("sort"), request.one("direction")
     page = answers.page(rows, number, sort, direction)
     if number and page and request.meets("shifted"):
         # A row was added before this page since the last one was read: one row comes twice, one never.
         page = [answers.page(rows, number - 1, sort, direction)[-1], *page[1:]]
     return page
+
+
+def _rows(request: Request, account: str, warm: bool) -> list[dict[str, Any]]:
+    """All pages' rows; rendered once for the pages that are read in a row."""
+    if request.meets("stale"):
+        quantities = request.world.stale.get(account)
+        return answers.positions(request.world, account, warm=warm, quantities=quantities)
+    pages = request.session.pages
+    state = (request.world.version, warm)
+    if account not in pages or pages[account][0] != state:
+        pages[account] = (state, answers.positions(request.world, account, warm=warm))
+    return pages[account][1]
 
 
 @_route("GET portfolio2/([^/]+)/positions")
@@ -182,7 +193,7 @@ def _invalidate(request: Request) -> Any:
 def _definitions(request: Request) -> Any:
     conids = ",".join(request.query.get("conids", [])).split(",")
     if len(conids) > 200 or not all(conid.strip().isdecimal() for conid in conids):
-        raise Rejected(400, "Bad Request: conids")
+        raise RejectedError(400, "Bad Request: conids")
     return answers.definitions(request.world, [int(conid) for conid in conids])
 
 
@@ -191,7 +202,7 @@ def _exchange_rate(request: Request) -> Any:
     _need_brokerage(request)
     source, target = request.one("source") or "", request.one("target") or ""
     if not {source, target} <= set(request.world.market.currencies):
-        raise Rejected(400, "Bad Request: unknown currency")
+        raise RejectedError(400, "Bad Request: unknown currency")
     return answers.exchange_rate(request.world, source, target)
 
 
@@ -208,7 +219,7 @@ def _currency_pairs(request: Request) -> Any:
 def _performance(request: Request) -> Any:
     period = request.body.get("period", "12M")
     if period not in answers.PERIODS:
-        raise Rejected(400, "Bad Request: invalid period")
+        raise RejectedError(400, "Bad Request: invalid period")
     return answers.performance(request.world, _analysed_accounts(request), period)
 
 
@@ -221,9 +232,9 @@ def _all_periods(request: Request) -> Any:
 def _transactions(request: Request) -> Any:
     conids, currency = request.body.get("conids"), request.body.get("currency")
     if not isinstance(conids, list) or len(conids) != 1 or not str(conids[0]).isdecimal():
-        raise Rejected(400, "Bad Request: conids")
+        raise RejectedError(400, "Bad Request: conids")
     if currency not in request.world.market.currencies:
-        raise Rejected(400, "Bad Request: currency")
+        raise RejectedError(400, "Bad Request: currency")
     days = int(request.body.get("days", answers.HISTORY_DAYS))
     return answers.transactions(request.world, _analysed_accounts(request), int(conids[0]), currency, days)
 
@@ -232,21 +243,21 @@ def _account(request: Request) -> str:
     """The account in the path, if it is one of ours and the accounts were asked for before."""
     name = request.parts[0]
     if name not in request.world.holders:
-        raise Rejected(401, "not authorized for this account")
+        raise RejectedError(401, "not authorized for this account")
     if not request.session.accounts_asked:
-        raise Rejected(400, "Bad Request: Please query /portfolio/accounts first")
+        raise RejectedError(400, "Bad Request: Please query /portfolio/accounts first")
     return name
 
 
 def _analysed_accounts(request: Request) -> list[str]:
     names = request.body.get("acctIds")
     if not isinstance(names, list) or not names:
-        raise Rejected(400, "Bad Request: acctIds")
+        raise RejectedError(400, "Bad Request: acctIds")
     if not set(names) <= set(request.world.holders):
-        raise Rejected(500, "unknown account", bare=True)
+        raise RejectedError(500, "unknown account", bare=True)
     return names
 
 
 def _need_brokerage(request: Request) -> None:
     if not request.session.brokerage:
-        raise Rejected(400, "Bad Request: no bridge")
+        raise RejectedError(400, "Bad Request: no bridge")

@@ -4,9 +4,10 @@ import json
 import logging
 import socket
 import struct
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -21,9 +22,9 @@ from stonks_overwatch.services.brokers.ibkr.sandbox.expected import expected
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import CHANGES, Fault, Faults
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import Identity
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import (
-    TOKEN_ENDPOINT,
+    LOGIN_ENDPOINT,
     OAuth,
-    Refused,
+    RefusedError,
     Session,
     no_access_secret,
     parse_header,
@@ -80,14 +81,13 @@ class Service:
         skew = self.faults.lasting("clock_skew")
         return time.time() + (skew.seconds if skew else 0.0)
 
-    def answer(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> Reply:
+    def answer(self, method: str, target: str, authorization: str | None, content: bytes) -> Reply:
         """Answer one request under /v1/api/."""
         parts = urlsplit(target)
         raw_path = parts.path.removeprefix(BASE_PATH)
         path = raw_path.rstrip("/")
         call = Call(time.time(), method, path, parts.query, is_mutating=routes.is_mutating(method, path))
         self.calls.append(call)
-        authorization = headers.get("Authorization")
         call.repeated_nonce = self.oauth.is_repeated(authorization)
         hits = self.faults.hit(method, path)
         call.faults = tuple(fault.name or fault.effect for fault in hits)
@@ -143,24 +143,24 @@ class Service:
         try:
             if call.repeated_nonce and self.faults.lasting("strict_nonce"):
                 raise unauthorized("nonce used before")
-            if (call.method, raw_path) == ("POST", TOKEN_ENDPOINT):
+            if (call.method, raw_path) == ("POST", LOGIN_ENDPOINT):
                 body: Any = self._log_in(authorization, effects)
             else:
                 if "expire_token" in effects:
                     self.oauth.expire()
                 session = self.oauth.verify(call.method, raw_path, authorization)
                 body = self._read(call, session, content, hits)
-        except Refused as refused:
+        except RefusedError as refused:
             call.bad_signature = refused.reason
             return _json(401, refused.body, refused.content_type)
-        except routes.Rejected as rejected:
+        except routes.RejectedError as rejected:
             return _json(rejected.status, rejected.body)
         for fault in hits:
             if fault.effect in CHANGES:
                 body = CHANGES[fault.effect](fault, body)
         return _json(200, body)
 
-    def _log_in(self, authorization: str | None, effects: set[str]) -> dict[str, object]:
+    def _log_in(self, authorization: str | None, effects: AbstractSet[str]) -> dict[str, object]:
         if "unknown_consumer" in effects:
             raise unknown_consumer()
         if "not_activated" in effects:
@@ -176,9 +176,9 @@ class Service:
         try:
             body = json.loads(content) if content else {}
         except ValueError:
-            raise routes.Rejected(400, "Bad Request: invalid JSON") from None
+            raise routes.RejectedError(400, "Bad Request: invalid JSON") from None
         if not isinstance(body, dict):
-            raise routes.Rejected(400, "Bad Request: invalid JSON")
+            raise routes.RejectedError(400, "Bad Request: invalid JSON")
         query = parse_qs(call.query, keep_blank_values=True)
         request = routes.Request(
             call.method, call.path, query, body, self.world, session, hits, end_login=self.oauth.end
@@ -275,8 +275,8 @@ class HttpServer(ThreadingHTTPServer):
                     continue  # the other side was first
         self.server_close()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        logger.debug("a connection from %s ended early", client_address, exc_info=True)
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        logger.debug("a connection from %s ended early: %r", client_address, sys.exc_info()[1])
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -296,7 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith(CONTROL_PATH):
             reply = service.control(self.command, self.path, content)
         elif self.path.startswith(BASE_PATH):
-            reply = service.answer(self.command, self.path, self.headers, content)
+            reply = service.answer(self.command, self.path, self.headers["Authorization"], content)
         else:
             reply = _json(404, {"error": "Resource not found", "statusCode": 404})
         self._send(service, reply)
@@ -325,5 +325,5 @@ class _Handler(BaseHTTPRequestHandler):
         self._headers_buffer: list[bytes] = []
         self.wfile.write(head + b"\r\n" + body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
-        logger.debug(format, *args)
+    def log_message(self, template: str, *args: Any) -> None:
+        logger.debug(template, *args)

@@ -153,6 +153,7 @@ class World:
         self.last_closed: dict[str, int] = {}  # account -> conid
         self.stale: dict[str, dict[int, Decimal]] = {}  # quantities before the latest change of today
         self._histories: dict[str, list[tuple[date, Decimal, Decimal]]] = {}
+        self.version = 0  # counts the changes
         self.lock = threading.RLock()
 
     @property
@@ -171,7 +172,7 @@ class World:
         description: str = "",
         commission: Decimal | None = None,
     ) -> Entry:
-        """Add to a position (or open it, or cover a short one). Without a price: today's, or that day's close."""
+        """Add to a position, open it, or cover a short one. Without a price: today's, or that day's close."""
         return self._trade("buy", account, conid, quantity, price, on, description, commission)
 
     def sell(
@@ -184,7 +185,7 @@ class World:
         description: str = "",
         commission: Decimal | None = None,
     ) -> Entry:
-        """Take from a position (or close it, or open a short one); `quantity` is positive."""
+        """Take from a position, close it, or open a short one; `quantity` is positive."""
         return self._trade("sell", account, conid, -quantity, price, on, description, commission)
 
     def add_position(
@@ -204,6 +205,7 @@ class World:
     def set_price(self, conid: int, price: Decimal) -> None:
         with self.lock:
             self.market.set_price(conid, price)
+            self.version += 1
 
     def move_cash(
         self, account: str, kind: Kind, currency: str, amount: Decimal, on: date, description: str
@@ -351,13 +353,14 @@ class World:
         return sum((amount * self.market.cross(c, into) for c, amount in amounts.items()), ZERO)
 
     def nav_history(self, account: str, first: date) -> list[tuple[date, Decimal, Decimal]]:
-        """NAV at each close from the business day before `first` to the last one, and that day's deposits.
+        """NAV at each close and the deposits of that day, in the account's currency, up to the last close.
 
-        In the account's currency; starts on the day it was opened if that is later.
+        Begins on the business day before `first`, or before the account was opened if that was later.
         """
         with self.lock:
-            days = self.market.days
-            start = days[max(0, self.market.index(max(first, days[1])) - (first in set(days)))]
+            first = max(first, self.holders[account].opened_on)
+            before = self.market.index(first) - (first in self.market.days)
+            start = self.market.days[max(before, 0)]
             known = self._histories.get(account)
             if known is None or known[0][0] > start:
                 known = self._histories[account] = self._replay(account, start)
@@ -491,6 +494,7 @@ class World:
                 description,
             )
             self.entries.append(entry)
+            self.version += 1
             return entry
 
 
