@@ -51,8 +51,8 @@ def ring(slices: Sequence[Slice]) -> list[Share]:
 
 
 def value_line(series: NavSeries, currency: str) -> dict[str, Any]:
-    """What the chart's script reads: decimals as strings, unknown as null; empty without any value."""
-    if not any(nav is not None for nav in series.nav):
+    """What the chart's script reads: decimals as strings, unknown as null; empty without two values."""
+    if sum(nav is not None for nav in series.nav) < 2:
         return {}
     return {
         "currency": currency,

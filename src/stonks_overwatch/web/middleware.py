@@ -26,6 +26,8 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # the package ha
         del response["Content-Type"]
         for name, value in found.headers:
             response[name] = value
+        if body:  # the file may have been built anew since the start
+            response["Content-Length"] = str(len(body))
         return response
 
 

@@ -105,8 +105,8 @@ def accounts_page(request: HttpRequest) -> HttpResponse:
     document = account_rows(Scope(around.config.base_currency))
     if not document.accounts:
         return _nothing_yet(request, around, "accounts")
-    checks = [Check.of(account) for account in reconcile(Scope(document.base_currency)).accounts]
-    rows = list(zip(document.accounts, checks, strict=True))
+    compared = [Check.of(account) for account in reconcile(Scope(document.base_currency)).accounts]
+    rows = list(zip(document.accounts, compared, strict=True))
     return _page(request, "accounts.html", around, document=document, rows=rows)
 
 

@@ -219,7 +219,7 @@ def asset_class(value: str) -> str:
 
 @register.filter
 def position_class(value: str) -> str:
-    """As `asset_class`, of positions: what brokers call a cash position is one currency bought for another."""
+    """As `asset_class`, of positions: a cash position is one currency bought for another."""
     return "Currency pairs" if value == "cash" else asset_class(value)
 
 
