@@ -106,6 +106,14 @@ def test_a_day_that_one_account_has_no_value_for_is_unknown() -> None:
     assert dashboard(EUR).series.nav == (None, Decimal(157), Decimal(165))
 
 
+def test_accounts_whose_history_is_not_read_yet_are_named() -> None:
+    builders.nav(worth("U1", "110"), "100", MONDAY)
+    worth("U2", "55")
+    series = dashboard(EUR).series
+    assert series.nav == (None, Decimal(165))
+    assert series.accounts_without == ("U2",)
+
+
 def test_an_account_counts_from_the_day_it_was_opened() -> None:
     one, two = worth("U1", "110"), worth("U2", "55", opened_on=TUESDAY)
     builders.nav(one, "100", MONDAY)

@@ -52,10 +52,13 @@ class NavSeries(Document):
     """NAV at the end of each day that any account has one for, in the base currency; then NAV now.
 
     A day on which an account that was open has no NAV, or whose rate is unknown, is null.
+    `accounts_without` are the accounts of which no end of a day is known at all (brokers let them be read
+    slowly): as long as there is one, all earlier days are null.
     """
 
     dates: tuple[date, ...]
     nav: tuple[Computed | None, ...]
+    accounts_without: tuple[str, ...]
 
 
 class CashTotal(Document):
@@ -201,7 +204,11 @@ def _series(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]
     now = valued.document.totals
     if valued.state.accounts and not now.unknown:
         nav[max(valued.state.days.values())] = now.nav_base
-    return NavSeries(dates=tuple(nav), nav=tuple(nav.values()))
+    return NavSeries(
+        dates=tuple(nav),
+        nav=tuple(nav.values()),
+        accounts_without=tuple(a.account for a in valued.state.accounts if not points[a.pk]),
+    )
 
 
 def _cash(valued: Valuation) -> tuple[CashTotal, ...]:
