@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from stonks_overwatch.ledger import lots, models
 from stonks_overwatch.ledger.types import Activity, ActivityKind
-from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.documents import times, total
 from stonks_overwatch.reports.rates import Rates
 
 Key = tuple[int, int]
@@ -30,7 +30,7 @@ class Trades:
     activities: list[Activity] = field(default_factory=list)
     fx_rates: dict[str, Decimal] = field(default_factory=dict)
 
-    def lots(self) -> lots.Lots:
+    def matched(self) -> lots.Lots:
         return lots.fifo(self.activities, self.multiplier, self.quote_factor)
 
 
@@ -115,6 +115,20 @@ def trades(rows: QuerySet[models.Activity]) -> dict[Key, Trades]:
     return found
 
 
+class _Gain(NamedTuple):
+    amount: Decimal | None
+    currency: str
+    on: date
+
+
+def _gain(close: lots.Close, of: Trades, account_currency: str) -> _Gain:
+    """In the account's currency where the trade has a rate for it, else in the instrument's."""
+    booked = of.fx_rates.get(close.closed_by)
+    if booked is None:
+        return _Gain(close.realized_pnl, of.currency, close.closed_on)
+    return _Gain(times(close.realized_pnl, booked), account_currency, close.closed_on)
+
+
 def realized(
     traded: Mapping[Key, Trades], accounts: Iterable[models.Account], base: str
 ) -> dict[Key, Decimal | None]:
@@ -123,20 +137,17 @@ def realized(
     Proceeds minus cost in the instrument's currency, at the rate of the day it was closed: the one
     booked with the trade, else the broker's or the ECB's. None where a cost, a price or a rate is unknown.
     """
-    currency_of = {account.pk: account.currency for account in accounts}
-    closes = {key: of_instrument.lots().closed for key, of_instrument in traded.items()}
-    days = [close.closed_on for closed in closes.values() for close in closed]
-    if not days:
-        return {}
-    currencies = {base, *currency_of.values(), *(of_instrument.currency for of_instrument in traded.values())}
-    rates = Rates.between(min(days), max(days), currencies) if len(currencies) > 1 else Rates(())
-
-    def in_base(key: Key, close: lots.Close) -> Decimal | None:
-        amount, currency = close.realized_pnl, traded[key].currency
-        booked = traded[key].fx_rates.get(close.closed_by)
-        if amount is not None and booked is not None:
-            amount, currency = amount * booked, currency_of[key[0]]
-        return rates.convert(amount, currency, base, close.closed_on)
-
-    sums = {key: total(in_base(key, close) for close in closed) for key, closed in closes.items()}
+    kept_in = {account.pk: account.currency for account in accounts}
+    gains: dict[Key, list[_Gain]] = {
+        key: [_gain(close, of_instrument, kept_in[key[0]]) for close in of_instrument.matched().closed]
+        for key, of_instrument in traded.items()
+    }
+    foreign = [gain for closed in gains.values() for gain in closed if gain.currency != base]
+    days, currencies = [gain.on for gain in foreign], {base, *(gain.currency for gain in foreign)}
+    rates = Rates.between(min(days), max(days), currencies | {*kept_in.values()}) if days else Rates(())
+    sums = {
+        key: total(rates.convert(gain.amount, gain.currency, base, gain.on) for gain in closed)
+        for key, closed in gains.items()
+        if closed
+    }
     return {key: None if earned.unknown else earned.value for key, earned in sums.items()}
