@@ -23,10 +23,12 @@ class _Consumer(Consumer):
 
 
 def start() -> None:
-    """Begin to work off the queue, in threads that end with the process, and look at once what is due."""
+    """Begin to work off the queue, in threads that end with the process.
+
+    What is due is looked at once, and then every minute.
+    """
     # Short waits: someone who presses "sync now" looks at the page until it starts.
     _Consumer(huey, workers=4, max_delay=0.5, check_worker_health=False).start()
-    enqueue_due()
 
 
 @huey.periodic_task(crontab(minute="*"))

@@ -65,9 +65,9 @@ class Command(BaseCommand):
         except BrokenPipeError:  # `| head` has read enough; Python's own flush at exit must not find the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def explain(self, what: str, next_step: str) -> None:
-        """Write the two lines of an error to standard error."""
-        self.stderr.write(redact(f"error: {what}\nnext step: {next_step}"), self.style.ERROR)
+    def explain(self, what: str, next_step: str, kind: str = "error") -> None:
+        """Write the two lines of an error or a warning to standard error."""
+        self.stderr.write(redact(f"{kind}: {what}\nnext step: {next_step}"))
 
     def show_progress(self, step: str, done: int, total: int) -> None:
         """Write one step of a long piece of work to standard error."""

@@ -34,7 +34,8 @@ class Command(BaseCommand):
             if not json:
                 self.stdout.write(summary(run))
             if run.error is not None:
-                self.explain(run.error.what, run.error.next_step)
+                kind = "error" if run.status == "failed" else "warning"
+                self.explain(run.error.what, run.error.next_step, kind)
         if any(run.status == "failed" for run in document.runs):
             raise SystemExit(1)
 
