@@ -21,6 +21,7 @@ from stonks_overwatch.services.brokers.ibkr.sandbox.identity import prepare
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import OAuth
 from stonks_overwatch.services.brokers.ibkr.sandbox.pacing import Pacing
 from stonks_overwatch.services.brokers.ibkr.sandbox.scenarios import SCENARIOS
+from stonks_overwatch.services.brokers.ibkr.sandbox.selfservice import PORTAL_PATH, SelfService
 from stonks_overwatch.services.brokers.ibkr.sandbox.server import (
     BASE_PATH,
     CONTROL_PATH,
@@ -101,6 +102,15 @@ class Sandbox:
     @property
     def pacing(self) -> Pacing:
         return self._service.pacing
+
+    @property
+    def selfservice(self) -> SelfService:
+        return self._service.selfservice
+
+    @property
+    def portal_url(self) -> str:
+        """The page where a login is registered."""
+        return f"http://127.0.0.1:{self._server.server_port}{PORTAL_PATH}"
 
     @property
     def calls(self) -> list[Call]:

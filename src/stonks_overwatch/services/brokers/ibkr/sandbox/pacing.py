@@ -40,13 +40,13 @@ class Pacing:
         with self._lock:
             return now < self._boxed_until
 
-    def breaches(self, path: str, now: float) -> bool:
-        """Record one call; True if it came before its time. Boxes if pacing is enforced."""
+    def breaches(self, path: str, now: float, user: str) -> bool:
+        """Record one call of a user; True if it came before its time. Boxes if pacing is enforced."""
         with self._lock:
-            breached = self._is_early("*", PER_SECOND, 1.0, now)
+            breached = self._is_early(f"{user} *", PER_SECOND, 1.0, now)
             for pattern, seconds in _LIMITS:
                 if pattern.fullmatch(path):
-                    breached |= self._is_early(path, 1, seconds, now)
+                    breached |= self._is_early(f"{user} {path}", 1, seconds, now)
             if breached and self.enforced:
                 self._boxed_until = now + BOX_SECONDS
             return breached

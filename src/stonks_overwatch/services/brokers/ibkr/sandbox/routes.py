@@ -34,6 +34,12 @@ class Request:
     end_login: Callable[[], None]
     parts: tuple[str, ...] = field(default=())
 
+    @property
+    def visible(self) -> list[str]:
+        """The accounts that this login may see."""
+        named = self.session.user.accounts
+        return [name for name in self.world.holders if not named or name in named]
+
     def one(self, name: str) -> str | None:
         values = self.query.get(name)
         return values[0] if values else None
@@ -123,7 +129,7 @@ def _brokerage_accounts(request: Request) -> Any:
 @_route("GET portfolio/(?:sub)?accounts")
 def _accounts(request: Request) -> Any:
     request.session.accounts_asked = True
-    return [answers.account(request.world, name) for name in request.world.holders]
+    return [answers.account(request.world, name) for name in request.visible]
 
 
 @_route("GET portfolio/([^/]+)/meta")
@@ -242,7 +248,7 @@ def _transactions(request: Request) -> Any:
 def _account(request: Request) -> str:
     """The account in the path, if it is one of ours and the accounts were asked for before."""
     name = request.parts[0]
-    if name not in request.world.holders:
+    if name not in request.visible:
         raise RejectedError(401, "not authorized for this account")
     if not request.session.accounts_asked:
         raise RejectedError(400, "Bad Request: Please query /portfolio/accounts first")
@@ -253,7 +259,7 @@ def _analysed_accounts(request: Request) -> list[str]:
     names = request.body.get("acctIds")
     if not isinstance(names, list) or not names:
         raise RejectedError(400, "Bad Request: acctIds")
-    if not set(names) <= set(request.world.holders):
+    if not set(names) <= set(request.visible):
         raise RejectedError(500, "unknown account", bare=True)
     return names
 

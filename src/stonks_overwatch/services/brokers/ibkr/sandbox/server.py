@@ -33,6 +33,7 @@ from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import (
     wrong_signature,
 )
 from stonks_overwatch.services.brokers.ibkr.sandbox.pacing import Pacing
+from stonks_overwatch.services.brokers.ibkr.sandbox.selfservice import PORTAL_PATH, SelfService
 from stonks_overwatch.services.brokers.ibkr.sandbox.world import World
 
 BASE_PATH = "/v1/api/"
@@ -73,6 +74,7 @@ class Service:
         self.faults = Faults()
         self.pacing = Pacing(enforced=pace)
         self.oauth = OAuth(identity, rest_url, self.now)
+        self.selfservice = SelfService(self.oauth)
         self.calls: list[Call] = []
         self.stopping = threading.Event()
 
@@ -91,7 +93,7 @@ class Service:
         call.repeated_nonce = self.oauth.is_repeated(authorization)
         hits = self.faults.hit(method, path)
         call.faults = tuple(fault.name or fault.effect for fault in hits)
-        reply = self._paced(call, hits) or self._instead(hits, parts.query, path)
+        reply = self._paced(call, hits, authorization) or self._instead(hits, parts.query, path)
         if reply is None:
             reply = self._answer(call, raw_path, authorization, content, hits)
         for fault in hits:
@@ -104,14 +106,16 @@ class Service:
         call.status = 0 if reply.ending == "reset" else reply.status
         return reply
 
-    def _paced(self, call: Call, hits: list[Fault]) -> Reply | None:
+    def _paced(self, call: Call, hits: list[Fault], authorization: str | None) -> Reply | None:
         """The 429 of a call that comes too early or during a penalty."""
         now = time.monotonic()
         for fault in hits:
             if fault.effect == "box":
                 self.pacing.box(now + fault.seconds)
         boxed = self.pacing.is_boxed(now)
-        call.too_early = self.pacing.breaches(call.path, now)
+        call.too_early = self.pacing.breaches(
+            call.path, now, parse_header(authorization).get("oauth_consumer_key", "")
+        )
         if self.faults.lasting("no_pace"):
             return None
         if boxed or (call.too_early and self.pacing.enforced):
@@ -181,7 +185,14 @@ class Service:
             raise routes.RejectedError(400, "Bad Request: invalid JSON")
         query = parse_qs(call.query, keep_blank_values=True)
         request = routes.Request(
-            call.method, call.path, query, body, self.world, session, hits, end_login=self.oauth.end
+            call.method,
+            call.path,
+            query,
+            body,
+            self.world,
+            session,
+            hits,
+            end_login=lambda: self.oauth.end(session.user.consumer_key),
         )
         with self.world.lock:
             return routes.answer(request)
@@ -295,6 +306,9 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(length or 0))
         if self.path.startswith(CONTROL_PATH):
             reply = service.control(self.command, self.path, content)
+        elif self.path.startswith(PORTAL_PATH):
+            status, kind, text = service.selfservice.answer(self.command, dict(self.headers), content)
+            reply = Reply(status, text.encode(), kind)
         elif self.path.startswith(BASE_PATH):
             reply = service.answer(self.command, self.path, self.headers["Authorization"], content)
         else:
