@@ -137,6 +137,22 @@ def test_a_value_of_now_that_is_not_whole_is_no_point() -> None:
     assert dashboard(EUR).series.dates == (MONDAY,)
 
 
+def test_a_part_that_is_not_known_now_leaves_the_change_unknown() -> None:
+    account = worth("U1", "110")
+    builders.nav(account, "100", TUESDAY)
+    builders.position(account, builders.instrument(), "10", None)
+    assert dashboard(EUR).day_change == UNKNOWN
+
+
+def test_an_unknown_cost_changes_neither_the_series_nor_the_change() -> None:
+    account = worth("U1", "110")
+    builders.nav(account, "100", TUESDAY)
+    builders.position(account, builders.instrument(), "1", "5", cost=None)
+    document = dashboard(EUR)
+    assert document.day_change.value_base == 15
+    assert document.series.nav == (Decimal(100), Decimal(115))
+
+
 def test_the_dashboard_of_an_earlier_day_ends_there() -> None:
     account = worth("U1", "110", cash_since=datetime(2026, 1, 5, 9, tzinfo=UTC))
     builders.activity(account, "opening", date(2026, 1, 5), gross="110", is_derived=True)

@@ -29,7 +29,7 @@ class DayChange(Document):
     where that day's rate is not known, both at today's, without that move. Not adjusted for deposits and
     withdrawals: money put in since then counts as change. `fraction` is the change over the earlier NAV.
     `since` is the day of the earlier NAV, the oldest of several accounts. All null where an account has
-    no such NAV, or one more than a week old.
+    no such NAV, or one more than a week old, or where a part of its NAV now is unknown.
     """
 
     value_base: Computed | None
@@ -152,7 +152,7 @@ def _account_day(
     today = valued.state.days[account.pk]
     before = next((point for point in reversed(points) if point[0] < today), None)
     change = DayChange(value_base=None, fraction=None, since=None)
-    if before and today - before[0] <= LONGEST_DAY and row.nav_base is not None:
+    if before and today - before[0] <= LONGEST_DAY and row.nav_base is not None and valued.is_whole(account):
         base = valued.document.base_currency
         earlier = rates.convert(before[1], before[2], base, before[0])
         if earlier is None:
@@ -201,9 +201,8 @@ def _series(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]
         ]
         summed = total(parts)
         nav[on] = None if summed.unknown else summed.value
-    now = valued.document.totals
-    if valued.state.accounts and not now.unknown:
-        nav[max(valued.state.days.values())] = now.nav_base
+    if valued.state.accounts and all(map(valued.is_whole, valued.state.accounts)):
+        nav[max(valued.state.days.values())] = valued.document.totals.nav_base
     return NavSeries(
         dates=tuple(nav),
         nav=tuple(nav.values()),
@@ -226,9 +225,7 @@ def _cash(valued: Valuation) -> tuple[CashTotal, ...]:
                 weight=share(in_base, valued.document.totals.nav_base),
             )
         )
-    return tuple(
-        sorted(rows, key=lambda row: (row.amount_base is None, -(row.amount_base or 0), row.currency))
-    )
+    return tuple(sorted(rows, key=_largest_first))
 
 
 def _largest_first(row: CashTotal) -> tuple[bool, Decimal, str]:

@@ -138,6 +138,10 @@ class Valuation:
     def nav(self, account: Account) -> AccountNav:
         return self.document.accounts[self.state.accounts.index(account)]
 
+    def is_whole(self, account: Account) -> bool:
+        """Whether every addend of its NAV is known in the base currency."""
+        return all(part.amount_base is not None for part in self.parts[account.pk])
+
 
 def holdings(scope: Scope) -> HoldingsDocument:
     return valuation(scope).document
