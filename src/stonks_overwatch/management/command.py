@@ -40,6 +40,10 @@ class Command(BaseCommand):
         "--force-color",
     }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stderr.style_func = None  # Django's is red, and progress goes there too
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         # Without abbreviations: `--as` must not change its meaning when an option is added.
         return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
