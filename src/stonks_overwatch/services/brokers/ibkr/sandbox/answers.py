@@ -201,7 +201,7 @@ def _ledger_amounts(world: World, account_id: str) -> dict[str, dict[str, Decima
             rows[currency][field] = amount
     for conid, holding in world.holdings[account_id].items():
         asset_class = holding.instrument.asset_class
-        value = world.unit_value(holding, world.market.price(conid))
+        value = world.value_in_nav(holding, world.market.price(conid))
         amounts = rows[holding.instrument.currency]
         amounts["netliquidationvalue"] += value
         amounts["realizedpnl"] += holding.realized_today
@@ -589,7 +589,11 @@ def _unrealized(world: World, holding: Holding) -> Decimal:
 def _values_in_base(world: World, account_id: str) -> list[tuple[Holding, Decimal]]:
     into = world.holders[account_id].currency
     return [
-        (h, world.unit_value(h, world.market.price(conid)) * world.market.cross(h.instrument.currency, into))
+        (
+            h,
+            world.value_in_nav(h, world.market.price(conid))
+            * world.market.cross(h.instrument.currency, into),
+        )
         for conid, h in world.holdings[account_id].items()
         if h.quantity
     ]

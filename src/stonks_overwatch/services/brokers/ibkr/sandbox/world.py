@@ -7,7 +7,7 @@ hundredth of its currency. Signs: cash into the account and bought quantities ar
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
@@ -42,10 +42,10 @@ class Entry:
     """One event in one account. Its cash effect in `currency` is gross + commission + tax.
 
     `quantity` is what it adds to the position in `conid`; `exchanged` is the other currency of an fx
-    conversion and what it adds there; `ratio` is new shares per old of a split.
+    conversion and what it adds there; `ratio` is new shares per old of a split. `number` and `realized`
+    (the profit of the lots that a trade closed, commissions counted) are set when it is booked.
     """
 
-    number: int
     account: str
     on: date
     kind: Kind
@@ -58,8 +58,9 @@ class Entry:
     price: Decimal | None = None
     exchanged: tuple[str, Decimal] | None = None
     ratio: int | None = None
-    realized: Decimal = ZERO  # profit of the lots a sale closed, commissions counted
     description: str = ""
+    number: int = 0
+    realized: Decimal = ZERO
 
     @property
     def net(self) -> Decimal:
@@ -91,9 +92,8 @@ class Holding:
 
     instrument: Instrument
     quantity: Decimal = ZERO
-    lots: deque[tuple[Decimal, Decimal]] = field(
-        default_factory=deque
-    )  # quantity, cost per unit; oldest first
+    # Quantity and cost per unit of what is open, oldest first.
+    lots: deque[tuple[Decimal, Decimal]] = field(default_factory=deque)
     realized_today: Decimal = ZERO
     traded: Decimal = ZERO  # sum of quantity x price x units
     booked: Decimal = ZERO  # of a margined instrument: what its profit has added to cash so far
@@ -109,13 +109,18 @@ class Holding:
         """Of a margined instrument at that price: the profit that is not in cash yet."""
         return self.quantity * price * self.instrument.units - self.traded - self.booked
 
-    def trade(self, quantity: Decimal, price: Decimal, commission: Decimal) -> tuple[Decimal, bool]:
-        """Book a trade on the lots; returns the profit before commission and whether it closed any."""
+    @property
+    def is_finished(self) -> bool:
+        """Of a margined instrument: nothing is held and all profit is in cash."""
+        return not self.quantity and self.traded == -self.booked
+
+    def trade(self, quantity: Decimal, price: Decimal, commission: Decimal) -> Decimal | None:
+        """Book a trade on the lots; returns the profit before commission, None if it only opened."""
         units = self.instrument.units
         closing = ZERO
         if self.quantity * quantity < 0:
             closing = quantity if abs(quantity) <= abs(self.quantity) else -self.quantity
-        profit = self.close(closing, price)
+        profit = self._close(closing, price) if closing else None
         opening = quantity - closing
         if opening:
             # Commission raises what a purchase cost and lowers what a short sale brought; what is
@@ -124,9 +129,13 @@ class Holding:
             self.lots.append((opening, price - paid))
         self.traded += quantity * price * units
         self.quantity += quantity
-        return profit, bool(closing)
+        return profit
 
-    def close(self, quantity: Decimal, price: Decimal) -> Decimal:
+    def split(self, ratio: int) -> None:
+        self.lots = deque((quantity * ratio, cost / ratio) for quantity, cost in self.lots)
+        self.quantity *= ratio
+
+    def _close(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Take `quantity` (signed like the change) off the oldest lots; returns the profit."""
         left, profit = -quantity, ZERO
         while left:
@@ -169,11 +178,14 @@ class World:
         quantity: Decimal,
         price: Decimal | None = None,
         on: date | None = None,
-        description: str = "",
         commission: Decimal | None = None,
     ) -> Entry:
-        """Add to a position, open it, or cover a short one. Without a price: today's, or that day's close."""
-        return self._trade("buy", account, conid, quantity, price, on, description, commission)
+        """Add to a position, open it, or cover a short one; `quantity` is positive.
+
+        Today unless `on` is given; at the price of that moment or the close of that day, and for IBKR's
+        commission (negative), unless they are given.
+        """
+        return self._trade("buy", account, conid, quantity, price, on or self.today, commission)
 
     def sell(
         self,
@@ -182,11 +194,10 @@ class World:
         quantity: Decimal,
         price: Decimal | None = None,
         on: date | None = None,
-        description: str = "",
         commission: Decimal | None = None,
     ) -> Entry:
-        """Take from a position, close it, or open a short one; `quantity` is positive."""
-        return self._trade("sell", account, conid, -quantity, price, on, description, commission)
+        """Take from a position, close it, or open a short one; `quantity` is positive, the rest as in buy."""
+        return self._trade("sell", account, conid, -quantity, price, on or self.today, commission)
 
     def add_position(
         self,
@@ -211,7 +222,7 @@ class World:
         self, account: str, kind: Kind, currency: str, amount: Decimal, on: date, description: str
     ) -> Entry:
         """Deposit, withdrawal, fee or interest: `amount` is signed."""
-        return self._post(account, on, kind, currency, gross=cents(amount), description=description)
+        return self._book(Entry(account, on, kind, currency, cents(amount), description=description))
 
     def dividend(
         self, account: str, conid: int, per_share: Decimal, tax_rate: Decimal, ex_date: date, paid_on: date
@@ -247,16 +258,10 @@ class World:
             key = (accrual.account, accrual.kind, accrual.currency, accrual.paid_on, accrual.conid)
             payments[*key, accrual.description].append(accrual)
         for (account, kind, currency, paid_on, conid, text), parts in payments.items():
-            self._post(
-                account,
-                paid_on,
-                kind,
-                currency,
-                gross=sum((part.gross for part in parts), ZERO),
-                tax=sum((part.tax for part in parts), ZERO),
-                conid=conid,
-                description=text,
-            )
+            gross = sum((part.gross for part in parts), ZERO)
+            tax = sum((part.tax for part in parts), ZERO)
+            entry = Entry(account, paid_on, kind, currency, gross, tax=tax, conid=conid, description=text)
+            self._book(entry)
 
     def exchange(
         self, account: str, currency: str, amount: Decimal, into: str, on: date, conid: int | None = None
@@ -269,22 +274,22 @@ class World:
         received = cents(amount * self.market.cross(currency, into, on if on < self.today else None))
         quantity, price = ZERO, None
         if conid is not None:
-            first = self.market.instruments[conid].symbol
-            quantity = -amount if first == currency else received
-            price = (received / amount if first == currency else amount / received).quantize(
-                Decimal("0.00001")
+            is_first = self.market.instruments[conid].symbol == currency
+            quantity = -amount if is_first else received
+            price = (received / amount if is_first else amount / received).quantize(Decimal("0.00001"))
+        return self._book(
+            Entry(
+                account,
+                on,
+                "fx",
+                currency,
+                gross=-amount,
+                exchanged=(into, received),
+                conid=conid,
+                quantity=quantity,
+                price=price,
+                description=f"{currency}.{into}",
             )
-        return self._post(
-            account,
-            on,
-            "fx",
-            currency,
-            gross=-amount,
-            exchanged=(into, received),
-            conid=conid,
-            quantity=quantity,
-            price=price,
-            description=f"{currency}.{into}",
         )
 
     def split(self, conid: int, ratio: int, on: date) -> None:
@@ -293,20 +298,19 @@ class World:
             held = holdings[conid].quantity if conid in holdings else ZERO
             if held:
                 currency = self.market.instruments[conid].currency
-                self._post(
-                    account, on, "split", currency, conid=conid, quantity=held * (ratio - 1), ratio=ratio
-                )
+                added = held * (ratio - 1)
+                self._book(Entry(account, on, "split", currency, conid=conid, quantity=added, ratio=ratio))
 
     def settle(self, on: date) -> None:
         """Book every future's profit of that day at its close."""
         for account, holdings in self.holdings.items():
             for conid, holding in holdings.items():
-                if holding.instrument.asset_class == "FUT":
-                    price = self.market.close(conid, on)
-                    profit = cents(holding.carried(price))
-                    if profit:
-                        currency = holding.instrument.currency
-                        self._post(account, on, "variation", currency, gross=profit, conid=conid, price=price)
+                if holding.instrument.asset_class != "FUT" or holding.is_finished:
+                    continue
+                price = self.market.close(conid, on)
+                profit = cents(holding.carried(price))
+                currency = holding.instrument.currency
+                self._book(Entry(account, on, "variation", currency, profit, conid=conid, price=price))
 
     # What follows from it
 
@@ -323,7 +327,7 @@ class World:
     def entries_of(self, account: str) -> Iterator[Entry]:
         return (entry for entry in self.entries if entry.account == account)
 
-    def unit_value(self, holding: Holding, price: Decimal) -> Decimal:
+    def value_in_nav(self, holding: Holding, price: Decimal) -> Decimal:
         """What the holding adds to NAV at that price, in its own currency."""
         if holding.instrument.is_virtual:
             return ZERO
@@ -349,7 +353,7 @@ class World:
             for currency, amount in self.accrued(account, kind).items():
                 amounts[currency] += amount
         for conid, holding in self.holdings[account].items():
-            amounts[holding.instrument.currency] += self.unit_value(holding, self.market.price(conid))
+            amounts[holding.instrument.currency] += self.value_in_nav(holding, self.market.price(conid))
         return sum((amount * self.market.cross(c, into) for c, amount in amounts.items()), ZERO)
 
     def nav_history(self, account: str, first: date) -> list[tuple[date, Decimal, Decimal]]:
@@ -389,7 +393,7 @@ class World:
             values = defaultdict(Decimal, amounts)
             for conid, holding in held.items():
                 if holding.quantity:
-                    values[holding.instrument.currency] += self.unit_value(
+                    values[holding.instrument.currency] += self.value_in_nav(
                         holding, self.market.close(conid, day)
                     )
             nav = sum((amount * self.market.cross(c, into, day) for c, amount in values.items()), ZERO)
@@ -410,12 +414,10 @@ class World:
         conid: int,
         quantity: Decimal,
         price: Decimal | None,
-        on: date | None,
-        description: str,
+        on: date,
         commission: Decimal | None,
     ) -> Entry:
         with self.lock:
-            on = on or self.today
             instrument = self.market.instruments[conid]
             if price is None:
                 price = self.market.price(conid) if on == self.today else self.market.close(conid, on)
@@ -423,79 +425,55 @@ class World:
                 commission = _commission(instrument, quantity, price)
             if on == self.today:
                 self.stale[account] = {c: h.quantity for c, h in self.holdings[account].items()}
+            # What is margined is not paid for; its profit is booked by `settle` or on closing.
             gross = ZERO if instrument.is_margined else -cents(quantity * price * instrument.units)
-            return self._post(
-                account,
-                on,
-                kind,
-                instrument.currency,
-                gross=gross,
-                commission=commission,
-                conid=conid,
-                quantity=quantity,
-                price=price,
-                description=description or instrument.name,
+            return self._book(
+                Entry(
+                    account,
+                    on,
+                    kind,
+                    instrument.currency,
+                    gross,
+                    commission,
+                    conid=conid,
+                    quantity=quantity,
+                    price=price,
+                    description=instrument.name,
+                )
             )
 
-    def _post(
-        self,
-        account: str,
-        on: date,
-        kind: Kind,
-        currency: str,
-        *,
-        gross: Decimal = ZERO,
-        commission: Decimal = ZERO,
-        tax: Decimal = ZERO,
-        conid: int | None = None,
-        quantity: Decimal = ZERO,
-        price: Decimal | None = None,
-        exchanged: tuple[str, Decimal] | None = None,
-        ratio: int | None = None,
-        description: str = "",
-    ) -> Entry:
+    def _book(self, entry: Entry) -> Entry:
+        """Number the entry and let cash and position follow from it."""
         with self.lock:
-            realized = ZERO
-            if conid is not None:
-                holding = self.holdings[account].setdefault(conid, Holding(self.market.instruments[conid]))
-                if ratio is not None:
-                    holding.lots = deque((q * ratio, cost / ratio) for q, cost in holding.lots)
-                    holding.quantity += quantity
-                elif kind == "variation":
-                    holding.booked += gross
-                elif price is not None:
-                    profit, is_closing = holding.trade(quantity, price, commission)
-                    realized = profit + commission if is_closing else ZERO
-                    if holding.instrument.asset_class == "CFD":
-                        gross = cents(profit)
-                        holding.booked += gross
-                    if on == self.today:
-                        holding.realized_today += realized
-                    if not holding.quantity:
-                        self.last_closed[account] = conid
-            self.cash[account][currency] += gross + commission + tax
-            if exchanged is not None:
-                self.cash[account][exchanged[0]] += exchanged[1]
-            entry = Entry(
-                len(self.entries) + 1,
-                account,
-                on,
-                kind,
-                currency,
-                gross,
-                commission,
-                tax,
-                conid,
-                quantity,
-                price,
-                exchanged,
-                ratio,
-                realized,
-                description,
-            )
+            if entry.conid is not None:
+                entry = self._book_on_holding(entry, entry.conid)
+            cash = self.cash[entry.account]
+            cash[entry.currency] += entry.net
+            if entry.exchanged is not None:
+                cash[entry.exchanged[0]] += entry.exchanged[1]
+            entry = replace(entry, number=len(self.entries) + 1)
             self.entries.append(entry)
             self.version += 1
             return entry
+
+    def _book_on_holding(self, entry: Entry, conid: int) -> Entry:
+        holding = self.holdings[entry.account].setdefault(conid, Holding(self.market.instruments[conid]))
+        if entry.ratio is not None:
+            holding.split(entry.ratio)
+        elif entry.kind == "variation":
+            holding.booked += entry.gross
+        elif entry.price is not None:
+            profit = holding.trade(entry.quantity, entry.price, entry.commission)
+            if profit is not None:
+                entry = replace(entry, realized=profit + entry.commission)
+                if holding.instrument.asset_class == "CFD":
+                    entry = replace(entry, gross=cents(profit))
+                    holding.booked += entry.gross
+                if entry.on == self.today:
+                    holding.realized_today += entry.realized
+                if not holding.quantity:
+                    self.last_closed[entry.account] = conid
+        return entry
 
 
 def _apply(entry: Entry, cash: dict[str, Decimal], held: dict[int, Holding], market: Market) -> None:
@@ -514,18 +492,14 @@ def _apply(entry: Entry, cash: dict[str, Decimal], held: dict[int, Holding], mar
 def _commission(instrument: Instrument, quantity: Decimal, price: Decimal) -> Decimal:
     """What IBKR takes for a trade, about: negative."""
     size = abs(quantity)
-    match instrument.asset_class:
-        case "CASH":
-            return Decimal(-2)
-        case "OPT" | "FOP" | "FUT":
-            return -cents(max(Decimal(1), size * Decimal("0.85")))
-        case _ if instrument.currency in ("USD", "CAD"):
-            return -cents(max(Decimal(1), size * Decimal("0.005")))
-        case _:
-            least = {"JPY": Decimal(80), "HKD": Decimal(18), "SEK": Decimal(20)}.get(
-                instrument.currency, Decimal("1.25")
-            )
-            return -cents(max(least, size * price * instrument.units * Decimal("0.0005")))
+    if instrument.asset_class in ("OPT", "FOP", "FUT"):
+        return -cents(max(Decimal(1), size * Decimal("0.85")))
+    if instrument.currency in ("USD", "CAD"):
+        return -cents(max(Decimal(1), size * Decimal("0.005")))
+    least = {"JPY": Decimal(80), "HKD": Decimal(18), "SEK": Decimal(20)}.get(
+        instrument.currency, Decimal("1.25")
+    )
+    return -cents(max(least, size * price * instrument.units * Decimal("0.0005")))
 
 
 def business_day(day: date) -> date:
