@@ -39,9 +39,9 @@ def test_every_broker_is_tested() -> None:
 
 
 @ALL_BROKERS
-def test_it_offers_the_four_functions(broker: str) -> None:
+def test_it_offers_the_five_functions(broker: str) -> None:
     package = brokers.load(broker)
-    for name in ("fetch", "keep", "transform", "check"):
+    for name in ("fetch", "keep", "kept", "transform", "check"):
         assert callable(getattr(package, name))
 
 

@@ -21,7 +21,8 @@ from stonks_overwatch.ledger.types import (
     Position,
 )
 from stonks_overwatch.services.brokers.base import Answer
-from stonks_overwatch.services.brokers.ibkr.transform import number, transform
+from stonks_overwatch.services.brokers.ibkr.transform import transform
+from stonks_overwatch.services.brokers.ibkr.values import number
 from tests.builders import (
     NOW,
     Row,

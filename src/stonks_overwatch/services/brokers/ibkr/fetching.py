@@ -29,7 +29,7 @@ from stonks_overwatch.services.brokers.ibkr.keeping import (
     position_rows,
 )
 from stonks_overwatch.services.brokers.ibkr.rows import Row, conid, number, text
-from stonks_overwatch.services.brokers.ibkr.transform import MINOR_UNITS
+from stonks_overwatch.services.brokers.ibkr.values import MINOR_UNITS
 
 log = logging.getLogger(__name__)
 
@@ -297,10 +297,10 @@ class _Fetch:
     # Cash
 
     def _read_ledger(self, account: str) -> None:
-        """The cash of an account; once more when a currency of its positions is missing."""
+        """The cash of an account; once more when it is empty or lacks a currency of the positions."""
         answer = self._try(self._client.get_ledger, account)
         currencies = {_currency(row) for row in self._positions[account].values()} - {""}
-        if isinstance(answer, Answer) and currencies - answer.body.keys():
+        if isinstance(answer, Answer) and (not answer.body or currencies - answer.body.keys()):
             pace.wait(SETTLING)
             again = self._try(self._client.get_ledger, account)
             if isinstance(again, Answer) and len(again.body) >= len(answer.body):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.errors import UnexpectedAnswerError
-from stonks_overwatch.services.brokers.ibkr.transform import number as strictly
+from stonks_overwatch.services.brokers.ibkr.values import number as strictly
 
 Row = Mapping[str, Any]
 
