@@ -1,6 +1,7 @@
 """Looks at everything that a sync needs, and says what to do about what is wrong."""
 
 import dataclasses
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,15 @@ from stonks_overwatch.services.brokers.ibkr import credentials
 
 LITTLE_SPACE = 500 * 2**20
 NO_SPACE = 50 * 2**20
+
+
+def everything(broker: str | None) -> list[Finding]:
+    """All checks: the configuration, the logins of one broker or of all, the data folder."""
+    # The pace of calls is kept in the database, so that has to work before a broker is asked.
+    configuration, data = list(of_config()), list(of_data())
+    if any(finding.status == "error" for finding in data):
+        return [*configuration, *data]
+    return [*configuration, *of_logins(broker), *data]
 
 
 def of_config() -> Iterator[Finding]:
@@ -71,9 +81,8 @@ def of_data() -> Iterator[Finding]:
         )
     folder = settings.DATA_DIR
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        yield Finding(
-            "data folder", "warning", f"{folder} can be read by others.", f"Type: chmod 700 {folder}"
-        )
+        step = f"Type: chmod 700 {shlex.quote(str(folder))}"
+        yield Finding("data folder", "warning", f"{folder} can be read by others.", step)
     free = shutil.disk_usage(folder).free
     space = f"{free // 2**20:,} MB are free where {folder} is."
     if free >= LITTLE_SPACE:

@@ -1,10 +1,12 @@
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
 from tests.running import command
 
 
@@ -65,6 +67,36 @@ def test_doctor_without_a_configuration_still_looks_at_database_and_disk(tmp_pat
         ("database", "ok"),
         ("disk", "ok"),
     ]
+
+
+def test_doctor_on_a_new_data_folder_finds_everything_in_order(
+    sandbox: Callable[..., Sandbox], tmp_path: Path
+) -> None:
+    broker = sandbox("small")
+    ended = command(
+        tmp_path,
+        "doctor",
+        "ibkr",
+        "--json",
+        IBIND_OAUTH1A_REST_URL=broker.rest_url,
+        STONKS_OVERWATCH_CONFIG=str(broker.config_file),
+    )
+    findings = json.loads(ended.stdout)["findings"]
+    assert {finding["status"] for finding in findings} == {"ok"}
+    assert {finding["check"] for finding in findings} >= {
+        "config",
+        "encryption key",
+        "signature key",
+        "key pair",
+        "prime",
+        "address",
+        "clock",
+        "login",
+        "accounts",
+        "database",
+        "disk",
+    }
+    assert ended.returncode == 0
 
 
 def test_a_database_that_is_about_to_change_shape_is_copied_first(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class Command(BaseCommand):
         self.add_json_argument(parser)
 
     def handle(self, *, broker: str | None, json: bool, **_options: Any) -> None:
-        findings = [*checks.of_config(), *checks.of_logins(broker), *checks.of_data()]
+        findings = checks.everything(broker)
         if json:
             self.print_document({"findings": [dataclasses.asdict(finding) for finding in findings]})
         else:
