@@ -17,6 +17,7 @@ from typing import Self
 from stonks_overwatch.errors import PortBusyError
 from stonks_overwatch.services.brokers.ibkr.sandbox.expected import Expectation, expected
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import PRESETS, Fault, Faults, preset
+from stonks_overwatch.services.brokers.ibkr.sandbox.flex import Flex
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import prepare
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import OAuth
 from stonks_overwatch.services.brokers.ibkr.sandbox.pacing import Pacing
@@ -82,6 +83,15 @@ class Sandbox:
     def rest_url(self) -> str:
         """The value for IBIND_OAUTH1A_REST_URL."""
         return self._service.oauth.base_url
+
+    @property
+    def flex_url(self) -> str:
+        """The value for STONKS_OVERWATCH_IBKR_FLEX_URL."""
+        return self._service.flex.address
+
+    @property
+    def flex(self) -> Flex:
+        return self._service.flex
 
     @property
     def control_url(self) -> str:

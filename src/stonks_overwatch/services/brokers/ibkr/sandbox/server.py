@@ -7,9 +7,10 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from stonks_overwatch.services.brokers.ibkr.sandbox import faults as fault_modul
 from stonks_overwatch.services.brokers.ibkr.sandbox import routes
 from stonks_overwatch.services.brokers.ibkr.sandbox.expected import expected
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import CHANGES, Fault, Faults
+from stonks_overwatch.services.brokers.ibkr.sandbox.flex import FLEX_PATH, Flex
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import Identity
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import (
     LOGIN_ENDPOINT,
@@ -74,6 +76,7 @@ class Service:
         self.faults = Faults()
         self.pacing = Pacing(enforced=pace)
         self.oauth = OAuth(identity, rest_url, self.now)
+        self.flex = Flex(world, rest_url.removesuffix(BASE_PATH) + FLEX_PATH, enforced=pace)
         self.selfservice = SelfService(self.oauth)
         self.calls: list[Call] = []
         self.stopping = threading.Event()
@@ -197,6 +200,23 @@ class Service:
         with self.world.lock:
             return routes.answer(request)
 
+    def flex_answer(self, target: str, headers: Mapping[str, str]) -> Reply:
+        """Answer one request to the Flex Web Service. Faults see it as `GET flex/SendRequest`."""
+        step = urlsplit(target).path.removeprefix(FLEX_PATH)
+        hits = self.faults.hit("GET", f"flex/{step}")
+        if instead := self._instead(hits, "", step):
+            return instead
+        made = self.flex.answer(target, headers, datetime.fromtimestamp(self.now(), UTC))
+        reply = Reply(made.status, made.body, made.content_type)
+        for fault in hits:
+            if fault.effect == "slow":
+                self.stopping.wait(fault.seconds)
+            elif fault.effect == "truncate":
+                reply.body = reply.body[: len(reply.body) // 2]
+            elif fault.effect == "cut_off":
+                reply.ending = "cut_off"
+        return reply
+
     # Control, for tests and other processes
 
     def control(self, method: str, target: str, content: bytes) -> Reply:
@@ -311,6 +331,8 @@ class _Handler(BaseHTTPRequestHandler):
             reply = Reply(status, text.encode(), kind)
         elif self.path.startswith(BASE_PATH):
             reply = service.answer(self.command, self.path, self.headers["Authorization"], content)
+        elif self.path.startswith(FLEX_PATH):
+            reply = service.flex_answer(self.path, dict(self.headers.items()))
         else:
             reply = _json(404, {"error": "Resource not found", "statusCode": 404})
         self._send(service, reply)
