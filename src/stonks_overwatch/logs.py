@@ -7,7 +7,13 @@ from django.conf import settings
 
 MEGABYTE = 2**20
 # What they would say at a lower level (every byte, timer and tick) hides what matters.
-QUIET = {"asyncio": "INFO", "django.template": "INFO", "huey": "WARNING", "urllib3": "INFO"}
+QUIET = {
+    "asyncio": "INFO",
+    "django.template": "INFO",
+    "filelock": "INFO",
+    "huey": "WARNING",
+    "urllib3": "INFO",
+}
 
 
 def configure(*, debug: bool = False, terminal: bool = False) -> None:

@@ -206,10 +206,12 @@ def _run_or_wait(broker: str, login: Login, progress: Progress) -> SyncRun:
 def _wait(broker: str, login: str, progress: Progress) -> SyncRun | None:
     """The outcome of the run that another process is at; None when that process died on the way."""
     lock = _lock(broker, login)
+    shown = ("", 0, 0)
     while True:
         row = _runs(broker, login).first()
-        if row is not None:
-            progress(row.step, row.steps_done, row.steps_total)
+        if row is not None and (state := (row.step, row.steps_done, row.steps_total)) != shown:
+            progress(*state)
+            shown = state
         try:
             with lock.acquire(timeout=SECONDS_BETWEEN_PROGRESS):
                 row = _runs(broker, login).first()

@@ -62,6 +62,7 @@ class Server(uvicorn.Server):
                 access_log=debug,
                 lifespan="off",
                 log_config=None,
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 ws="none",
