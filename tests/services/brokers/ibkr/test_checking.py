@@ -102,4 +102,4 @@ def test_an_address_that_is_not_allowed_is_a_finding(login: LogIn, monkeypatch: 
     _, user = login()
     monkeypatch.setenv("IBIND_OAUTH1A_REST_URL", "http://example.org/v1/api/")
 
-    assert statuses(brokers.load("ibkr").check(user)) == {"login": "error"}
+    assert statuses(brokers.load("ibkr").check(user)) == {"address": "error"}

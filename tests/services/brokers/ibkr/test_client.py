@@ -210,8 +210,8 @@ WRONG: dict[str, tuple[Callable[[PreparedCredentials], dict[str, Any]], str]] = 
     "access_token": (lambda _: {"access_token": Secret("00112233445566778899")}, "access token"),
     "access_token_secret": (lambda good: {"access_token_secret": other_secret(good)}, "signature"),
     "signature_key": (lambda good: {"signature_key": good.encryption_key}, "signature"),
-    # 2^2048 - 1942289 is not IBKR's prime; whether it is one at all is checked by credentials.py.
-    "dh_prime": (lambda _: {"dh_prime": f"{2**2048 - 1942289:x}"}, "the prime or the secret|401"),
+    # The largest prime of 2048 bits: of the right form, but not the registered one.
+    "dh_prime": (lambda _: {"dh_prime": f"{2**2048 - 1942289:x}"}, "the prime or the secret"),
 }
 
 
@@ -463,10 +463,30 @@ def test_an_entry_in_netrc_does_not_take_the_place_of_the_signature(
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     sandbox, ibkr = connect()
+    ibkr._session.trust_env = True  # as it is for every address beyond this computer
 
     assert ibkr.portfolio_accounts().data
 
     assert not [call for call in sandbox.calls if call.bad_signature]
+
+
+def test_a_proxy_is_not_asked_for_an_address_on_this_computer(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    _, ibkr = connect()
+
+    assert ibkr.portfolio_accounts().data
+
+
+def test_a_proxy_that_does_not_work_is_named(login: LogIn, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, user = login()
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+
+    with pytest.raises(BrokerUnreachableError, match="the proxy"):
+        ReadOnlyClient(prepare(user), "https://nowhere.invalid/v1/api/", 5).portfolio_accounts()
 
 
 def test_environment_and_env_files_of_ibind_change_nothing(login: LogIn, tmp_path: Path) -> None:

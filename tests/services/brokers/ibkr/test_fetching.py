@@ -323,6 +323,15 @@ def test_a_ledger_without_a_currency_of_the_positions_is_read_again(small: tuple
     assert {"EUR", "USD", "GBP", "CHF", "BASE"} <= ledger[0].body.keys()
 
 
+def test_an_empty_ledger_is_read_again(login: LogIn) -> None:
+    sandbox, user = login("empty")
+    sandbox.faults.add(Fault("status", "GET portfolio/*/ledger", times=1, status=200, body="{}"))
+
+    raw = brokers.load("ibkr").fetch(user, date(2020, 1, 1), lambda *_: None)
+
+    assert of(raw, f"GET portfolio/{MAIN}/ledger")[0].body["BASE"]
+
+
 # --- what fails on the way ------------------------------------------------------------------------
 
 

@@ -24,11 +24,11 @@ def check(login: IbkrLogin) -> list[Finding]:
     Never raises for what IBKR or the way to it does.
     """
     try:
-        asked = client(login)
         address = rest_url()
     except ConfigError as err:
-        return [_failed("login", err)]
+        return [_failed("address", err)]
     try:
+        asked = client(login)
         asked.tickle()
     except BrokerBusyError as err:
         return [Finding("address", "warning", err.what, err.next_step)]
@@ -36,6 +36,8 @@ def check(login: IbkrLogin) -> list[Finding]:
         if not isinstance(err, BrokerUnavailableError):
             return [_failed("address", err)]
         return [_reached(address), *_clock(asked), _failed("login", err)]
+    except ConfigError as err:  # nothing was sent
+        return [_failed("login", err)]
     except StonksError as err:
         return [_reached(address), *_clock(asked), _failed("login", err)]
     return [

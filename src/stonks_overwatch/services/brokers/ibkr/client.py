@@ -42,6 +42,7 @@ from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.credentials import (
     IbkrLogin,
     PreparedCredentials,
+    is_loopback,
     prepare,
     rest_url,
 )
@@ -161,7 +162,7 @@ class Endpoint:
 
 
 def _endpoint(name: str) -> Endpoint:
-    pattern = re.escape(name).replace(r"\{a\}", "(?P<account>[A-Za-z0-9_-]{3,32})")
+    pattern = re.escape(name).replace(r"\{a\}", "(?P<account>[A-Za-z0-9_-]{1,32})")
     return Endpoint(name, re.compile(pattern.replace(r"\{n\}", "[0-9]{1,12}")))
 
 
@@ -245,6 +246,8 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
         # Without an `auth` of its own the session would take one for this host from ~/.netrc and put it
         # in the place of the signature.
         self._session.auth = _leave_as_is
+        # A proxy from the environment leads out of this computer, where it would look for itself.
+        self._session.trust_env = not is_loopback(self._host)
 
     def _request(
         self,

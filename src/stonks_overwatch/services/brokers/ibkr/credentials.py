@@ -46,6 +46,7 @@ PRIME_BITS = 2048
 
 _REST_URL = "https://api.ibkr.com/v1/api/"
 _WS_URL = "wss://api.ibkr.com/v1/api/ws"
+_PORTAL_URL = "https://ndcdyn.interactivebrokers.com/sso/Login?action=OAUTH&RL=1&ip2loc=US"
 _FLEX_URL = "https://ndcdyn.interactivebrokers.com/AccountManagement/FlexWebService/"
 
 _LARGEST_KEY_FILE = 100_000  # bytes; a key has about 2,000
@@ -100,7 +101,7 @@ def is_path_text(value: str) -> bool:
     return len(value) < 400 and "-----" not in value and value.isprintable()
 
 
-def _login_name(value: str) -> str:
+def login_name(value: str) -> str:
     name = value.strip()
     if name and not re.fullmatch(r"\w[\w .@-]{0,49}", name):
         raise ValueError
@@ -146,7 +147,7 @@ class IbkrFlex(Section):
 
 
 class IbkrLogin(Section):
-    name: Annotated[str, AfterValidator(_login_name)] = Field(
+    name: Annotated[str, AfterValidator(login_name)] = Field(
         "", description="a short name of letters, digits, blanks and . _ - @"
     )
     enabled: StrictBool = Field(True, description="true or false")
@@ -692,6 +693,14 @@ def flex_url() -> str:
     return _address("STONKS_OVERWATCH_IBKR_FLEX_URL", _FLEX_URL, "https", "http").rstrip("/") + "/"
 
 
+def portal_url() -> str:
+    """IBKR's self-service page for OAuth, for the user's browser. Raises: as `rest_url`.
+
+    `STONKS_OVERWATCH_IBKR_PORTAL_URL` moves it.
+    """
+    return _address("STONKS_OVERWATCH_IBKR_PORTAL_URL", _PORTAL_URL, "https", "http")
+
+
 def _address(variable: str, default: str, encrypted: str, plain: str) -> str:
     given = os.environ.get(variable, "").strip()
     if not given:
@@ -709,7 +718,7 @@ def _address(variable: str, default: str, encrypted: str, plain: str) -> str:
             f"{variable} is not an address such as {default} (no user name, query or blank in it).",
             next_step=step,
         )
-    if parts.scheme == plain and not _is_loopback(host):
+    if parts.scheme == plain and not is_loopback(host):
         raise ConfigError(
             f"{variable} is {given}: without {encrypted}:// only an address on this computer (127.0.0.1) "
             "is allowed.",
@@ -718,7 +727,7 @@ def _address(variable: str, default: str, encrypted: str, plain: str) -> str:
     return given
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
