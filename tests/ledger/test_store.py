@@ -410,6 +410,17 @@ def test_what_was_sold_before_the_first_report_was_there_once() -> None:
     assert the_position().is_open is False
 
 
+def test_activities_that_come_before_any_list_of_positions_wait_for_it() -> None:
+    trades = (buy("4", "110", date(2026, 2, 2)), sell("3", "50", date(2026, 2, 2), ref="2"))
+    store.record(batch(None, cash=None, activities=trades))
+    assert derived() == {}
+    store.record(batch([position("1", "10")], at=LATER))
+    assert {key: row.quantity for key, row in derived().items()} == {
+        "opening:1": Decimal(6),
+        "opening:2": Decimal(3),
+    }
+
+
 def test_cash_starts_with_what_activities_do_not_explain() -> None:
     dividend = activity(ActivityKind.DIVIDEND, date(2026, 2, 9), gross="7.31", tax="-1.10")
     store.record(batch([position("1")], cash=[cash("100")], coverage=(covered(),), activities=(dividend,)))

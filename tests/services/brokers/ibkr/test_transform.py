@@ -708,6 +708,13 @@ def test_the_chinese_name_is_the_last_resort() -> None:
     assert instrument.name == "INTL BUSINESS MACHINES CORP"
 
 
+def test_half_a_character_is_written_out() -> None:
+    """JSON can escape one; a database cannot store it."""
+    batch = read([ibkr_fresh(), {"conid": None, "name": "A\ud83d"}], cached=[ibkr_position(name="A\ud83d")])
+    assert batch.instruments[0].name == r"A\ud83d"
+    assert r"A\ud83d" in batch.inbox[0].text
+
+
 @pytest.mark.parametrize("nothing", [None, "", "  "])
 def test_an_unknown_country_or_sector_stays_unknown(nothing: Any) -> None:
     row = ibkr_position(countryCode=nothing, sector=nothing, group=nothing, listingExchange=nothing)

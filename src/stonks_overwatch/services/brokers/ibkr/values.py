@@ -71,7 +71,11 @@ def text_of(row: Row, *fields: str) -> str | None:
     """The first of the fields that holds something, without blanks at its ends."""
     for name in fields:
         value = row.get(name)
-        if value is not None and not isinstance(value, dict | list) and (text := str(value).strip()):
+        if (
+            value is not None
+            and not isinstance(value, dict | list)
+            and (text := storable(str(value)).strip())
+        ):
             return text
     return None
 
@@ -149,4 +153,9 @@ def plain_text(value: Decimal | None) -> str:
 
 
 def as_json(content: Any) -> str:
-    return json.dumps(content, default=str, sort_keys=True, ensure_ascii=False)
+    return storable(json.dumps(content, default=str, sort_keys=True, ensure_ascii=False))
+
+
+def storable(text: str) -> str:
+    """Half of a character that JSON can escape and no database takes, written out; all else as it is."""
+    return text.encode(errors="backslashreplace").decode()
