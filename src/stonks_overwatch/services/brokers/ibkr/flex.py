@@ -407,6 +407,7 @@ def pull(
 
     What does not come out as asked is added to `failures`; what would fail every further span ends it.
     """
+    is_first = True
     for asked in spans:
         try:
             content = service.statement(query, *asked)
@@ -415,10 +416,13 @@ def pull(
             return
         outline = statements.outline(BytesIO(content))
         covers = None if outline.since is None or outline.until is None else (outline.since, outline.until)
-        yield Download(content, asked, covers)
+        is_honoured = covers is None or _is_honoured(asked, covers)
+        if is_honoured or is_first:  # else it is the first one again
+            yield Download(content, asked, covers)
+        is_first = False
         if covers is None or outline.is_empty:
             return
-        if not _is_honoured(asked, covers):
+        if not is_honoured:
             failures.append(_other_days(asked, covers))
             return
         if covers[0] > asked[0]:

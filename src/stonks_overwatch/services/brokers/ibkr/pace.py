@@ -19,6 +19,7 @@ PER_SECOND = 40
 """IBKR allows 50 calls a second of one user name; the rest is for how unevenly they arrive."""
 
 SECONDS_BETWEEN = {
+    "flex": 6,  # both calls of the Flex Web Service: one a second and ten a minute are allowed
     "iserver/account/pnl/partitioned": 5,
     "iserver/account/trades": 5,
     "pa/allperiods": 900,  # not documented for this one, taken as for its neighbours
