@@ -28,8 +28,8 @@ from stonks_overwatch.services.brokers.ibkr.keeping import (
     kept_contracts,
     position_rows,
 )
-from stonks_overwatch.services.brokers.ibkr.rows import Row, conid, number, text
-from stonks_overwatch.services.brokers.ibkr.values import MINOR_UNITS
+from stonks_overwatch.services.brokers.ibkr.rows import conid, number, text
+from stonks_overwatch.services.brokers.ibkr.values import MINOR_UNITS, Row
 
 log = logging.getLogger(__name__)
 

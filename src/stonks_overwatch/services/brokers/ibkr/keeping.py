@@ -27,7 +27,8 @@ from stonks_overwatch.services.brokers.ibkr.repositories.models import (
     IbkrPosition,
     IbkrTransaction,
 )
-from stonks_overwatch.services.brokers.ibkr.rows import Row, conid, number, text
+from stonks_overwatch.services.brokers.ibkr.rows import conid, number, text
+from stonks_overwatch.services.brokers.ibkr.values import Row, plain_text
 
 STATE = "GET portfolio"
 """How the endpoints begin whose answer is a state: of a past day its last one is enough."""
@@ -337,7 +338,7 @@ def _keep_transactions(answer: Answer) -> None:
             continue
         figures = [number(row, name) for name in ("qty", "pr", "amt")]
         date = text(row, "rawDate", "date")
-        key = "|".join([date, text(row, "type"), text(row, "cur"), *map(_plain, figures)])
+        key = "|".join([date, text(row, "type"), text(row, "cur"), *map(plain_text, figures)])
         seen[account, number_, key] += 1
         quantity, price, amount = figures
         rows.append(
@@ -410,11 +411,6 @@ def kept_answers(identities: Iterable[int]) -> list[tuple[IbkrAnswer, bytes]]:
 def _objects(body: Row, name: str) -> list[Row]:
     rows = body.get(name)
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _plain(value: Decimal | None) -> str:
-    """One text per number, whichever way it was written: 4.0 is 4."""
-    return "" if value is None else format(value.normalize(), "f")
 
 
 def _from_ms(milliseconds: Decimal) -> datetime | None:
