@@ -1,9 +1,8 @@
 """What the stream of progress sends while runs begin, go on and end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import cast
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -34,7 +33,7 @@ def listen(seen: str, *changes: Callable[[], object], last_event: str | None = N
         answer = await views.events(request)
         assert isinstance(answer, StreamingHttpResponse)
         assert answer["Content-Type"] == "text/event-stream"
-        stream = cast("AsyncIterator[bytes]", aiter(answer))
+        stream = aiter(answer)
         events = [(await anext(stream)).decode(), (await anext(stream)).decode()]
         for change in changes:
             await sync_to_async(change)()
