@@ -116,6 +116,8 @@ class Instrument:
 
     def __post_init__(self) -> None:
         currency(self.currency)
+        if not (self.multiplier and self.quote_factor):
+            raise ValueError("a multiplier or quote factor of 0 would make every value 0")
         if self.right not in (None, "call", "put"):
             raise ValueError(f"{self.right!r} is neither call nor put")
 
