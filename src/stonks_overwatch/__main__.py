@@ -32,10 +32,13 @@ def main() -> None:
     if arguments in ([], ["help"], ["--help"], ["-h"]):
         sys.stdout.write(overview())
         return
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in {"help", *get_commands()}:
-        sys.stderr.write(f"error: There is no command {arguments[0]!r}.\nnext step: stonks-overwatch help\n")
+    command, arguments = arguments[0], arguments[1:]
+    if not command.startswith("-") and command.replace("-", "_") not in {"help", *get_commands()}:
+        sys.stderr.write(f"error: There is no command {command!r}.\nnext step: stonks-overwatch help\n")
         sys.exit(2)
-    execute_from_command_line(["stonks-overwatch", *arguments])
+    # Commands are modules, whose names have no hyphens.
+    name = command if command.startswith("-") else command.replace("-", "_")
+    execute_from_command_line(["stonks-overwatch", name, *arguments])
 
 
 def overview() -> str:
@@ -43,7 +46,9 @@ def overview() -> str:
     from django.core.management import get_commands, load_command_class  # noqa: PLC0415  # as above
 
     ours = sorted(name for name, app in get_commands().items() if app == "stonks_overwatch")
-    lines = [f"  {name:12} {load_command_class('stonks_overwatch', name).help}" for name in ours]
+    lines = [
+        f"  {name.replace('_', '-'):12} {load_command_class('stonks_overwatch', name).help}" for name in ours
+    ]
     return "\n".join(["stonks-overwatch <command>; --help after it tells its options", *lines, ""])
 
 

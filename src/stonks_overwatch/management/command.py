@@ -46,7 +46,7 @@ class Command(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         # Without abbreviations: `--as` must not change its meaning when an option is added.
-        return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
+        return super().create_parser(prog_name, subcommand.replace("_", "-"), allow_abbrev=False, **kwargs)
 
     def run_from_argv(self, argv: list[str]) -> None:
         logs.configure()

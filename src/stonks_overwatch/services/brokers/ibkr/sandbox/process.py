@@ -62,7 +62,12 @@ def serve(options: argparse.Namespace, announce: Callable[[Sandbox], None]) -> N
 def as_json(sandbox: Sandbox) -> str:
     """One line that tells another process how to reach it."""
     return json.dumps(
-        {"rest_url": sandbox.rest_url, "config": str(sandbox.config_file), "control": sandbox.control_url}
+        {
+            "rest_url": sandbox.rest_url,
+            "config": str(sandbox.config_file),
+            "control": sandbox.control_url,
+            "portal": sandbox.portal_url,
+        }
     )
 
 

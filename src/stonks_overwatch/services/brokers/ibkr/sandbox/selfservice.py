@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from email.message import Message
 from email.parser import BytesParser
+from typing import Any
 
 from Crypto.Cipher import PKCS1_v1_5
 from Crypto.PublicKey import RSA
@@ -32,11 +33,19 @@ class NotAcceptedError(Exception):
 
 
 class SelfService:
-    """Takes registrations for the logins of `oauth`. A new token makes the one before it useless at once."""
+    """Takes registrations for the logins of `oauth`. A new token makes the one before it useless at once.
+
+    They are kept in a file, so that a set-up can go on after the server was ended and started again.
+    """
 
     def __init__(self, oauth: OAuth) -> None:
         self._oauth = oauth
         self._encryption_keys: dict[str, RSA.RsaKey] = {}
+        self._config_file = next(iter(oauth.users.values())).config_file
+        self._file = self._config_file.with_name("registrations.json")
+        if self._file.exists():
+            for kept in json.loads(self._file.read_text()):
+                self._add(kept)
 
     def register(
         self,
@@ -56,19 +65,18 @@ class SelfService:
         prime, generator = _parameters(dh_parameters)
         if generator != GENERATOR or prime.bit_length() != PRIME_BITS:
             raise NotAcceptedError(f"The parameters must have {PRIME_BITS} bits and the generator 2.")
-        signature = _public_key(signature_key, "signature")
-        self._encryption_keys[consumer_key] = _public_key(encryption_key, "encryption")
-        default = next(iter(self._oauth.users.values()))
-        self._oauth.users[consumer_key] = Identity(
-            consumer_key=consumer_key,
-            access_token="",
-            secret=b"",
-            signature_key=signature,
-            prime=prime,
-            generator=generator,
-            realm=REALM,
-            config_file=default.config_file,
-            accounts=accounts,
+        _public_key(signature_key, "signature")
+        _public_key(encryption_key, "encryption")
+        self._add(
+            {
+                "consumer_key": consumer_key,
+                "access_token": "",
+                "secret": "",
+                "signature_key": signature_key,
+                "encryption_key": encryption_key,
+                "prime": str(prime),
+                "accounts": list(accounts),
+            }
         )
         return self.new_token(consumer_key)
 
@@ -80,8 +88,40 @@ class SelfService:
         user = self._oauth.users[consumer_key]
         self._oauth.users[consumer_key] = replace(user, access_token=token, secret=secret)
         self._oauth.end(consumer_key)
+        self._keep()
         sealed = PKCS1_v1_5.new(self._encryption_keys[consumer_key]).encrypt(secret)
         return token, base64.b64encode(sealed).decode()
+
+    def _add(self, kept: dict[str, Any]) -> None:
+        self._encryption_keys[kept["consumer_key"]] = RSA.import_key(kept["encryption_key"])
+        self._oauth.users[kept["consumer_key"]] = Identity(
+            consumer_key=kept["consumer_key"],
+            access_token=kept["access_token"],
+            secret=bytes.fromhex(kept["secret"]),
+            signature_key=RSA.import_key(kept["signature_key"]),
+            prime=int(kept["prime"]),
+            generator=GENERATOR,
+            realm=REALM,
+            config_file=self._config_file,
+            accounts=tuple(kept["accounts"]),
+        )
+
+    def _keep(self) -> None:
+        users = [self._oauth.users[consumer_key] for consumer_key in self._encryption_keys]
+        kept = [
+            {
+                "consumer_key": user.consumer_key,
+                "access_token": user.access_token,
+                "secret": user.secret.hex(),
+                "signature_key": user.signature_key.export_key().decode(),
+                "encryption_key": self._encryption_keys[user.consumer_key].export_key().decode(),
+                "prime": str(user.prime),
+                "accounts": user.accounts,
+            }
+            for user in users
+        ]
+        self._file.touch(mode=0o600)
+        self._file.write_text(json.dumps(kept))
 
     def answer(self, method: str, headers: Mapping[str, str], content: bytes) -> tuple[int, str, str]:
         """Status, content type and text for one request to the page."""
