@@ -30,8 +30,6 @@ ALLOWED: dict[str, set[str]] = {
     "reports": {"errors", "ledger", "engine"},
     "sync": {"config", "errors", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},
     "tasks": {"sync", "errors", "ledger.models"},
-    "config_edit": {"errors"},
-    "ibkr_setup": {"config", "config_edit", "errors", "paths", "redaction", BROKERS},
     "checks": {"config", "database", "errors", "ledger.models", "paths", "sync", BROKERS},
     "web": {
         "checks",
