@@ -10,6 +10,7 @@ from stonks_overwatch.services.brokers.ibkr.sandbox.world import Holder, World, 
 
 MAIN = "U7654321"
 SEED = 20260102
+_RECEIPT = "CASH RECEIPTS / ELECTRONIC FUND TRANSFERS"
 
 
 def small(today: date) -> World:
@@ -65,12 +66,8 @@ def small(today: date) -> World:
         return business_day(today - timedelta(days=days))
 
     world = World(market, [Holder(MAIN, "EUR", "Ada Example", None, ago(700))])
-    world.move_cash(
-        MAIN, "deposit", "EUR", Decimal(20000), ago(700), "CASH RECEIPTS / ELECTRONIC FUND TRANSFERS"
-    )
-    world.exchange(MAIN, "EUR", Decimal(6000), "USD", ago(699))
-    world.exchange(MAIN, "EUR", Decimal(2000), "GBP", ago(699))
-    world.exchange(MAIN, "EUR", Decimal(1000), "CHF", ago(699))
+    for currency, amount in (("EUR", 11000), ("USD", 7000), ("GBP", 1800), ("CHF", 1000)):
+        world.move_cash(MAIN, "deposit", currency, Decimal(amount), ago(700), _RECEIPT)
     world.buy(MAIN, apple, Decimal("1.5"), Decimal(190), ago(690))
     world.buy(MAIN, fund, Decimal(40), Decimal(112), ago(680))
     world.buy(MAIN, shell, Decimal(50), Decimal("24.5"), ago(670))
@@ -97,9 +94,7 @@ def empty(today: date) -> World:
     market = Market(today, business_day(today - timedelta(days=400)), SEED)
     _rates(market, {"USD": "0.86"})
     world = World(market, [Holder(MAIN, "EUR", "Ada Example", None, opened)])
-    world.move_cash(
-        MAIN, "deposit", "EUR", Decimal(2500), opened, "CASH RECEIPTS / ELECTRONIC FUND TRANSFERS"
-    )
+    world.move_cash(MAIN, "deposit", "EUR", Decimal(2500), opened, _RECEIPT)
     return world
 
 
@@ -109,7 +104,7 @@ def large(today: date) -> World:
     _rates(market, _LARGE_RATES)
     opened = market.days[20]
     world = World(market, [Holder(MAIN, "EUR", "Ada Example", None, opened)])
-    world.move_cash(MAIN, "deposit", "EUR", Decimal(5_000_000), opened, "CASH RECEIPTS")
+    world.move_cash(MAIN, "deposit", "EUR", Decimal(5_000_000), opened, _RECEIPT)
     for currency in _LARGE_RATES:
         world.exchange(MAIN, "EUR", Decimal(700_000), currency, opened)
     # A walk for each would take seconds: forty are shared, at many levels.
