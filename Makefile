@@ -9,7 +9,7 @@
 
 PY := .venv/bin/python
 DONE := .venv/done
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+PIP := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-input
 NPM := PATH="$(CURDIR)/.venv/bin:$$PATH" npm --no-update-notifier
 ASSETS := src/stonks_overwatch/web/static/dist
 on = $(filter true yes on 1,$(1))
