@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -485,8 +486,25 @@ def test_a_question_that_fails_does_not_block_the_others(small: tuple[Sandbox, R
     assert IbkrQuestion.objects.filter(endpoint="pa/transactions").count() == 2
 
 
-def test_the_accounts_take_turns_with_their_performance(login: LogIn) -> None:
+def test_one_question_brings_the_performance_of_all_accounts(login: LogIn) -> None:
     _, user = login("demo")
+    broker = brokers.load("ibkr")
+
+    raw = broker.fetch(user, date(2020, 1, 1), lambda *_: None)
+
+    assert of(raw, "POST pa/allperiods")[0].request["acctIds"] == [MAIN, SECOND]
+    assert not of(raw, "POST pa/performance")
+    days = Counter(point.account for point in broker.transform(raw).navs)
+    assert min(days[MAIN], days[SECOND]) > 200  # a year of trading days
+    keep(raw)
+    again = broker.fetch(user, date(2020, 1, 1), lambda *_: None)
+    assert not of(again, "POST pa/allperiods")
+    assert not of(again, "POST pa/performance")
+
+
+def test_the_accounts_take_turns_when_they_cannot_be_asked_about_together(login: LogIn) -> None:
+    sandbox, user = login("demo")
+    sandbox.faults.add(preset("unavailable", where="POST pa/allperiods"))
     asked_about = []
     for _ in range(3):
         raw = keep(brokers.load("ibkr").fetch(user, date(2020, 1, 1), lambda *_: None))

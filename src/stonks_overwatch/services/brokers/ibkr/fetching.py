@@ -359,6 +359,12 @@ class _Fetch:
         )
 
     def _read_performance(self, accounts: Mapping[str, str]) -> None:
+        """The daily values of a year: for several accounts in one question, where IBKR answers that one."""
+        if len(accounts) > 1:
+            if not self._is_due("pa/allperiods"):
+                return
+            if self._step(self._client.all_periods, list(accounts)) is not None:
+                return
         if not self._is_due("pa/performance"):
             return
         account = agenda.next_account(self.raw.login, accounts)

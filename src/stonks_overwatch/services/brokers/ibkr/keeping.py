@@ -28,7 +28,7 @@ from stonks_overwatch.services.brokers.ibkr.repositories.models import (
     IbkrTransaction,
 )
 from stonks_overwatch.services.brokers.ibkr.rows import conid, number, text
-from stonks_overwatch.services.brokers.ibkr.values import Row, plain_text
+from stonks_overwatch.services.brokers.ibkr.values import Row, UntypedError, nav_series, plain_text
 
 STATE = "GET portfolio"
 """How the endpoints begin whose answer is a state: of a past day its last one is enough."""
@@ -51,7 +51,7 @@ def keep(raw: Raw) -> None:
                 _keep_contracts(answer, identity)
             elif answer.endpoint == "POST pa/transactions":
                 _keep_transactions(answer)
-            elif answer.endpoint == "POST pa/performance":
+            elif answer.endpoint in ("POST pa/performance", "POST pa/allperiods"):
                 _keep_performance(answer)
 
 
@@ -363,19 +363,14 @@ def _keep_transactions(answer: Answer) -> None:
 
 
 def _keep_performance(answer: Answer) -> None:
-    nav = answer.body.get("nav")
-    dates = nav.get("dates") if isinstance(nav, dict) else None
-    if not isinstance(dates, list):
-        return
+    try:
+        found = nav_series(answer.body)
+    except UntypedError:
+        return  # the transform tells the inbox
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for series in _objects(nav, "data"):
-        account, values, start = text(series, "id"), series.get("navs"), series.get("startNAV")
-        # The lengths can differ by one.
-        days = [
-            {"date": day, "val": value}
-            for day, value in zip(dates, values if isinstance(values, list) else [], strict=False)
-        ]
-        for day in [start, *days] if isinstance(start, dict) else days:
+    for series in found:
+        account = text(series, "id")
+        for day in series["points"]:
             value = number(day, "val")
             if account and value is not None and text(day, "date"):
                 rows[account, text(day, "date")] = {

@@ -40,6 +40,7 @@ from stonks_overwatch.services.brokers.ibkr.values import (
     first_text,
     major,
     moment_of,
+    nav_series,
     number,
     optional,
     plain_text,
@@ -102,7 +103,7 @@ class _Transform:
             self.definitions += self._rows(answer, "instruments", body)
         elif answer.endpoint == "POST pa/transactions":
             self.transactions.append(answer)
-        elif answer.endpoint == "POST pa/performance":
+        elif answer.endpoint in ("POST pa/performance", "POST pa/allperiods"):
             self.performances.append(answer)
         elif path:
             self._sort_account(answer, path["group"], path["account"], path["what"])
@@ -623,17 +624,18 @@ class _Transform:
     def _navs(self, currencies: Mapping[str, str]) -> tuple[NavPoint, ...]:
         points: dict[tuple[str, date], NavPoint] = {}
         for answer in self.performances:
-            nav = answer.body.get("nav") if isinstance(answer.body, dict) else None
-            if not isinstance(nav, dict) or not isinstance(nav.get("data"), list):
-                self.inbox.tell("performance", answer.account, "not a series of values", answer.body, "")
+            try:
+                found = nav_series(answer.body)
+            except UntypedError as err:
+                self.inbox.tell("performance", answer.account, str(err), answer.body, "")
                 continue
-            for series in nav["data"]:
+            for series in found:
                 try:
-                    found = _series(series, nav.get("dates"), currencies)
+                    told = _nav_points(series, currencies)
                 except (UnexpectedAnswerError, UntypedError) as err:
                     self.inbox.tell("performance", answer.account, str(err), series, "")
                     continue
-                points |= {(point.account, point.on): point for point in found}
+                points |= {(point.account, point.on): point for point in told}
         return tuple(points[key] for key in sorted(points))
 
 
@@ -678,21 +680,14 @@ def _sum(a: CashBalance, b: CashBalance) -> CashBalance:
     )
 
 
-def _series(series: Any, dates: Any, currencies: Mapping[str, str]) -> list[NavPoint]:
-    """The daily values of one account; the lists' lengths can differ by one. Raises: UntypedError."""
-    navs = series.get("navs") if isinstance(series, dict) else None
-    if not isinstance(dates, list) or not isinstance(navs, list):
-        raise UntypedError("not a series of values")
+def _nav_points(series: Row, currencies: Mapping[str, str]) -> list[NavPoint]:
+    """The daily values of one account. Raises: UntypedError."""
     account = text_of(series, "id") or ""
     if account not in currencies:
         raise UntypedError("the values of an account that was not asked for")
     code, unit = major(text_of(series, "baseCurrency") or currencies[account])
     points = []
-    start = series.get("startNAV")
-    rows = [{"date": day, "val": value} for day, value in zip(dates, navs, strict=False)]
-    if isinstance(start, dict):
-        rows.insert(0, start)
-    for row in rows:
+    for row in series["points"]:
         day, value = day_of(row.get("date")), number(row, "val")
         if day is None:
             raise UntypedError(f"{row.get('date')!r} is not a date")

@@ -134,6 +134,50 @@ def major(code: str) -> tuple[str, Decimal]:
         raise UntypedError(str(err)) from err
 
 
+def nav_series(body: Any) -> list[dict[str, Any]]:
+    """The daily NAV series in an answer of PortfolioAnalyst, each with `id`, `baseCurrency` and `points`.
+
+    `points` are rows of `date` and `val`, oldest first, as IBKR wrote them. `/pa/performance` has one list of
+    dates for all its series; `/pa/allperiods` has a series per account and period, of which the one that
+    reaches back furthest holds the others. Raises: UntypedError for any other shape.
+    """
+    if not isinstance(body, dict):
+        raise UntypedError("not a series of values")
+    nav = body.get("nav")
+    found = []
+    if isinstance(nav, dict) and isinstance(nav.get("data"), list):
+        found = [
+            (series, nav.get("dates"), series.get("navs"), series.get("startNAV"))
+            for series in nav["data"]
+            if isinstance(series, dict)
+        ]
+    elif isinstance(body.get("included"), list):
+        for account in body["included"]:
+            periods = body.get(account)
+            if isinstance(periods, dict):
+                rows = [row for row in periods.values() if isinstance(row, dict) and row.get("nav")]
+                longest = max(rows, key=lambda row: len(row["nav"]), default={})
+                series = {"id": account, "baseCurrency": periods.get("baseCurrency")}
+                found.append((series, longest.get("dates"), longest.get("nav"), longest.get("startNAV")))
+    else:
+        raise UntypedError("not a series of values")
+    return [
+        {
+            "id": series.get("id"),
+            "baseCurrency": series.get("baseCurrency"),
+            "points": [start] * isinstance(start, dict) + _zipped(dates, values),
+        }
+        for series, dates, values, start in found
+    ]
+
+
+def _zipped(dates: Any, values: Any) -> list[dict[str, Any]]:
+    """Rows of `date` and `val`; the lists' lengths can differ by one. Raises: UntypedError."""
+    if not isinstance(dates, list) or not isinstance(values, list):
+        raise UntypedError("not a series of values")
+    return [{"date": day, "val": value} for day, value in zip(dates, values, strict=False)]
+
+
 def near(value: Decimal, wanted: Decimal, tolerance: Decimal = HUNDREDTH) -> bool:
     return abs(value - wanted) <= abs(wanted) * tolerance
 
