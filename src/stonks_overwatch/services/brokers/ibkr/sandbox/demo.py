@@ -7,6 +7,7 @@ there the day before, so that the script of tomorrow is that of today and one mo
 """
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -87,6 +88,7 @@ class _Story:
             ],
         )
         self.rolled: dict[str, Instrument] = {}
+        self.ex_dates: dict[date, list[_Share]] = {}
 
     def tell(self) -> World:
         month = 0
@@ -98,6 +100,7 @@ class _Story:
                         self.world.split(share.instrument.conid, ratio, day)
             if day.month != month:
                 month = day.month
+                self.ex_dates = self._dividends_of_month(day)
                 self._month(day)
             self._dividends(day)
             self._events(day)
@@ -217,21 +220,25 @@ class _Story:
     # Once a day
 
     def _dividends(self, day: date) -> None:
-        for share in self.shares:
+        for share in self.ex_dates.get(day, ()):
             conid = share.instrument.conid
-            if day.month not in share.dividend_months or day != self._ex_date(conid, day):
+            if not self.world.held(share.account, conid):
                 continue
             price = self.market.close(conid, day)
             per_share = price * Decimal(str(share.dividend_yield)) / len(share.dividend_months)
             rate = Decimal(_TAX.get(share.instrument.country, "0"))
             paid_on = _business_day(day + timedelta(days=18 + conid % 9))
-            if self.world.held(share.account, conid):
-                self.world.dividend(
-                    share.account, conid, per_share.quantize(Decimal("0.0001")), rate, day, paid_on
-                )
+            self.world.dividend(
+                share.account, conid, per_share.quantize(Decimal("0.0001")), rate, day, paid_on
+            )
 
-    def _ex_date(self, conid: int, day: date) -> date:
-        return _business_day(day.replace(day=5 + conid % 17))
+    def _dividends_of_month(self, day: date) -> dict[date, list[_Share]]:
+        """The ex-dates of the month that begins with `day`: each share's own day of the month."""
+        shares: dict[date, list[_Share]] = defaultdict(list)
+        for share in self.shares:
+            if day.month in share.dividend_months:
+                shares[_business_day(day.replace(day=5 + share.instrument.conid % 17))].append(share)
+        return shares
 
     def _interest(self, day: date) -> None:
         """What the broker pays on larger balances since rates rose, and takes for borrowed money."""
