@@ -97,6 +97,20 @@ def test_the_dashboard_adds_everything_up_in_the_base_currency(reader: Client) -
     assert "Unrealized P&L −400.00 EUR" in page
 
 
+def test_a_chart_that_still_lacks_an_account_says_whose_values_are_to_come(
+    portfolio: Account, reader: Client
+) -> None:
+    today = datetime.now(UTC).date()
+    for days in (1, 2):
+        builders.nav(portfolio, "5", today - timedelta(days=days))
+    assert 'data-chart="value-data"' in reader.get("/").content.decode()
+
+    updated("U2")
+
+    assert "the values of past days of U2 are still to be read" in text(reader.get("/"))
+    assert 'data-chart="value-data"' in reader.get("/", {"account": "U1"}).content.decode()
+
+
 @pytest.mark.usefixtures("portfolio")
 def test_a_holding_shows_its_own_currency_and_the_base_currency(reader: Client) -> None:
     page = text(reader.get("/holdings"))

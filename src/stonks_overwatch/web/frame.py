@@ -42,7 +42,7 @@ def frame() -> Frame:
         error = err
     states = syncs.logins()
     newest = latest_end(tuple(state.last_run for state in states))
-    if error is None:
+    if logins:
         # A login that is not configured any more has no say in how old the data is.
         in_use = {(broker, login.name) for broker, login in logins}
         states = tuple(state for state in states if (state.broker, state.login) in in_use)

@@ -64,6 +64,7 @@ def dashboard_page(request: HttpRequest) -> HttpResponse:
         "dashboard.html",
         around,
         document=document,
+        as_of=document.as_of,
         everyone=everyone,
         account=account,
         line=value_line(document.series, document.base_currency),
@@ -92,6 +93,7 @@ def holdings_page(request: HttpRequest) -> HttpResponse:
         "holdings.html",
         around,
         document=document,
+        as_of=document.as_of,
         everyone=everyone,
         asked=asked,
         orders=ORDERS,
@@ -107,7 +109,7 @@ def accounts_page(request: HttpRequest) -> HttpResponse:
         return _nothing_yet(request, around, "accounts")
     compared = [Check.of(account) for account in reconcile(Scope(document.base_currency)).accounts]
     rows = list(zip(document.accounts, compared, strict=True))
-    return _page(request, "accounts.html", around, document=document, rows=rows)
+    return _page(request, "accounts.html", around, document=document, as_of=document.as_of, rows=rows)
 
 
 @require_safe
@@ -194,9 +196,13 @@ def _event(name: str, data: str, identity: str | None = None) -> str:
 def _page(
     request: HttpRequest, template: str, around: Frame, *, status: int = 200, **context: Any
 ) -> HttpResponse:
-    """The page, with the name by which the navigation knows it: the template's, unless given."""
+    """The page, with the name by which the navigation knows it: the template's, unless given.
+
+    `as_of` in the context is the age of the figures where it is not that of the last syncs.
+    """
     page = template.removesuffix(".html")
-    return render(request, template, {"frame": around, "page": page, **context}, status=status)
+    around_all = {"frame": around, "page": page, "as_of": around.as_of}
+    return render(request, template, {**around_all, **context}, status=status)
 
 
 def _nothing_yet(request: HttpRequest, around: Frame, page: str) -> HttpResponse:

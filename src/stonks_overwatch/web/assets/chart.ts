@@ -74,6 +74,7 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
   const reduced = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const first = points[0]?.date ?? "";
   const last = points.at(-1)?.date ?? "";
+  const data = points.map(({ date, value }): [string, number | null] => [date, value]);
   const days = (Date.parse(last) - Date.parse(first)) / 86_400_000;
 
   chart.setOption(
@@ -96,7 +97,7 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
         },
         axisPointer: { type: "line", lineStyle: { color: muted, type: "dashed" } },
         formatter: (hovered: unknown) => {
-          const [point] = hovered as { value: [string, number | null] }[];
+          const point = (hovered as { value: [string, number | null] }[]).at(-1);
           if (point === undefined) return "";
           const [date, value] = point.value;
           const shown = value === null ? "unknown" : money(value, currency);
@@ -135,6 +136,15 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
       },
       series: [
         {
+          // Across the days whose value is not known.
+          type: "line",
+          silent: true,
+          symbol: "none",
+          connectNulls: true,
+          lineStyle: { width: 1.5, color: muted, type: [4, 4] },
+          data: data.some(([, value]) => value === null) ? data : [],
+        },
+        {
           type: "line",
           showSymbol: points.length === 1,
           symbolSize: 7,
@@ -149,7 +159,7 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
               colorStops: [{ offset: 0, color: `${line}38` }, { offset: 1, color: `${line}00` }],
             },
           },
-          data: points.map(({ date, value }) => [date, value]),
+          data,
         },
       ],
     },
@@ -166,7 +176,8 @@ function describe(points: Point[], currency: string): string {
   const change = end.value - start.value;
   const sign = change > 0 ? "+" : "";
   const share = start.value > 0 ? ` (${sign}${trueMinus(percent.format(change / start.value))})` : "";
-  return `${sign}${money(change, currency)}${share} since ${dayText(start.date)}`;
+  const gaps = known.length < points.length ? "; dashed where no value is known" : "";
+  return `${sign}${money(change, currency)}${share} since ${dayText(start.date)}${gaps}`;
 }
 
 /** Draws the chart in `place`, wires the range buttons of its card and follows theme and size. */
