@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "ibkr_setup": {"config", "config_edit", "errors", "paths", "redaction", BROKERS},
     "reports": {"errors", "ledger", "engine"},
     "sync": {"config", "errors", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},
-    "tasks": {"sync", "errors", "ledger.models"},
+    "tasks": {"ibkr_setup", "sync", "errors", "ledger.models"},
     "checks": {"config", "database", "errors", "ledger.models", "paths", "sync", BROKERS},
     "web": {
         "checks",

@@ -66,7 +66,7 @@ class Notes(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Where a login stands. `folder` holds its keys; `making` is how far they are, None if nobody is at it."""
+    """Where a login stands. `folder` holds its keys; `making` is how far they are, None if none are made."""
 
     login: str
     folder: Path
@@ -210,7 +210,7 @@ def try_login(login: str) -> list[Finding]:
     """Log in once and note what IBKR said; `look` then tells it.
 
     Returns: the findings of the login test, when IBKR let us in; else nothing.
-    Raises: ConfigError when the configuration cannot be used.
+    Raises: ConfigError when config.json cannot be read or has no such login.
     """
     from stonks_overwatch.services.brokers.ibkr.client import client  # noqa: PLC0415  # iBind is slow to load
 
@@ -229,8 +229,6 @@ def try_login(login: str) -> list[Finding]:
             outcome, error = "waiting", err
         except (BrokerUnreachableError, BrokerBusyError) as err:
             outcome, error = "unreachable", err
-        except ConfigError:
-            raise
         except StonksError as err:
             outcome, error = "refused", err
         now = datetime.now(UTC)

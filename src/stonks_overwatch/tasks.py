@@ -8,7 +8,7 @@ from django.db import close_old_connections
 from huey import SqliteHuey, crontab
 from huey.consumer import Consumer
 
-from stonks_overwatch import sync
+from stonks_overwatch import ibkr_setup, sync
 from stonks_overwatch.errors import ConfigError, SyncRunningError
 from stonks_overwatch.ledger.models import SyncRun
 
@@ -59,5 +59,32 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
         log.info("%s", err.what)
     except ConfigError as err:
         sync.record_config_error(err, broker)
+    finally:
+        close_old_connections()
+
+
+@huey.periodic_task(crontab(minute="*"))
+def continue_setups() -> None:
+    """Try the logins again that wait until IBKR has activated their registration."""
+    close_old_connections()
+    try:
+        for login in ibkr_setup.waiting(datetime.now(UTC)):
+            try_ibkr_login(login)
+    except ConfigError as err:
+        log.info("%s", err.what)  # enqueue_due records it
+    finally:
+        close_old_connections()
+
+
+@huey.task()
+def try_ibkr_login(name: str) -> None:
+    """Ask IBKR whether it lets a login in that is being set up; when it does, its first sync follows."""
+    close_old_connections()
+    try:
+        ibkr_setup.try_login(name)
+        if ibkr_setup.look(name).stage == "connected":
+            sync_login("ibkr", name)
+    except ConfigError as err:
+        log.info("%s", err.what)  # the page looks at the configuration itself
     finally:
         close_old_connections()

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from stonks_overwatch.web import views
+from stonks_overwatch.web import connect, views
 from stonks_overwatch.web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -14,6 +14,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings", views.settings_page, name="settings"),
     path("settings/test", views.test_connection, name="test-connection"),
     path("welcome", views.welcome_page, name="welcome"),
+    path("connect/ibkr", connect.connect_page, name="connect-ibkr"),
+    path("connect/ibkr/step", connect.connect_step, name="connect-ibkr-step"),
+    path("connect/ibkr/file/<str:name>", connect.upload_file, name="connect-ibkr-file"),
     path("events", views.events, name="events"),
     path("api/v1/", api.urls),
 ]

@@ -6,12 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import requests
 
-from conftest import StartSandbox
 from stonks_overwatch.services.brokers.ibkr import keys
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, Sandbox
-from stonks_overwatch.services.brokers.ibkr.sandbox.identity import PRIME
+from tests.conftest import StartSandbox
+from tests.registering import have_parameters, register
 from tests.running import COMMAND, environment
 
 CONSUMER_KEY = "REHEARSAL"
@@ -36,32 +35,6 @@ def set_up(
     )
 
 
-def have_parameters(certs: Path) -> None:
-    """Parameters that are there already: to find new ones takes minutes."""
-    keys.own_folder(certs)
-    keys.write_private(certs / keys.PARAMETERS, keys.parameters_text(PRIME))
-
-
-def upload(
-    server: Sandbox, certs: Path, consumer_key: str = CONSUMER_KEY, accounts: str = ""
-) -> tuple[str, str]:
-    """What the user does in the browser; returns the access token and its secret."""
-    answer = requests.post(
-        server.portal_url,
-        data={"consumer_key": consumer_key, "accounts": accounts},
-        files={
-            "signature_key": (certs / keys.PUBLIC_SIGNATURE).open("rb"),
-            "encryption_key": (certs / keys.PUBLIC_ENCRYPTION).open("rb"),
-            "dh_parameters": (certs / keys.PARAMETERS).open("rb"),
-        },
-        headers={"Accept": "application/json"},
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    given = answer.json()
-    return given["access_token"], given["access_token_secret"]
-
-
 @pytest.fixture
 def certs(tmp_path: Path) -> Path:
     folder = tmp_path / "ibkr_certs"
@@ -80,7 +53,7 @@ def test_from_nothing_to_a_login_that_works_with_an_interruption_in_between(
         assert str(certs / name) in begun.stdout
     assert "error: Consumer key (nine letters) is still to be entered." in begun.stderr
 
-    token, secret = upload(server, certs)
+    token, secret = register(server, certs, CONSUMER_KEY)
     done = set_up(tmp_path, server, CONSUMER_KEY.lower(), token, secret)
     assert done.returncode == 0, done.stderr
     assert "login: IBKR accepts the login." in done.stdout
@@ -99,20 +72,12 @@ def test_from_nothing_to_a_login_that_works_with_an_interruption_in_between(
     assert "Connected." in again.stdout
 
 
-def test_keys_that_are_there_are_not_made_again(tmp_path: Path, certs: Path, sandbox: StartSandbox) -> None:
-    server = sandbox()
-    set_up(tmp_path, server)
-    before = {file.name: file.read_bytes() for file in certs.glob("*.pem")}
-    set_up(tmp_path, server)
-    assert {file.name: file.read_bytes() for file in certs.glob("*.pem")} == before
-
-
 def test_a_registration_that_is_not_active_yet_is_waited_for_and_tried_again(
     tmp_path: Path, certs: Path, sandbox: StartSandbox
 ) -> None:
     server = sandbox()
     set_up(tmp_path, server)
-    token, secret = upload(server, certs)
+    token, secret = register(server, certs, CONSUMER_KEY)
     server.faults.add(Fault("not_activated", "POST oauth/*", times=1))
     waits = set_up(tmp_path, server, CONSUMER_KEY, token, secret)
     assert waits.returncode == 1
@@ -124,101 +89,15 @@ def test_a_registration_that_is_not_active_yet_is_waited_for_and_tried_again(
     assert set_up(tmp_path, server).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("answers", "says"),
-    [
-        (["SHORT"], "A consumer key has 9 letters from A to Z"),
-        ([CONSUMER_KEY, "", ""], "The access token or its secret is empty."),
-        ([CONSUMER_KEY, "{secret}", "{token}"], "are exchanged"),
-        ([CONSUMER_KEY, "{token}", "{half}"], "it is cut, or it was made for another key"),
-        ([CONSUMER_KEY, "{token}", "{secret}!"], "is not base64 text"),
-        ([CONSUMER_KEY, "{token}", "{foreign}"], "was not made for this encryption key"),
-    ],
-)
-def test_a_piece_that_cannot_be_right_is_told_before_anything_is_written(
-    answers: list[str], says: str, tmp_path: Path, certs: Path, sandbox: StartSandbox, sandbox_directory: Path
-) -> None:
-    server = sandbox()
-    set_up(tmp_path, server)
-    token, secret = upload(server, certs)
-    foreign = json.loads((sandbox_directory / "config.json").read_text())["ibkr"]["credentials"]
-    values = {
-        "token": token,
-        "secret": secret,
-        "half": secret[:172],
-        "foreign": foreign["access_token_secret"],
-    }
-    ended = set_up(tmp_path, server, *(answer.format(**values) for answer in answers))
-    assert ended.returncode == 1
-    assert says in ended.stderr
-    assert not (tmp_path / "config.json").exists()
-
-
-def test_other_keys_of_the_configuration_stay_and_the_former_file_is_kept(
-    tmp_path: Path, certs: Path, sandbox: StartSandbox
-) -> None:
-    server = sandbox()
-    former = """{
-    "base_currency": "CHF",
-    "ibkr": {
-        "start_date": "2019-05-01",
-        "credentials": {
-            "consumer_key": "YOUR_CONSUMER_KEY", "access_token": "YOUR_ACCESS_TOKEN",
-            "access_token_secret": "YOUR_ACCESS_TOKEN_SECRET", "dh_prime": "config/ibkr_certs/dhparam.pem",
-            "encryption_key": "YOUR_KEY", "signature_key_fp": "x.pem"
-        },
-        "accounts": ["U1234567"]
-    },
-    "degiro": {"enabled": false}
-}
-"""
-    file = tmp_path / "config.json"
-    file.write_text(former)
-    set_up(tmp_path, server)
-    token, secret = upload(server, certs)
-    set_up(tmp_path, server, CONSUMER_KEY, token, secret)
-    written = json.loads(file.read_text())
-    assert list(written) == ["base_currency", "ibkr", "degiro"]
-    assert written["base_currency"] == "CHF"
-    assert written["ibkr"]["start_date"] == "2019-05-01"
-    assert written["ibkr"]["accounts"] == ["U1234567"]
-    assert "encryption_key" not in written["ibkr"]["credentials"]
-    assert written["ibkr"]["credentials"]["signature_key_fp"] == str(certs / keys.PRIVATE_SIGNATURE)
-    assert file.read_text().startswith('{\n    "base_currency"')
-    (copy,) = tmp_path.glob("config.json.*.bak")
-    assert copy.read_text() == former
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-
-
-def test_a_new_registration_leaves_the_one_in_use_alone_until_its_token_is_there(
-    tmp_path: Path, certs: Path, sandbox: StartSandbox
-) -> None:
-    server = sandbox()
-    set_up(tmp_path, server)
-    set_up(tmp_path, server, CONSUMER_KEY, *upload(server, certs))
-    in_use = (tmp_path / "config.json").read_text()
-
-    fresh = certs / "registration-made-before"
-    have_parameters(fresh)
-    (certs / "setup.json").write_text(json.dumps({"is_new": True, "subfolder": fresh.name}))
-    set_up(tmp_path, server)
-    assert (tmp_path / "config.json").read_text() == in_use
-    assert (certs / keys.PRIVATE_SIGNATURE).exists()
-
-    done = set_up(tmp_path, server, "SECONDKEY", *upload(server, fresh, "SECONDKEY"))
-    assert done.returncode == 0, done.stderr
-    assert str(fresh) in (tmp_path / "config.json").read_text()
-
-
 def test_a_second_login_gets_its_own_keys_and_both_their_names(
     tmp_path: Path, certs: Path, sandbox: StartSandbox
 ) -> None:
     server = sandbox()
     set_up(tmp_path, server)
-    set_up(tmp_path, server, CONSUMER_KEY, *upload(server, certs))
+    set_up(tmp_path, server, CONSUMER_KEY, *register(server, certs, CONSUMER_KEY))
     have_parameters(certs / "family")
     set_up(tmp_path, server, options=("--login", "family"))
-    answers = ["FAMILYKEY", *upload(server, certs / "family", "FAMILYKEY")]
+    answers = ["FAMILYKEY", *register(server, certs / "family", "FAMILYKEY")]
     done = set_up(tmp_path, server, *answers, options=("--login", "family"))
     assert done.returncode == 0, done.stderr
     logins = json.loads((tmp_path / "config.json").read_text())["ibkr"]

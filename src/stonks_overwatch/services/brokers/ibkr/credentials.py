@@ -602,7 +602,7 @@ def _prime(login: IbkrLogin) -> tuple[str, tuple[_Notice, ...]]:
     else:
         content = _text(login, "dh_prime").encode(errors="surrogatepass")
     try:
-        number = _number(content)
+        number = prime_number(content)
     except _UnusableError as error:
         raise ConfigError(f"{at} {error.why}.", next_step=error.next_step) from None
     bits = number.bit_length()
@@ -618,7 +618,7 @@ def _prime(login: IbkrLogin) -> tuple[str, tuple[_Notice, ...]]:
     return prime, (_Notice(size, "If the login is refused, register parameters of that size."),)
 
 
-def _number(content: bytes) -> int:
+def prime_number(content: bytes) -> int:
     """The prime from hex, 0x hex, colon form, decimal, or DH PARAMETERS in PEM or DER."""
     if content[:1] == b"\x30" and content[1:2] >= b"\x80":
         return _dh_parameters(content)
