@@ -113,7 +113,7 @@ def syncs(broker: str | None = None, *, page: int = 1, page_size: int = 50, runs
 
 def last_runs(broker: str | None = None, number: int = 50) -> RunsDocument:
     rows = SyncRun.objects.filter(broker=broker) if broker else SyncRun.objects.all()
-    return RunsDocument(runs=tuple(run(row) for row in rows.order_by("-started_at", "-id")[:number]))
+    return RunsDocument(runs=tuple(run(row) for row in rows.order_by("-id")[:number]))
 
 
 def run(row: SyncRun) -> Run:
