@@ -51,7 +51,7 @@ def nav(account: models.Account) -> Decimal:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("story", sorted(GOLDEN.iterdir()), ids=lambda story: story.name)
+@pytest.mark.parametrize("story", sorted(file.parent for file in GOLDEN.glob("*/answers.json")), ids=lambda story: story.name)
 def test_the_ledger_tells_the_story(story: Path) -> None:
     for raw in fetches(story):
         store.record(brokers.load("ibkr").transform(raw))

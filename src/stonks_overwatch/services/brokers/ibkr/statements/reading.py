@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import BinaryIO
 
 from stonks_overwatch.errors import StatementError
-from stonks_overwatch.ledger.types import Activity, Batch, FxRate, InboxItem, Period
+from stonks_overwatch.ledger.types import Activity, ActivityKind, Batch, FxRate, InboxItem, Period
 from stonks_overwatch.services.brokers.ibkr.statements import words
 from stonks_overwatch.services.brokers.ibkr.statements.activities import (
     CONFIRMATIONS,
@@ -64,6 +64,8 @@ _CONVERT = {
     "Transfer": transfer,
 }
 _CHARGES = frozenset({"SalesTax", "TransactionTax", "TransactionTaxDetail", "CFDCharge", "DebitCardActivity"})
+# A corporate action of these kinds is a payment, which the cash transactions tell as a rule.
+_PAYMENTS = frozenset({ActivityKind.DIVIDEND, ActivityKind.INTEREST, ActivityKind.FEE})
 _BEST = frozenset({"EXECUTION", "TRADE_TRANSFERS", "DETAIL", "TRANSFER"})
 # Levels that count when their account has no better one, best first.
 _SUMS = ("ORDER", "SYMBOL_SUMMARY", "SUMMARY")
@@ -305,7 +307,7 @@ class _Reader:
         """Tell codes and types that are in no table."""
         if row.tag in ("Trade", "TradeConfirm"):
             notes = row.text("notes", "code") or ""
-            if self._is_new("notes", notes, (row.text("transactionType") or "")):
+            if self._is_new("notes", notes, row.text("transactionType") or ""):
                 for name, word in unknown_codes(row):
                     self._tell_word(row, name, word, "the row is typed without it")
         elif row.tag == "CashTransaction":
@@ -341,17 +343,19 @@ class _Reader:
                 self._detailed.add(topic)
                 self._repeats += sum(map(len, self._sums.pop(topic, {}).values()))
             source = CONFIRMATIONS if row.tag == "TradeConfirm" else SOURCE
-            for activity in self._numbered(
-                _CONVERT[row.tag](row, account, source, self._instruments), account
-            ):
-                self._add(activity, row)
+            told = _CONVERT[row.tag](row, account, source, self._instruments)
+            for activity in self._numbered(told, account):
+                if row.tag == "CorporateAction" and activity.kind in _PAYMENTS:
+                    self._charges.append(activity)
+                else:
+                    self._add(activity, row)
+        elif level not in _REPEATED and level not in _SUMS:
+            raise RowError(f"levelOfDetail {level!r} is not known")
         elif level in _REPEATED or topic in self._detailed:
             self._repeats += 1
-        elif level in _SUMS:
+        else:
             told = _CONVERT[row.tag](row, account, SUMMARIES, self._instruments)
             self._sums[topic].setdefault(level, []).extend(self._numbered(told, account))
-        else:
-            raise RowError(f"levelOfDetail {level!r} is not known")
 
     def _numbered(self, told: Told, account: str) -> Iterable[Activity]:
         """With the occurrence in keys made of content: two fills of one second are two activities."""
@@ -469,20 +473,19 @@ class _Reader:
         return set(self._sums)
 
     def _take_charges(self) -> None:
-        """Add the charges that no cash transaction tells of."""
+        """Add the charges that no other row tells of: each of those can explain one."""
         if not self._charges:
             return
         numbers = {ref for a in self._activities.values() for ref in a.refs}
-        amounts: defaultdict[tuple[str, str, object], list[date]] = defaultdict(list)
+        by_money: defaultdict[tuple[str, str, object], list[Activity]] = defaultdict(list)
         for a in self._activities.values():
             if a.quantity is None:
-                amounts[a.account, a.currency, a.gross].append(a.booked_on or a.trade_date)
-        for a in self._charges:
-            on = a.booked_on or a.trade_date
-            same = amounts[a.account, a.currency, a.gross]
-            twin = next((day for day in same if abs(day - on) <= _SAME_MONEY), None)
-            if numbers.isdisjoint(a.refs) and twin is None:
-                self._activities.setdefault((a.account, a.key), a)
+                by_money[a.account, a.currency, a.gross].append(a)
+        for charged in self._charges:
+            same = by_money[charged.account, charged.currency, charged.gross]
+            twin = next((a for a in same if _is_one_payment(a, charged)), None)
+            if numbers.isdisjoint(charged.refs) and twin is None:
+                self._activities.setdefault((charged.account, charged.key), charged)
             else:
                 self._repeats += 1
                 if twin is not None:
@@ -516,6 +519,15 @@ class _Reader:
             for since, until in _joined(spans):
                 found += [Period(account, s, since, until, tuple(t)) for s, t in sorted(topics.items())]
         return tuple(found)
+
+
+def _is_one_payment(told: Activity, charged: Activity) -> bool:
+    """Whether two rows of one amount are one payment: of one action, or near in time and without numbers."""
+    if charged.group is not None and told.group == charged.group:
+        return True
+    if told.refs and charged.refs:
+        return False
+    return abs((told.booked_on or told.trade_date) - (charged.booked_on or charged.trade_date)) <= _SAME_MONEY
 
 
 def _joined(spans: list[tuple[date, date]]) -> list[tuple[date, date]]:
