@@ -51,8 +51,9 @@ def nav(account: models.Account) -> Decimal:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("story", sorted(file.parent for file in GOLDEN.glob("*/answers.json")), ids=lambda story: story.name)
+@pytest.mark.parametrize("story", sorted(GOLDEN.glob("*/answers.json")), ids=lambda file: file.parent.name)
 def test_the_ledger_tells_the_story(story: Path) -> None:
+    story = story.parent
     for raw in fetches(story):
         store.record(brokers.load("ibkr").transform(raw))
     expected = json.loads((story / "expected.json").read_text())

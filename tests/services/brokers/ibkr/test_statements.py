@@ -260,7 +260,8 @@ def test_two_shares_of_one_symbol_are_told_apart_by_the_isin_in_the_text() -> No
     def dividend(isin: str, amount: str) -> str:
         return (
             '<CashTransaction accountId="U1" currency="USD" symbol="SAME" dateTime="20250304" '
-            f'type="Dividends" amount="{amount}" description="SAME({isin}) CASH DIVIDEND USD 0.21 PER SHARE" />'
+            f'type="Dividends" amount="{amount}" '
+            f'description="SAME({isin}) CASH DIVIDEND USD 0.21 PER SHARE" />'
         )
 
     rows = dividend("US0000010016", "5"), dividend("IE0000040016", "6")
@@ -280,7 +281,8 @@ def test_lots_alone_make_the_position() -> None:
         return (
             '<OpenPosition accountId="U1" currency="USD" assetCategory="STK" symbol="EXMP" conid="1001" '
             f'reportDate="20250331" position="{quantity}" markPrice="12" '
-            f'positionValue="{int(quantity) * 12}" costBasisMoney="{cost}" openDateTime="20240101;100000" levelOfDetail="LOT" />'
+            f'positionValue="{int(quantity) * 12}" costBasisMoney="{cost}" '
+            'openDateTime="20240101;100000" levelOfDetail="LOT" />'
         )
 
     found = reading(document(statement(lot("3", "30"), lot("4", "44"), section="OpenPositions"))).batch
