@@ -3,9 +3,11 @@
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
+    ActivityBlock,
     ActivitySource,
     CashBalance,
     Coverage,
+    DailySeries,
     Figure,
     FxRate,
     InboxItem,
@@ -14,6 +16,8 @@ from stonks_overwatch.ledger.models import (
     Period,
     Position,
     Price,
+    PriceSeries,
+    RateSeries,
     SyncRun,
 )
 from stonks_overwatch.services.brokers.ibkr.repositories.models import (
@@ -32,9 +36,11 @@ from stonks_overwatch.services.brokers.ibkr.repositories.models import (
 __all__ = [
     "Account",
     "Activity",
+    "ActivityBlock",
     "ActivitySource",
     "CashBalance",
     "Coverage",
+    "DailySeries",
     "Figure",
     "FxRate",
     "IbkrAccount",
@@ -49,9 +55,12 @@ __all__ = [
     "IbkrTransaction",
     "InboxItem",
     "Instrument",
+    "LotChoice",
     "NavPoint",
     "Period",
     "Position",
     "Price",
+    "PriceSeries",
+    "RateSeries",
     "SyncRun",
 ]

@@ -1,6 +1,7 @@
 """The ledger's tables: what the user owns and did, for any broker. Written only by store.py."""
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from stonks_overwatch.ledger.fields import ExactDecimalField
 
@@ -26,9 +27,29 @@ class Account(models.Model):
     positions_at = models.DateTimeField(null=True)
     cash_since = models.DateTimeField(null=True)
     cash_at = models.DateTimeField(null=True)
+    # How sales are matched with purchases (lots.Method): the user's choice, kept when the ledger is made again.
+    lot_method = models.TextField(default="fifo")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["broker", "account"], name="account_once")]
+
+
+class LotChoice(models.Model):
+    """Which lot a sale closes, as the user chose; without foreign keys, so that it outlives a rebuild.
+
+    `closing` and `opening` are activities' keys. Counts where the account's method is "specific".
+    """
+
+    broker = models.TextField()
+    account = models.TextField()
+    closing = models.TextField()
+    opening = models.TextField()
+    quantity = ExactDecimalField()  # positive
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["broker", "account", "closing", "opening"], name="choice_once")
+        ]
 
 
 class Instrument(models.Model):
@@ -44,6 +65,9 @@ class Instrument(models.Model):
     quote_factor = ExactDecimalField()
     isin = models.TextField(null=True)  # noqa: DJ001  # unknown is null, not ""
     exchange = models.TextField(null=True)  # noqa: DJ001
+    mic = models.TextField(null=True)  # noqa: DJ001
+    market = models.TextField(null=True)  # noqa: DJ001
+    market_country = models.TextField(null=True)  # noqa: DJ001
     country = models.TextField(null=True)  # noqa: DJ001
     sector = models.TextField(null=True)  # noqa: DJ001
     industry = models.TextField(null=True)  # noqa: DJ001
@@ -159,6 +183,7 @@ class Activity(models.Model):
     trade_at = models.DateTimeField(null=True)
     settlement_date = models.DateField(null=True)
     quantity = ExactDecimalField(null=True)
+    ratio = ExactDecimalField(null=True)
     price = ExactDecimalField(null=True)
     currency = models.TextField()
     gross = ExactDecimalField(null=True)
@@ -184,7 +209,11 @@ class Activity(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "key"], name="activity_once")]
-        indexes = [models.Index(fields=["trade_date", "id"]), models.Index(fields=["account", "instrument"])]
+        indexes = [
+            models.Index(fields=["trade_date", "id"]),
+            models.Index(fields=["account", "instrument"]),
+            models.Index("account", Coalesce("booked_on", "trade_date"), name="activity_counts_on"),
+        ]
 
 
 class ActivitySource(models.Model):
@@ -222,6 +251,63 @@ class FxRate(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["base", "quote", "on"], name="rate_once")]
+
+
+class PriceSeries(models.Model):
+    """All prices of one instrument as the engine takes them; kept true to the rows by packed.py.
+
+    `closes` is a block of float64: one of each calendar day from `first_on` on, NaN where none is stored.
+    """
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE)
+    first_on = models.DateField()
+    closes = models.BinaryField()
+
+
+class RateSeries(models.Model):
+    """All rates of one pair of currencies as the engine takes them, like PriceSeries."""
+
+    base = models.TextField()
+    quote = models.TextField()
+    first_on = models.DateField()
+    rates = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["base", "quote"], name="rate_series_once")]
+
+
+class ActivityBlock(models.Model):
+    """The activities of one account that count in one month, as the engine takes them.
+
+    `rows` is a block of float64: the columns of packed.COLUMNS for each activity, one after the other.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    month = models.DateField()  # its first day
+    rows = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "month"], name="block_once")]
+
+
+class DailySeries(models.Model):
+    """Value and flows of each day of one account in one currency, worked out from the ledger's rows.
+
+    `columns` is a block of float64: one row of days from `first_on` on per column (packed.DAILY).
+    The days after `valid_until` have to be worked out again, from the quantities and the cash of
+    `checkpoint` at the end of `checkpoint_on`.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    base = models.TextField()
+    first_on = models.DateField()
+    columns = models.BinaryField()
+    valid_until = models.DateField()
+    checkpoint_on = models.DateField()
+    checkpoint = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "base"], name="daily_series_once")]
 
 
 class NavPoint(models.Model):

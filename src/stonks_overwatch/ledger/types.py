@@ -102,7 +102,10 @@ class Instrument:
     multiplier: Decimal = Decimal(1)
     quote_factor: Decimal = Decimal(1)
     isin: str | None = None
-    exchange: str | None = None
+    exchange: str | None = None  # the broker's own code
+    mic: str | None = None
+    market: str | None = None  # the exchange's name
+    market_country: str | None = None
     country: str | None = None
     sector: str | None = None
     industry: str | None = None
@@ -218,6 +221,7 @@ class Activity:
     trade_at: datetime | None = None
     settlement_date: date | None = None
     quantity: Decimal | None = None
+    ratio: Decimal | None = None  # of a split told without a quantity: units after it for one before
     price: Decimal | None = None
     gross: Decimal | None = None
     fee: Decimal | None = None

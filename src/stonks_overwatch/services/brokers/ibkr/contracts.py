@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.ledger.types import AssetClass, Instrument
+from stonks_overwatch.services.brokers.ibkr.exchanges import market
 from stonks_overwatch.services.brokers.ibkr.inbox import Inbox
 from stonks_overwatch.services.brokers.ibkr.values import (
     HUNDREDTH,
@@ -132,6 +133,8 @@ def instrument(conid: str, rows: Sequence[Row], held: Sequence[Holding], inbox: 
     underlying = next((c for row in rows if (c := conid_of(row.get("undConid")))), None)
     name = first_text(rows, "name", "fullName", "chineseName")
     symbol = first_text(rows, "ticker", "undSym")
+    exchange = first_text(rows, "listingExchange")
+    listed = market(exchange)
     inbox.unreadable(doubts, "instruments", None, conid, rows)
     return Instrument(
         broker_ref=conid,
@@ -141,7 +144,10 @@ def instrument(conid: str, rows: Sequence[Row], held: Sequence[Holding], inbox: 
         currency=major(code)[0],
         multiplier=multiplier,
         quote_factor=quote_factor,
-        exchange=first_text(rows, "listingExchange"),
+        exchange=exchange,
+        mic=listed.mic,
+        market=listed.name,
+        market_country=listed.country,
         country=first_text(rows, "countryCode"),
         sector=first_text(rows, "sector"),
         industry=first_text(rows, "group"),

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.ledger.types import AssetClass, Instrument
+from stonks_overwatch.services.brokers.ibkr.exchanges import market
 from stonks_overwatch.services.brokers.ibkr.statements.rows import Row, RowError
 from stonks_overwatch.services.brokers.ibkr.statements.words import ASSET_CLASSES, RIGHTS
 
@@ -145,6 +146,7 @@ class Instruments:
         symbol, name = _value(draft, "symbol"), _value(draft, "name")
         code, subclass = _value(draft, "class"), _value(draft, "subclass")
         underlying = _value(draft, "underlying_ref")
+        listed = market(_value(draft, "exchange"))
         return Instrument(
             broker_ref=ref,
             symbol=symbol or ref,
@@ -155,6 +157,9 @@ class Instruments:
             quote_factor=quote_factor,
             isin=_value(draft, "isin"),
             exchange=_value(draft, "exchange"),
+            mic=listed.mic,
+            market=listed.name,
+            market_country=listed.country,
             country=_value(draft, "country"),
             expires_on=_value(draft, "expires_on"),
             strike=_value(draft, "strike"),
