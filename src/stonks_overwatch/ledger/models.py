@@ -201,6 +201,7 @@ class Activity(models.Model):
     realized_pnl = ExactDecimalField(null=True)
     refs = models.TextField(default="")  # separated by blanks
     reverses = models.TextField(null=True)  # noqa: DJ001
+    ratio = ExactDecimalField(null=True)
     is_derived = models.BooleanField(default=False)
     superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
     recorded_at = models.DateTimeField()
@@ -227,30 +228,77 @@ class ActivitySource(models.Model):
         constraints = [models.UniqueConstraint(fields=["activity", "source", "key"], name="source_once")]
 
 
+class Import(models.Model):
+    """One imported file, whole, so that what others brought can be told apart when it is undone.
+
+    Activities name it as their source, prices and rates in their column `imported`.
+    """
+
+    file = models.TextField()
+    sha256 = models.TextField()
+    at = models.DateTimeField()
+    kind = models.TextField()
+    account = models.TextField(default="")  # the one named with the file, for all of its rows
+    rows = models.IntegerField()
+    new = models.IntegerField()
+    known = models.IntegerField()
+    since = models.DateField(null=True)
+    until = models.DateField(null=True)
+    content = models.BinaryField()  # compressed with zlib
+
+
+class ImportedName(models.Model):
+    """What one imported file called an instrument; `on` is the last day it was called so there."""
+
+    imported = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="names")
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="names")
+    isin = models.TextField(default="")
+    symbol = models.TextField(default="")
+    currency = models.TextField()
+    name = models.TextField(default="")
+    asset_class = models.TextField(default="")
+    on = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["imported", "isin", "symbol", "currency"], name="name_once")
+        ]
+
+
 class Price(models.Model):
-    """The price of one instrument on one day, as last seen that day."""
+    """The price of one instrument on one day, as last seen that day.
+
+    A day may have two: the broker's and an imported one, which is the one that counts. Read in the order
+    of `on`, `is_imported`, the last of a day counts.
+    """
 
     instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
     on = models.DateField()
     close = ExactDecimalField()
     currency = models.TextField()
     source = models.TextField()
+    is_imported = models.BooleanField(default=False)
+    imported = models.ForeignKey(Import, null=True, on_delete=models.CASCADE, db_index=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["instrument", "on"], name="price_once")]
+        constraints = [models.UniqueConstraint(fields=["instrument", "on", "is_imported"], name="price_once")]
 
 
 class FxRate(models.Model):
-    """`rate` units of `quote` for one unit of `base` on one day."""
+    """`rate` units of `quote` for one unit of `base` on one day; imported ones as for prices."""
 
     base = models.TextField()
     quote = models.TextField()
     on = models.DateField()
     rate = ExactDecimalField()
     source = models.TextField()
+    is_imported = models.BooleanField(default=False)
+    imported = models.ForeignKey(Import, null=True, on_delete=models.CASCADE, db_index=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["base", "quote", "on"], name="rate_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["base", "quote", "on", "is_imported"], name="rate_once")
+        ]
 
 
 class PriceSeries(models.Model):

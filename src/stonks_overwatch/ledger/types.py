@@ -238,6 +238,7 @@ class Activity:
     realized_pnl: Decimal | None = None  # as the broker says
     refs: tuple[str, ...] = ()  # the broker's numbers of it ("trade:1"): one in common is one event
     reverses: str | None = None  # the ref of the activity that this one takes back
+    ratio: Decimal | None = None  # of a split: new shares for one old
 
     def __post_init__(self) -> None:
         currency(self.currency)
