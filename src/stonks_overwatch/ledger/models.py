@@ -22,6 +22,14 @@ class Account(models.Model):
     reported_accrued_interest = ExactDecimalField(null=True)
     reported_accrued_dividends = ExactDecimalField(null=True)
     reported_as_of = models.DateTimeField(null=True)
+    # Margin, and when it was told: not every source of the figures above tells it.
+    reported_initial_margin = ExactDecimalField(null=True)
+    reported_maintenance_margin = ExactDecimalField(null=True)
+    reported_excess_liquidity = ExactDecimalField(null=True)
+    reported_available_funds = ExactDecimalField(null=True)
+    reported_buying_power = ExactDecimalField(null=True)
+    reported_cushion = ExactDecimalField(null=True)
+    reported_margin_at = models.DateTimeField(null=True)
     # The first complete list and the latest one. What the first did not name was 0 at that moment.
     positions_since = models.DateTimeField(null=True)
     positions_at = models.DateTimeField(null=True)
@@ -422,6 +430,21 @@ class InboxItem(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["broker", "key"], name="inbox_once")]
+
+
+class Target(models.Model):
+    """The wanted weight of one group, and how far it may drift from it before it is out of its band.
+
+    `by` is what the groups are groups of (an asset class, a country, ...); both numbers are fractions of NAV.
+    """
+
+    by = models.TextField()
+    key = models.TextField()
+    weight = ExactDecimalField()
+    band = ExactDecimalField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["by", "key"], name="target_once")]
 
 
 class SyncRun(models.Model):

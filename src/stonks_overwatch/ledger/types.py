@@ -165,7 +165,10 @@ class CashBalance:
 
 @dataclass(frozen=True, slots=True)
 class AccountValue:
-    """The broker's own figures of a whole account, in the account's currency: what we reconcile against."""
+    """The broker's own figures of a whole account, in the account's currency: what we reconcile against.
+
+    Those of margin come from some answers only. `cushion` is the excess liquidity as a fraction of NAV.
+    """
 
     account: str
     currency: str
@@ -174,6 +177,12 @@ class AccountValue:
     cash: Decimal | None
     accrued_interest: Decimal | None
     accrued_dividends: Decimal | None
+    initial_margin: Decimal | None = None
+    maintenance_margin: Decimal | None = None
+    excess_liquidity: Decimal | None = None
+    available_funds: Decimal | None = None
+    buying_power: Decimal | None = None
+    cushion: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,13 @@ class _Transform:
             cash=amount("totalcashvalue"),
             accrued_interest=amount("accruedcash"),
             accrued_dividends=amount("accrueddividend"),
+            initial_margin=amount("initmarginreq"),
+            maintenance_margin=amount("maintmarginreq"),
+            excess_liquidity=amount("excessliquidity"),
+            available_funds=amount("availablefunds"),
+            buying_power=amount("buyingpower"),
+            # Told as a text, without an amount.
+            cushion=optional(figures.get("cushion", {}), "value", doubts, label="cushion"),
         )
         self.inbox.unreadable(doubts, "summary", account, account, body)
         return value
