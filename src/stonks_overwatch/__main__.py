@@ -1,7 +1,9 @@
 """The console script: `stonks-overwatch <command>` runs the command of that name."""
 
+import errno
 import os
 import sys
+import tempfile
 from importlib.metadata import version
 
 from stonks_overwatch import demo, paths
@@ -20,10 +22,14 @@ def main() -> None:
     try:
         paths.data_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
         (paths.data_dir() / "locks").mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=paths.data_dir()) as trial:
+            trial.write(b"x")
+            trial.flush()
     except OSError as err:
+        step = "Make room on its disk" if err.errno == errno.ENOSPC else "Make it writable for you"
         sys.exit(
             f"error: The data folder {paths.data_dir()} cannot be written to ({err.strerror}).\n"
-            "next step: Make it writable for you, or name another one in STONKS_OVERWATCH_DATA_DIR."
+            f"next step: {step}, or name another folder in STONKS_OVERWATCH_DATA_DIR."
         )
     import django  # noqa: PLC0415  # Django comes after the settings' variables
     from django.core.management import execute_from_command_line, get_commands  # noqa: PLC0415

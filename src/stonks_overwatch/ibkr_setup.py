@@ -178,6 +178,8 @@ def enter_consumer_key(login: str, text: str) -> None:
 def enter_token(login: str, token: str, secret: str) -> Path | None:
     """Check the access token and its secret against the keys, then write config.json.
 
+    Of a login that is in config.json only these two change, unless a new registration is being made.
+
     Returns: the copy of the former config.json, None when there was none or nothing changed.
     Raises: ConfigError that says which piece is wrong; nothing is written then.
     """
@@ -187,20 +189,21 @@ def enter_token(login: str, token: str, secret: str) -> Path | None:
     _check_token(token, secret)
     with _writing(folder):
         notes = _read(folder)
-        if not notes.consumer_key:
-            configured = _configured(login)
-            consumer_key = configured.credentials.consumer_key.reveal() if configured else ""
-            notes = notes.model_copy(update={"consumer_key": consumer_key})
-        made = folder / notes.subfolder
-        values = {
-            "consumer_key": notes.consumer_key,
-            "access_token": token,
-            "access_token_secret": secret,
-            "dh_prime": _written(made / keys.PARAMETERS),
-            "encryption_key_fp": _written(made / keys.PRIVATE_ENCRYPTION),
-            "signature_key_fp": _written(made / keys.PRIVATE_SIGNATURE),
-        }
-        credentials.prepare(_login(login, values))
+        values = {"access_token": token, "access_token_secret": secret}
+        configured = _configured(login)
+        if configured is not None and not notes.is_new:
+            fresh = {name: Secret(value) for name, value in values.items()}
+            held = configured.credentials.model_copy(update=fresh)
+            credentials.prepare(configured.model_copy(update={"credentials": held}))
+        else:
+            made = folder / notes.subfolder
+            values |= {
+                "consumer_key": notes.consumer_key,
+                "dh_prime": _written(made / keys.PARAMETERS),
+                "encryption_key_fp": _written(made / keys.PRIVATE_ENCRYPTION),
+                "signature_key_fp": _written(made / keys.PRIVATE_SIGNATURE),
+            }
+            credentials.prepare(_login(login, values))
         copy = config_edit.put_ibkr_login(paths.config_file(), login, values)
         _write(folder, Notes(consumer_key=notes.consumer_key, subfolder=notes.subfolder))
     return copy

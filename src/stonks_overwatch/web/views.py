@@ -151,7 +151,7 @@ def sync_now(request: HttpRequest) -> HttpResponse:
 @require_POST
 def test_connection(request: HttpRequest) -> HttpResponse:
     """Ask the brokers whether they would let us in; waits for them, up to their configured timeouts."""
-    return _settings(request, findings=[*checks.of_config(), *checks.of_logins(None)])
+    return _settings(request, findings=checks.of_connection(None))
 
 
 async def events(request: HttpRequest) -> StreamingHttpResponse:

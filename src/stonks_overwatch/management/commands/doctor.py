@@ -11,14 +11,17 @@ from stonks_overwatch.services.brokers import BROKERS
 
 
 class Command(BaseCommand):
-    help = "check configuration, keys, login, database and disk"
+    help = "check configuration, keys, login, database, disk and port"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("broker", nargs="?", choices=sorted(BROKERS), help="only its logins")
+        parser.add_argument(
+            "--port", type=int, default=8000, help="where the app shall listen; 8000 unless given"
+        )
         self.add_json_argument(parser)
 
-    def handle(self, *, broker: str | None, json: bool, **_options: Any) -> None:
-        findings = checks.everything(broker)
+    def handle(self, *, broker: str | None, port: int, json: bool, **_options: Any) -> None:
+        findings = checks.everything(broker, port)
         if json:
             self.print_document({"findings": [dataclasses.asdict(finding) for finding in findings]})
         else:

@@ -29,6 +29,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--login", metavar="NAME", help="which login, where there are or will be several")
         parser.add_argument("--new", action="store_true", help="make a new registration with new keys")
+        parser.add_argument("--token", action="store_true", help="enter a newly generated access token")
         parser.add_argument("--consumer-key", metavar="KEY", help="as registered; asked for if not given")
         parser.add_argument("--no-wait", action="store_true", help="try the login once, do not wait for IBKR")
         parser.add_argument("--rehearse", action="store_true", help="against a made-up IBKR on this computer")
@@ -45,7 +46,9 @@ class Command(BaseCommand):
                 self.explain("The set-up was interrupted; nothing is lost.", AGAIN)
                 sys.exit(130)
 
-    def go_through(self, login: str, *, new: bool, consumer_key: str | None, no_wait: bool, **_: Any) -> None:
+    def go_through(
+        self, login: str, *, new: bool, token: bool, consumer_key: str | None, no_wait: bool, **_: Any
+    ) -> None:
         if new:
             ibkr_setup.begin_anew(login)
         setup = ibkr_setup.look(login)
@@ -59,12 +62,14 @@ class Command(BaseCommand):
                 ibkr_setup.enter_consumer_key(login, text)
         if setup.stage == "token":
             self.say("\nOn the same page, generate the access token. It and its secret are shown once.")
-        while (setup := ibkr_setup.look(login)).stage == "token":
-            token = self.answer("Access token", secret=True)
+        is_wanted = token or setup.stage == "token"
+        while is_wanted:
+            text = self.answer("Access token", secret=True)
             secret = self.answer("Access token secret", secret=True)
             with self.asking_again():
-                ibkr_setup.enter_token(login, token, secret)
+                ibkr_setup.enter_token(login, text, secret)
                 self.say(f"The pieces fit together. {paths.config_file()} is written.")
+                is_wanted = False
         self.wait_for_ibkr(login, once=no_wait or not sys.stdin.isatty())
 
     def wait_for_keys(self, setup: Setup) -> Setup:

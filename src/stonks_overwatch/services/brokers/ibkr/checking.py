@@ -1,17 +1,25 @@
 """What `doctor` and the settings page learn by asking IBKR: one login, and which accounts it may read."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import Max
 
 from stonks_overwatch.errors import (
     BrokerBusyError,
     BrokerUnavailableError,
     BrokerUnreachableError,
     ConfigError,
+    NotActiveError,
     StonksError,
+    UnexpectedAnswerError,
 )
 from stonks_overwatch.services.brokers.base import Finding
 from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, not_visible, off
 from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin, rest_url
+from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer
 from stonks_overwatch.services.brokers.ibkr.rows import text
 
 CLOCK_WARNING = timedelta(seconds=30)
@@ -29,27 +37,105 @@ def check(login: IbkrLogin) -> list[Finding]:
         return [_failed("address", err)]
     try:
         asked = client(login)
-        asked.tickle()
+        tickled = asked.tickle().data
     except BrokerBusyError as err:
         return [Finding("address", "warning", err.what, err.next_step)]
     except BrokerUnreachableError as err:
         if not isinstance(err, BrokerUnavailableError):
             return [_failed("address", err)]
-        return [_reached(address), *_clock(asked), _failed("login", err)]
+        return [_reached(address), *_clock(asked), _down(err, datetime.now(UTC))]
     except ConfigError as err:  # nothing was sent
         return [_failed("login", err)]
+    except UnexpectedAnswerError as err:
+        return [_reached(address), *_clock(asked), _not_ibkr(err)]
+    except NotActiveError as err:
+        return [_reached(address), *_clock(asked), _not_known(err, login)]
     except StonksError as err:
         return [_reached(address), *_clock(asked), _failed("login", err)]
     return [
         _reached(address),
         *_clock(asked),
         Finding("login", "ok", "IBKR accepts the login."),
+        *_competing(tickled),
         *_accounts(asked, login),
     ]
 
 
 def _reached(address: str) -> Finding:
     return Finding("address", "ok", f"{address} answers.")
+
+
+def _down(error: BrokerUnavailableError, now: datetime) -> Finding:
+    """IBKR says that it is down; said why, where the hour tells it."""
+    why = quiet_hours(now)
+    if why is None:
+        return _failed("login", error)
+    return Finding(
+        "login", "error", f"{error.what} {why}", "Nothing: it passes, and syncs go on by themselves."
+    )
+
+
+def quiet_hours(now: datetime) -> str | None:
+    """Which of IBKR's regular interruptions `now` falls into, as a sentence; None outside of them.
+
+    IBKR names the hours in words only (around 01:00 of each region, Saturday evening in the USA), so these
+    windows are wide.
+    """
+    in_new_york = now.astimezone(ZoneInfo("America/New_York"))
+    is_weekend = (in_new_york.weekday() == 5 and in_new_york.hour >= 18) or (
+        in_new_york.weekday() == 6 and in_new_york.hour < 6
+    )
+    if is_weekend:
+        return "This is the hour of its weekend maintenance."
+    for zone in ("America/New_York", "Europe/Zurich", "Asia/Hong_Kong"):
+        local = now.astimezone(ZoneInfo(zone))
+        if timedelta(minutes=15) <= timedelta(hours=local.hour, minutes=local.minute) <= timedelta(hours=2):
+            return "This is the hour of its nightly reset."
+    return None
+
+
+def _not_ibkr(error: UnexpectedAnswerError) -> Finding:
+    """An answer that is not IBKR's: something on the way answers in its place."""
+    if "a web page" not in str(error.value):
+        return _failed("login", error)
+    return Finding(
+        "login",
+        "error",
+        "A web page came in place of IBKR's answer: a proxy or the sign-in page of a network stands in "
+        "between, or IBKR is being maintained.",
+        "Open any page in a browser and sign in to the network if it asks; behind a proxy set HTTPS_PROXY.",
+    )
+
+
+def _not_known(error: NotActiveError, login: IbkrLogin) -> Finding:
+    """Credentials that IBKR does not know: whether they ever worked tells a new token from a replaced one."""
+    last = IbkrAnswer.objects.filter(login=login.name).aggregate(at=Max("last_seen_at"))["at"]
+    if last is None:
+        return _failed("login", error)
+    return Finding(
+        "login",
+        "error",
+        f"IBKR does not know these credentials any more: they worked until {last:%d %B %Y}. The token was "
+        "revoked or a newer one has replaced it, or they were changed in config.json.",
+        "Generate the access token again on IBKR's OAuth page and enter it: `stonks-overwatch ibkr-setup "
+        "--token`.",
+    )
+
+
+def _competing(tickled: Mapping[str, Any]) -> list[Finding]:
+    """What `tickle` says about the brokerage session, which one login of a user name can have at a time."""
+    state = (tickled.get("iserver") or {}).get("authStatus") or {}
+    if not state.get("competing"):
+        return []
+    return [
+        Finding(
+            "live updates",
+            "warning",
+            "Another login uses the brokerage session of this user name (TWS, the phone app or the website). "
+            "Live values wait for it; syncs do not.",
+            "Nothing, or give Stonks Overwatch a second user name of its own at IBKR.",
+        )
+    ]
 
 
 def _clock(asked: ReadOnlyClient) -> list[Finding]:

@@ -254,7 +254,8 @@ def findings(login: IbkrLogin) -> list[Finding]:
             _text(login, field_name)
             passed(name, f"{_path(login, field_name)} is given.")
 
-    check_text("consumer_key")
+    with checking("consumer key"):
+        passed("consumer key", f"{_path(login, 'consumer_key')} is given.", _form_notices(login))
     check_text("access_token")
     for field_name in get_args(KeyField):
         name = field_name.replace("_", " ")
@@ -275,6 +276,18 @@ def findings(login: IbkrLogin) -> list[Finding]:
         _, notices = _prime(login)
         passed("prime", f"{_path(login, 'dh_prime')} is a prime of the right size.", notices)
     return found
+
+
+def _form_notices(login: IbkrLogin) -> tuple[_Notice, ...]:
+    text = _text(login, "consumer_key")
+    if re.fullmatch("[A-Z]{9}", text) or text == "TESTCONS":  # the latter is IBKR's own for tests
+        return ()
+    return (
+        _Notice(
+            f"{_path(login, 'consumer_key')} is not nine capital letters, as IBKR's consumer keys are.",
+            "Compare it with IBKR's OAuth page.",
+        ),
+    )
 
 
 def _path(login: IbkrLogin, name: str) -> str:
