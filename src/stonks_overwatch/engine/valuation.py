@@ -1,0 +1,533 @@
+"""What accounts were worth on every day: activities, prices and rates as arrays in, daily arrays out.
+
+Days are proleptic ordinals, instruments and currencies are rows of their tables, unknown is NaN. An
+unknown price makes the value of the days on which the instrument is held unknown; unknown money makes
+cash unknown from its day on. All sums run day by day in the order of the activities, so that a series
+that goes on from a checkpoint is the one that a whole computation gives.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, carry, window
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Truths = NDArray[np.bool_]
+
+# A quantity below this is what adding and subtracting floats leaves of nothing.
+_NOTHING = 1e-9
+_ROWS_AT_ONCE = 64  # so that the arrays of one step stay in the processor's cache
+
+
+class Kind(IntEnum):
+    """The numbers by which blocks of activities tell their kinds."""
+
+    OPENING = 1
+    BUY = 2
+    SELL = 3
+    DEPOSIT = 4
+    WITHDRAWAL = 5
+    DIVIDEND = 6
+    INTEREST = 7
+    FEE = 8
+    TAX = 9
+    TRANSFER_IN = 10
+    TRANSFER_OUT = 11
+    SPLIT = 12
+    FX = 13
+    CORPORATE_ACTION = 14
+    OTHER = 15
+
+
+class Style(IntEnum):
+    """How an instrument enters the value: by its market value, by its profit alone, or not at all."""
+
+    VALUE = 0
+    PROFIT = 1
+    NONE = 2
+
+
+_TRADES = (Kind.BUY, Kind.SELL)
+_TRANSFERS = (Kind.TRANSFER_IN, Kind.TRANSFER_OUT)
+_WITHOUT_MONEY = (*_TRANSFERS, Kind.OPENING, Kind.SPLIT, Kind.CORPORATE_ACTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """Shape (instruments,) each. `numbers` are their own row numbers, ascending.
+
+    `unit` turns quantity × price into money: multiplier × quote factor.
+    """
+
+    numbers: Whole
+    currency: Whole
+    unit: Floats
+    style: Whole
+
+    @classmethod
+    def of(
+        cls,
+        numbers: Sequence[int],
+        currency: Sequence[int],
+        unit: Sequence[float],
+        style: Sequence[Style],
+    ) -> "Instruments":
+        return cls(
+            np.array(numbers, dtype=np.int64),
+            np.array(currency, dtype=np.int64),
+            np.array(unit, dtype=np.float64),
+            np.array(style, dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Activities in the order in which they count; shape (events,) each.
+
+    `instrument`, `currency` and `other` (the currency that an exchange buys) are rows; -1 is none.
+    """
+
+    day: Whole
+    kind: Whole
+    instrument: Whole
+    currency: Whole
+    other: Whole
+    quantity: Floats
+    price: Floats
+    gross: Floats
+    fee: Floats
+    tax: Floats
+    value: Floats
+    cost: Floats
+    ratio: Floats
+
+    @classmethod
+    def unpacked(
+        cls, blocks: Sequence[bytes | memoryview], columns: int, instruments: Whole, currencies: Whole
+    ) -> "Events":
+        """Of packed blocks of float64 with this many columns; see COLUMNS of ledger/packed.py.
+
+        Args:
+            blocks: one after the other.
+            columns: the number of columns of a row.
+            instruments, currencies: their numbers, ascending; rows are positions in these.
+        """
+        table = np.frombuffer(b"".join(blocks), dtype=np.float64).reshape(-1, columns)
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        ints = table[:, :6].astype(np.int64)
+        return cls(
+            ints[:, 0],
+            ints[:, 2],
+            _rows(ints[:, 3], instruments),
+            _rows(ints[:, 4], currencies),
+            _rows(ints[:, 5], currencies),
+            *(np.ascontiguousarray(table[:, column]) for column in range(6, columns)),
+        )
+
+    def only(self, kept: Truths) -> "Events":
+        return Events(*(getattr(self, name)[kept] for name in self.__slots__))
+
+
+def numbers_in(blocks: Sequence[bytes | memoryview], columns: int) -> tuple[list[int], list[int], int, int]:
+    """What the activities name: instruments, currencies; and the first and the last day (0 of none)."""
+    table = np.frombuffer(b"".join(blocks), dtype=np.float64).reshape(-1, columns)
+    if not table.size:
+        return [], [], 0, 0
+    instruments = np.unique(table[:, 3])
+    currencies = np.unique(table[:, 4:6])
+    return (
+        [int(number) for number in instruments if number],
+        [int(number) for number in currencies if number],
+        int(table[:, 0].min()),
+        int(table[:, 0].max()),
+    )
+
+
+def last_day_of(blocks: Sequence[bytes | memoryview], columns: int, kinds: Sequence[Kind]) -> int:
+    """The last day with an activity of these kinds; 0 without one."""
+    table = np.frombuffer(b"".join(blocks), dtype=np.float64).reshape(-1, columns)
+    days = table[np.isin(table[:, 2], kinds), 0]
+    return int(days.max()) if days.size else 0
+
+
+def _rows(numbers: Whole, table: Whole) -> Whole:
+    return np.where(numbers == 0, -1, np.searchsorted(table, numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What was held at the end of one day.
+
+    `quantity` and `paid` have the shape (instruments,), `cash` (currencies,). `paid` is, of instruments that
+    count by profit, the money of all trades less what of the profit is in cash already.
+    """
+
+    quantity: Floats
+    paid: Floats
+    cash: Floats
+
+    @classmethod
+    def nothing(cls, instruments: int, currencies: int) -> "State":
+        return cls(np.zeros(instruments), np.zeros(instruments), np.zeros(currencies))
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """Shape (days,) each, in the base currency; see `daily`."""
+
+    nav: Floats
+    contribution: Floats
+    income: Floats
+    fees: Floats
+    taxes: Floats
+    currency: Floats
+    other: Floats
+    carried: Floats
+
+    def packed(self) -> bytes:
+        return np.concatenate([getattr(self, name) for name in self.__slots__]).tobytes()
+
+    @classmethod
+    def unpacked(cls, block: bytes | memoryview) -> "Daily":
+        return cls(*np.frombuffer(block, dtype=np.float64).reshape(len(cls.__slots__), -1))
+
+    def until(self, days: int) -> "Daily":
+        """The first days of it."""
+        return Daily(*(getattr(self, name)[:days] for name in self.__slots__))
+
+    def then(self, later: "Daily") -> "Daily":
+        return Daily(
+            *(np.concatenate((getattr(self, name), getattr(later, name))) for name in self.__slots__)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All that a valuation of the days from `first` to `last` takes.
+
+    Args:
+        events: of the days to value; earlier ones are in `start` already and are skipped.
+        prices: by row of the instrument, its price per unit.
+        rates: shape (currencies, days), base currency for one unit.
+        start: what was held at the end of the day before `first`.
+    """
+
+    events: Events
+    instruments: Instruments
+    prices: Sequence[Block]
+    rates: Floats
+    start: State
+    first: int
+    last: int
+
+    @property
+    def days(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Flows:
+    """Events of the days valued with what they add: shape (events,) each, in their own currency.
+
+    `moved` is in units of the instrument; `cash` what it adds to cash; `paid` see State. `day` counts from 0.
+    """
+
+    events: Events
+    day: Whole
+    moved: Floats
+    cash: Floats
+    paid: Floats
+
+
+def _flows(book: Book) -> _Flows:
+    events = book.events
+    kept = (events.day >= book.first) & (events.day <= book.last)
+    if not kept.all():
+        events = events.only(kept)
+    is_exchange = events.kind == Kind.FX
+    has_instrument = events.instrument >= 0
+    unit = np.where(has_instrument, book.instruments.unit[events.instrument], 1.0)
+    style = np.where(has_instrument, book.instruments.style[events.instrument], Style.VALUE)
+    moved = np.where(has_instrument & ~is_exchange, _or_zero(events.quantity), 0.0)
+    _resolve_ratios(events, moved, book.start.quantity)
+    traded = np.isin(events.kind, _TRADES)
+    money = moved * events.price * unit
+    gross = events.gross
+    by_value = style == Style.VALUE
+    # A purchase told by quantity and price alone costs their product; what counts by profit costs nothing.
+    gross = np.where(np.isnan(gross) & traded & by_value, -money, gross)
+    no_money = np.isin(events.kind, _WITHOUT_MONEY) | (traded & ~by_value)
+    gross = np.where(np.isnan(gross) & no_money, 0.0, gross)
+    cash = gross + _or_zero(events.fee) + _or_zero(events.tax)
+    opened = events.kind == Kind.OPENING
+    paid = np.where(traded, money, 0.0) + np.where(opened & has_instrument, events.cost, 0.0)
+    settled = np.where(opened, 0.0, gross)  # profit that went to cash
+    paid = np.where(style == Style.PROFIT, paid + settled, 0.0)
+    return _Flows(
+        replace(events, gross=gross),
+        events.day - book.first,
+        moved,
+        cash,
+        paid,
+    )
+
+
+def _resolve_ratios(events: Events, moved: Floats, start: Floats) -> None:
+    """Write what a split adds where only its ratio (new for one old) is told."""
+    unresolved = (events.kind == Kind.SPLIT) & np.isnan(events.quantity) & ~np.isnan(events.ratio)
+    for row in np.unique(events.instrument[unresolved]):
+        held = float(start[row])
+        for at in np.nonzero(events.instrument == row)[0]:
+            if unresolved[at]:
+                moved[at] = held * (events.ratio[at] - 1.0)
+            held += moved[at]
+
+
+def _sums(rows: Whole, amounts: Floats, size: int) -> Floats:
+    """Sum of the amounts of each row, shape (size,)."""
+    sums: Floats = np.bincount(rows, weights=amounts, minlength=size).astype(np.float64, copy=False)
+    return sums
+
+
+def _or_zero(numbers: Floats) -> Floats:
+    return np.where(np.isnan(numbers), 0.0, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Some instruments; shape (instruments, days) each. Values are in the instrument's currency."""
+
+    rows: slice
+    quantity: Floats
+    paid: Floats
+    price: Floats
+    value: Floats
+    carried: Truths
+
+
+def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
+    """Quantity, price and value of every instrument and day, some instruments at a time."""
+    of_instrument = np.nonzero((flows.events.instrument >= 0) & ((flows.moved != 0) | (flows.paid != 0)))[0]
+    order = of_instrument[np.argsort(flows.events.instrument[of_instrument], kind="stable")]
+    row_of = flows.events.instrument[order]
+    day_of = flows.day[order]
+    moved, paid = flows.moved[order], flows.paid[order]
+    count, days = book.instruments.numbers.size, book.days
+    splits = set(np.unique(flows.events.instrument[flows.events.kind == Kind.SPLIT]))
+    for low in range(0, count, _ROWS_AT_ONCE):
+        high = min(low + _ROWS_AT_ONCE, count)
+        start, end = np.searchsorted(row_of, (low, high))
+        flat = (row_of[start:end] - low) * days + day_of[start:end]
+        shape = (high - low, days)
+        raw = _running(flat, moved[start:end], book.start.quantity[low:high], shape)
+        quantity = np.where(np.abs(raw) < _NOTHING, 0.0, raw)
+        prices = np.empty((high - low, days + CARRIED_DAYS))
+        for row in range(low, high):
+            prices[row - low] = window(book.prices[row], book.first - CARRIED_DAYS, book.last)
+        filled, ages = carry(prices)
+        price, ages = filled[:, CARRIED_DAYS:], ages[:, CARRIED_DAYS:]
+        for row in splits.intersection(range(low, high)):
+            price[row - low] *= _since_split(book, flows, int(row), ages[row - low])
+        held = quantity != 0.0
+        value = np.where(held, quantity * price * book.instruments.unit[low:high, None], 0.0)
+        style = book.instruments.style[low:high]
+        value[style == Style.NONE] = 0.0
+        cost = (
+            np.zeros(shape)
+            if not (style == Style.PROFIT).any()
+            else _running(flat, paid[start:end], book.start.paid[low:high], shape)
+        )
+        value -= cost
+        yield _Chunk(slice(low, high), raw, cost, price, value, held & (ages > 0))
+
+
+def _running(flat: Whole, added: Floats, start: Floats, shape: tuple[int, int]) -> Floats:
+    """Running sums over the days of each row, from a start."""
+    sums = _sums(flat, added, shape[0] * shape[1]).reshape(shape)
+    sums[:, 0] += start
+    return np.cumsum(sums, axis=1, out=sums)
+
+
+def _since_split(book: Book, flows: _Flows, row: int, ages: Whole) -> Floats:
+    """What a carried price is multiplied with because of splits after its own day; shape (days,)."""
+    factor = np.ones(book.days + 1)
+    held = float(book.start.quantity[row])
+    for at in np.nonzero(flows.events.instrument == row)[0]:
+        before, held = held, held + float(flows.moved[at])
+        if flows.events.kind[at] == Kind.SPLIT and before and held:
+            factor[flows.day[at] + 1 :] *= before / held
+    days = np.arange(1, book.days + 1)
+    own = np.clip(days - np.minimum(ages, book.days), 0, None)
+    return factor[days] / factor[own]
+
+
+def _by_day(flows: _Flows, amounts: Floats, book: Book, kinds: Sequence[Kind] | None = None) -> Floats:
+    """Sums of amounts in the base currency, each at its day's rate; shape (days,)."""
+    chosen = amounts != 0.0
+    if kinds is not None:
+        chosen &= np.isin(flows.events.kind, kinds)
+    day = flows.day[chosen]
+    return _sums(day, amounts[chosen] * book.rates[flows.events.currency[chosen], day], book.days)
+
+
+def _transferred(flows: _Flows, chunk: _Chunk, book: Book) -> tuple[Whole, Floats]:
+    """The transfers of the chunk's instruments and their values in the instrument's currency."""
+    events, rows = flows.events, chunk.rows
+    at = np.nonzero(
+        np.isin(events.kind, _TRANSFERS) & (events.instrument >= rows.start) & (events.instrument < rows.stop)
+    )[0]
+    row = events.instrument[at]
+    priced = flows.moved[at] * chunk.price[row - rows.start, flows.day[at]] * book.instruments.unit[row]
+    values = np.where(np.isnan(events.value[at]), priced, events.value[at])
+    return at, np.where(book.instruments.style[row] == Style.VALUE, values, 0.0)
+
+
+def daily(book: Book, checkpoint: int) -> tuple[Daily, State]:
+    """The value of every day, what came in from outside, and what changed the value besides prices.
+
+    Returns: the days from `first` to `last`, and what was held at the end of day `checkpoint`.
+        `nav`: value of all positions and cash at the day's end. `contribution`: deposits and withdrawals,
+        cash and securities transferred, these at the day's value. `income`: dividends and interest; `fees`:
+        fees and commissions; `taxes`: all taxes, withheld ones too; negative when they cost. `currency`:
+        what was held the day before times the change of its rate; 0 on the first day. `other`: money moved
+        by what has no known kind. What is left of the change is the effect of prices.
+    """
+    flows = _flows(book)
+    events, days = flows.events, book.days
+    currencies = book.rates.shape[0]
+    cash = _cash(book, flows)
+    held = np.zeros((currencies, days))
+    carried = np.zeros(days)
+    contribution = _by_day(flows, events.gross, book, (Kind.DEPOSIT, Kind.WITHDRAWAL, *_TRANSFERS))
+    at_day = checkpoint - book.first
+    quantity, paid = np.zeros_like(book.start.quantity), np.zeros_like(book.start.paid)
+    for chunk in _chunks(book, flows):
+        of = book.instruments.currency[chunk.rows]
+        for currency in np.unique(of):
+            held[currency] += chunk.value[of == currency].sum(axis=0)
+        carried += chunk.carried.sum(axis=0)
+        quantity[chunk.rows], paid[chunk.rows] = chunk.quantity[:, at_day], chunk.paid[:, at_day]
+        at, values = _transferred(flows, chunk, book)
+        if at.size:
+            rates = book.rates[book.instruments.currency[events.instrument[at]], flows.day[at]]
+            contribution += _sums(flows.day[at], values * rates, days)
+    total = held + cash
+    with np.errstate(invalid="ignore"):
+        worth = np.where(np.abs(total) < _NOTHING, 0.0, total * book.rates)
+        moved = np.where(np.abs(total[:, :-1]) < _NOTHING, 0.0, total[:, :-1] * np.diff(book.rates, axis=1))
+    fees = _or_zero(events.fee) + np.where(events.kind == Kind.FEE, events.gross, 0.0)
+    taxes = _or_zero(events.tax) + np.where(events.kind == Kind.TAX, events.gross, 0.0)
+    return (
+        Daily(
+            nav=worth.sum(axis=0),
+            contribution=contribution,
+            income=_by_day(flows, events.gross, book, (Kind.DIVIDEND, Kind.INTEREST)),
+            fees=_by_day(flows, fees, book),
+            taxes=_by_day(flows, taxes, book),
+            currency=np.concatenate(([0.0], moved.sum(axis=0))),
+            other=_by_day(flows, events.gross, book, (Kind.OTHER,)),
+            carried=carried,
+        ),
+        State(quantity, paid, cash[:, at_day]),
+    )
+
+
+def _cash(book: Book, flows: _Flows) -> Floats:
+    """Cash of every currency and day, shape (currencies, days)."""
+    events, days = flows.events, book.days
+    bought = events.other >= 0
+    rows = np.concatenate((events.currency, events.other[bought]))
+    at = np.concatenate((flows.day, flows.day[bought]))
+    amounts = np.concatenate((flows.cash, events.quantity[bought]))
+    return _running(rows * days + at, amounts, book.start.cash, (book.rates.shape[0], days))
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Of each instrument over some days, in the base currency; shape (instruments,) each.
+
+    `begin` and `end` are values, `paid` what was put into it less what was taken out (securities
+    transferred count at their day's value), `income` dividends, interest and what was withheld of them.
+    `gain` = end - begin - paid + income; `weighted` is the same, each day's gain times its weight.
+    """
+
+    begin: Floats
+    end: Floats
+    paid: Floats
+    income: Floats
+    gain: Floats
+    weighted: Floats
+
+
+_INCOME = (Kind.DIVIDEND, Kind.INTEREST, Kind.TAX, Kind.FEE)
+
+
+def by_holding(book: Book, weights: Floats) -> Holdings:
+    """What each instrument gained from the end of the first day to the end of the last.
+
+    Args:
+        book: its first day is the one whose end value is the begin.
+        weights: shape (days,); the first day's is not used.
+    """
+    flows = _flows(book)
+    events, count = flows.events, book.instruments.numbers.size
+    begin, end, weighted, paid = (np.zeros(count) for _ in range(4))
+    later = flows.day > 0
+    chosen = later & (events.instrument >= 0)
+    # An exchange of currencies has no instrument that is held.
+    row, day = events.instrument[chosen], flows.day[chosen]
+    effect = flows.cash[chosen] * book.rates[events.currency[chosen], day]
+    is_income = np.isin(events.kind[chosen], _INCOME)
+    income = _sums(row, np.where(is_income, effect, 0.0), count)
+    paid -= _sums(row, np.where(is_income, 0.0, effect), count)
+    weighted += _sums(row, effect * weights[day], count)
+    for chunk in _chunks(book, flows):
+        rows = chunk.rows
+        rates = book.rates[book.instruments.currency[rows]]
+        with np.errstate(invalid="ignore"):
+            value = np.where(chunk.value == 0.0, 0.0, chunk.value * rates)
+        begin[rows], end[rows] = value[:, 0], value[:, -1]
+        weighted[rows] += np.diff(value, axis=1) @ weights[1:]
+        at, values = _transferred(flows, chunk, book)
+        at, values = at[flows.day[at] > 0], values[flows.day[at] > 0]
+        if at.size:
+            row, day = events.instrument[at], flows.day[at]
+            values = values * book.rates[book.instruments.currency[row], day]
+            paid += _sums(row, values, count)
+            weighted -= _sums(row, values * weights[day], count)
+    return Holdings(begin, end, paid, income, end - begin - paid + income, weighted)
+
+
+def of_holdings(book: Book, chosen: Truths) -> tuple[Floats, Floats]:
+    """Value of some holdings together on each day, and what was put into them less what they gave.
+
+    Args:
+        chosen: shape (instruments,).
+
+    Returns: shape (days,) each, in the base currency. Dividends and interest go out of the holdings.
+    """
+    flows = _flows(book)
+    events = flows.events
+    theirs = (events.instrument >= 0) & chosen[events.instrument]
+    flow = -_by_day(flows, np.where(theirs, flows.cash, 0.0), book)
+    total = np.zeros(book.days)
+    for chunk in _chunks(book, flows):
+        kept = chosen[chunk.rows]
+        if not kept.any():
+            continue
+        value = chunk.value[kept]
+        rates = book.rates[book.instruments.currency[chunk.rows][kept]]
+        with np.errstate(invalid="ignore"):
+            total += np.where(value == 0.0, 0.0, value * rates).sum(axis=0)
+        at, values = _transferred(flows, chunk, book)
+        mine = chosen[events.instrument[at]]
+        at, values = at[mine], values[mine]
+        if at.size:
+            rates = book.rates[book.instruments.currency[events.instrument[at]], flows.day[at]]
+            flow += _sums(flows.day[at], values * rates, book.days)
+    return total, flow

@@ -1,0 +1,262 @@
+"""Prices, rates and activities as blocks of float64 beside the exact rows: what the engine computes from.
+
+Whoever writes rows of Price, FxRate or Activity says which days changed, in the same transaction; the
+blocks are made again from those days on, and stored daily series lose the days from then on. Work is
+proportional to what changed: blocks and series that come out equal are left alone.
+"""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from itertools import groupby
+from math import isnan
+from typing import Any
+
+from django.db.models import F, FloatField
+from django.db.models.functions import Cast, Coalesce
+
+from stonks_overwatch.ledger.models import (
+    Account,
+    Activity,
+    ActivityBlock,
+    DailySeries,
+    FxRate,
+    Instrument,
+    Price,
+    PriceSeries,
+    RateSeries,
+)
+from stonks_overwatch.ledger.sql import upsert
+from stonks_overwatch.ledger.types import ActivityKind
+
+# One activity in a block. Days are proleptic ordinals; `day` is the one from which the account holds it.
+# Codes: kinds are those of KINDS, currencies those of currency_number, instruments are row numbers;
+# 0 is none. `other_currency` is the one that an exchange buys. Unknown is NaN.
+COLUMNS = (
+    "day", "trade_day", "kind", "instrument", "currency", "other_currency",
+    "quantity", "price", "gross", "fee", "tax", "value", "cost", "ratio",
+)  # fmt: skip
+
+# What a daily series holds of each day, in its base currency: value at the day's end, what came in from
+# outside, and the parts of the change that are not price; `carried` counts the positions valued at a price
+# of an earlier day.
+DAILY = ("nav", "contribution", "income", "fees", "taxes", "currency", "other", "carried")
+
+# Written into blocks: a new kind takes a new number.
+KINDS = {
+    ActivityKind.OPENING: 1,
+    ActivityKind.BUY: 2,
+    ActivityKind.SELL: 3,
+    ActivityKind.DEPOSIT: 4,
+    ActivityKind.WITHDRAWAL: 5,
+    ActivityKind.DIVIDEND: 6,
+    ActivityKind.INTEREST: 7,
+    ActivityKind.FEE: 8,
+    ActivityKind.TAX: 9,
+    ActivityKind.TRANSFER_IN: 10,
+    ActivityKind.TRANSFER_OUT: 11,
+    ActivityKind.SPLIT: 12,
+    ActivityKind.FX: 13,
+    ActivityKind.CORPORATE_ACTION: 14,
+    ActivityKind.OTHER: 15,
+}
+
+_NAN = float("nan")
+_AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
+
+
+def currency_number(code: str) -> int:
+    """A currency code as a number that float64 holds exactly."""
+    return int.from_bytes(code.encode("ascii"), "big")
+
+
+def currency_code(number: int) -> str:
+    return number.to_bytes(3, "big").decode("ascii")
+
+
+def prices_changed(since: Mapping[int, date]) -> None:
+    """Pack the prices again.
+
+    Args:
+        since: by row number of the instrument, the first day of which a price came, changed or went.
+    """
+    pks = sorted(since)
+    for start in range(0, len(pks), _AT_ONCE):
+        some = pks[start : start + _AT_ONCE]
+        _pack_prices({pk: since[pk] for pk in some})
+
+
+def _pack_prices(since: Mapping[int, date]) -> None:
+    stored = {
+        pk: (first_on, block)
+        for pk, first_on, block in PriceSeries.objects.filter(instrument__in=list(since)).values_list(
+            "instrument_id", "first_on", "closes"
+        )
+    }
+    first = min(since.values())
+    rows = (
+        Price.objects.filter(instrument__in=list(since), on__gte=first, currency=F("instrument__currency"))
+        .order_by("instrument_id", "on", "is_imported")
+        .values_list("instrument_id", "on", Cast("close", FloatField()))
+    )
+    told = {pk: [(on, close) for _, on, close in of] for pk, of in groupby(rows, key=lambda row: row[0])}
+    changed: dict[int, date] = {}
+    new = []
+    gone = []
+    for pk in since:
+        packed = _spliced(stored.get(pk), first, told.get(pk, []))
+        if packed is None:
+            continue
+        block, changed[pk] = packed
+        if block:
+            new.append((pk, *block))
+        else:
+            gone.append(pk)
+    upsert(PriceSeries, ["instrument", "first_on", "closes"], new, unique=["instrument"])
+    PriceSeries.objects.filter(instrument__in=gone).delete()
+    if changed:
+        brokers = Instrument.objects.filter(pk__in=list(changed)).values("broker")
+        accounts = Account.objects.filter(broker__in=brokers.distinct()).values_list("pk", flat=True)
+        forget(accounts, min(changed.values()))
+
+
+def rates_changed(since: Mapping[tuple[str, str], date]) -> None:
+    """Pack the rates again; `since` is by base and quote, as for prices."""
+    changed: list[date] = []
+    new = []
+    for (base, quote), first in since.items():
+        stored = RateSeries.objects.filter(base=base, quote=quote).values_list("first_on", "rates").first()
+        rows = FxRate.objects.filter(base=base, quote=quote, on__gte=first).order_by("on", "is_imported")
+        packed = _spliced(stored, first, list(rows.values_list("on", Cast("rate", FloatField()))))
+        if packed is None:
+            continue
+        block, day = packed
+        changed.append(day)
+        if block:
+            new.append((base, quote, *block))
+        else:
+            RateSeries.objects.filter(base=base, quote=quote).delete()
+    upsert(RateSeries, ["base", "quote", "first_on", "rates"], new, unique=["base", "quote"])
+    if changed:
+        forget(None, min(changed))
+
+
+def _spliced(
+    stored: tuple[date, bytes | memoryview] | None, since: date, told: list[tuple[date, float]]
+) -> tuple[tuple[date, bytes] | None, date] | None:
+    """The stored days before `since` and those told from it on; with the first day that differs.
+
+    None when nothing differs; no block when nothing is left.
+    """
+    first, old = (stored[0], bytes(stored[1])) if stored is not None else (date.max, b"")
+    new = array("d")
+    if first < since:
+        new.frombytes(old[: (since - first).days * new.itemsize])
+    elif told:
+        first = told[0][0]
+    for on, number in told:
+        new.extend([_NAN] * ((on - first).days + 1 - len(new)))
+        new[(on - first).days] = number  # an imported one after the broker's of the same day
+    while new and isnan(new[-1]):  # what stood at the end is gone
+        new.pop()
+    packed = new.tobytes()
+    if stored is None:
+        return ((first, packed), first) if packed else None
+    if not packed:
+        return None, stored[0]
+    if first != stored[0]:
+        return (first, packed), min(first, stored[0])
+    if packed == old:
+        return None
+    # As integers, because NaN equals nothing.
+    pairs = zip(memoryview(old).cast("q"), memoryview(packed).cast("q"), strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(old), len(packed)) // new.itemsize)
+    return (first, packed), first + timedelta(days=same)
+
+
+def activities_changed(days: Iterable[tuple[int, date]]) -> None:
+    """Pack activities again.
+
+    Args:
+        days: row number of the account and the day (booked, else traded) of each activity that came,
+            changed, or went: before and after the change.
+    """
+    by_account: defaultdict[int, set[date]] = defaultdict(set)
+    for account_pk, day in days:
+        by_account[account_pk].add(day)
+    for account_pk, changed in by_account.items():
+        _pack_activities(account_pk, changed)
+
+
+def _pack_activities(account_pk: int, days: set[date]) -> None:
+    months = {day.replace(day=1) for day in days}
+    stored = {
+        month: bytes(rows)
+        for month, rows in ActivityBlock.objects.filter(
+            account=account_pk, month__gte=min(months), month__lte=max(months)
+        ).values_list("month", "rows")
+    }
+    new: dict[date, bytes] = {}
+    for month, rows in groupby(_rows(account_pk, months), key=lambda row: _month(row[0])):
+        if month in months:
+            block = array("d")
+            for row in rows:
+                block.extend(_numbers(row))
+            new[month] = block.tobytes()
+    unlike = {month for month in months if new.get(month, b"") != stored.get(month, b"")}
+    upsert(
+        ActivityBlock,
+        ["account", "month", "rows"],
+        ((account_pk, month, new[month]) for month in sorted(unlike & new.keys())),
+        unique=["account", "month"],
+    )
+    ActivityBlock.objects.filter(account=account_pk, month__in=unlike - new.keys()).delete()
+    if unlike:
+        forget([account_pk], min(day for day in days if day.replace(day=1) in unlike))
+
+
+def _month(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
+    """The activities of these months and those between them, in the order in which they count."""
+    until = (max(months) + timedelta(days=31)).replace(day=1)
+    return (
+        Activity.objects.current()
+        .annotate(counts_on=Coalesce("booked_on", "trade_date"))
+        .filter(account=account_pk, counts_on__gte=min(months), counts_on__lt=until)
+        .order_by("counts_on", "trade_date", "trade_at", "key")
+        .values_list(
+            "counts_on",
+            "trade_date",
+            "kind",
+            "instrument_id",
+            "currency",
+            "instrument__broker_ref",
+            *(Cast(name, FloatField()) for name in COLUMNS[6:]),
+        )
+        .iterator(chunk_size=2000)
+    )
+
+
+def _numbers(row: tuple[Any, ...]) -> Iterator[float]:
+    counts_on, trade_date, kind, instrument, currency, ref, *numbers = row
+    yield counts_on.toordinal()
+    yield trade_date.toordinal()
+    yield KINDS[ActivityKind(kind)]
+    is_exchange = kind == ActivityKind.FX
+    yield 0 if is_exchange or instrument is None else instrument
+    yield currency_number(currency)
+    yield currency_number(ref) if is_exchange and ref else 0
+    for number in numbers:
+        yield _NAN if number is None else number
+
+
+def forget(accounts: Iterable[int] | None, day: date) -> None:
+    """Take the days from this one on from the stored daily series of the accounts (of all: None)."""
+    series = DailySeries.objects.filter(valid_until__gte=day)
+    if accounts is not None:
+        series = series.filter(account__in=list(accounts))
+    series.update(valid_until=day - timedelta(days=1))
