@@ -37,7 +37,10 @@ class Told:
 
 
 def content_key(section: str, *parts: object) -> str:
-    """A key for a row without a number of IBKR's, made of all that tells it from another."""
+    """A key for a row without a number of IBKR's, made of figures that every query tells.
+
+    Not of more: a query with fewer fields would tell the same row under another key.
+    """
     text = "\x1f".join("" if part is None else _plain(part) for part in parts)
     return f"{section}:{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
@@ -95,10 +98,7 @@ def trade(row: Row, account: str, source: str, instruments: Instruments) -> Told
     elif execution:
         key = f"execution:{execution}"
     else:
-        key = content_key(
-            "trade", row.text("ibOrderID", "orderID"), ref, row.text("dateTime") and traded_at, trade_date,
-            booked_on, code, quantity, price, row.number("proceeds"), fee, is_cancelled,
-        )  # fmt: skip
+        key = content_key("trade", ref, trade_date, code, quantity, price, is_cancelled)
     # The commission of a currency exchange is often in a third currency: its money moves on its own.
     is_apart = bool(fee) and fee_money[0] != code
     own_fee = _ZERO if is_apart else fee
@@ -281,11 +281,7 @@ def cash(row: Row, account: str, source: str, instruments: Instruments) -> Told:
     kind, subtype = cash_kind(word, amount, description)
     ref = None if row.text("assetCategory") == "CASH" else instruments.note(row)
     transaction = row.text("transactionID")
-    key = (
-        f"cash:{transaction}"
-        if transaction
-        else content_key("cash", word.lower(), ref, trade_date, booked_on, code, amount, description)
-    )
+    key = f"cash:{transaction}" if transaction else content_key("cash", kind, ref, trade_date, code, amount)
     rate = row.number("fxRateToBase")
     activity = Activity(
         account=account,
@@ -364,11 +360,8 @@ def corporate_action(row: Row, account: str, source: str, instruments: Instrumen
     key = (
         f"action:{action or ''}/{transaction}"
         if transaction
-        else content_key(
-            "action", action, word, ref, trade_date, booked_on, code, quantity, gross, row.number("value"),
-            description,
-        )
-    )  # fmt: skip
+        else content_key("action", kind, ref, trade_date, code, quantity, gross)
+    )
     activity = Activity(
         account=account,
         key=key,
@@ -458,7 +451,7 @@ def transfer(row: Row, account: str, source: str, instruments: Instruments) -> T
     key = (
         f"transfer:{transaction}"
         if transaction
-        else content_key("transfer", word, ref, trade_date, booked_on, code, moved, gross, value, other)
+        else content_key("transfer", ref, trade_date, code, moved, gross)
     )
     acquired_on = row.day("holdingPeriodDateTime", "openDateTime")
     activity = Activity(
@@ -524,7 +517,7 @@ def charge(row: Row, account: str, kept_in: str | None, instruments: Instruments
     key = (
         f"charge:{transaction}"
         if transaction
-        else content_key("charge", row.tag, number, ref, trade_date, code, amount, description)
+        else content_key("charge", row.tag, ref, trade_date, code, amount)
     )
     activity = Activity(
         account=account,
