@@ -2,6 +2,7 @@
 import htmx from "htmx.org";
 
 const PATIENCE = 6_000; // ms without the app before the page says so
+const QUEUE = 4_000; // ms in which a sync that was asked for should have begun
 
 let stream: EventSource | null = null;
 let lost: number | undefined;
@@ -11,18 +12,25 @@ function fill(id: string, text: string): void {
   if (place !== null && place.textContent !== text) place.textContent = text;
 }
 
+function isRunning(): boolean {
+  return document.querySelector("#progress progress") !== null;
+}
+
+function markButtons(busy: boolean): void {
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-sync-button]")) {
+    button.disabled = busy;
+    button.classList.toggle("is-running", busy);
+  }
+}
+
 function show(fragment: string): void {
   const place = document.getElementById("progress");
   if (place === null) return;
-  const wasRunning = place.querySelector("progress") !== null;
+  const wasRunning = isRunning();
   place.innerHTML = fragment;
-  const running = place.querySelector("progress") !== null;
-  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-sync-button]")) {
-    button.disabled = running;
-    button.classList.toggle("is-running", running);
-  }
+  markButtons(isRunning());
   // Every step would be too much to listen to.
-  if (running && !wasRunning) fill("announce", "A sync has started.");
+  if (isRunning() && !wasRunning) fill("announce", "A sync has started.");
 }
 
 /** Fetches the page again and puts its main part in place, with what was unfolded still unfolded. */
@@ -61,11 +69,20 @@ function close(): void {
   found();
 }
 
+/** Shows at once that a sync was asked for; it waits in the queue for a moment before it tells of itself. */
+function asked(event: Event): void {
+  const { elt, successful } = (event as CustomEvent<{ elt: Element; successful: boolean }>).detail;
+  if (!successful || elt.querySelector("[data-sync-button]") === null) return;
+  markButtons(true);
+  setTimeout(() => markButtons(isRunning()), QUEUE);
+}
+
 /** A page in the background listens to nothing: browsers allow six streams to one address at a time. */
 export function startLive(): void {
   if (document.getElementById("progress") === null) return;
   const follow = () => (document.hidden ? close() : open());
   document.addEventListener("visibilitychange", follow);
+  document.addEventListener("htmx:afterRequest", asked);
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", follow);
   follow();
