@@ -14,6 +14,7 @@ from stonks_overwatch.ledger.models import (
     ImportedName,
     InboxItem,
     Instrument,
+    LotChoice,
     NavPoint,
     Period,
     Position,

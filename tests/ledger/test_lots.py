@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonks_overwatch.ledger import types
-from stonks_overwatch.ledger.lots import Lots, fifo
+from stonks_overwatch.ledger.lots import Lots
+from stonks_overwatch.ledger.matching import fifo
 from stonks_overwatch.ledger.types import ActivityKind
 from tests.builders import activity, buy, sell
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonks_overwatch.ledger import opening, types
-from stonks_overwatch.ledger.lots import fifo, moved
+from stonks_overwatch.ledger.lots import moved
+from stonks_overwatch.ledger.matching import fifo
 from stonks_overwatch.ledger.types import ActivityKind
 from tests.builders import activity, buy, exact, sell
 

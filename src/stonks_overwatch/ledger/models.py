@@ -35,7 +35,7 @@ class Account(models.Model):
     positions_at = models.DateTimeField(null=True)
     cash_since = models.DateTimeField(null=True)
     cash_at = models.DateTimeField(null=True)
-    # How sales are matched with purchases (lots.Method): the user's choice, kept when the ledger is made again.
+    # How sales find what they close (lots.Method): the user's choice, kept when the ledger is made again.
     lot_method = models.TextField(default="fifo")
 
     class Meta:
@@ -191,7 +191,6 @@ class Activity(models.Model):
     trade_at = models.DateTimeField(null=True)
     settlement_date = models.DateField(null=True)
     quantity = ExactDecimalField(null=True)
-    ratio = ExactDecimalField(null=True)
     price = ExactDecimalField(null=True)
     currency = models.TextField()
     gross = ExactDecimalField(null=True)
@@ -265,6 +264,8 @@ class ImportedName(models.Model):
     currency = models.TextField()
     name = models.TextField(default="")
     asset_class = models.TextField(default="")
+    multiplier = ExactDecimalField(null=True)
+    quote_factor = ExactDecimalField(null=True)
     on = models.DateField()
 
     class Meta:

@@ -11,7 +11,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 
-from stonks_overwatch.ledger.lots import EXACT, fifo, moved
+from stonks_overwatch.ledger.lots import EXACT, moved
+from stonks_overwatch.ledger.matching import fifo
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 
 OPENING_SOURCE = "opening balance"

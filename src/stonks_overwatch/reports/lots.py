@@ -9,6 +9,7 @@ from typing import NamedTuple
 from django.db.models import QuerySet
 
 from stonks_overwatch.ledger import lots, models
+from stonks_overwatch.ledger.matching import fifo
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 from stonks_overwatch.reports.documents import times, total
 from stonks_overwatch.reports.rates import Rates
@@ -31,7 +32,7 @@ class Trades:
     fx_rates: dict[str, Decimal] = field(default_factory=dict)
 
     def matched(self) -> lots.Lots:
-        return lots.fifo(self.activities, self.multiplier, self.quote_factor)
+        return fifo(self.activities, self.multiplier, self.quote_factor)
 
 
 class _Row(NamedTuple):

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from stonks_overwatch.ledger import lots
+from stonks_overwatch.ledger.matching import fifo
 from stonks_overwatch.ledger.models import Account, CashBalance, Period, Position, Price
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.cash import Effect, effects
@@ -173,7 +174,7 @@ def _worked_back(
         if activity.trade_date > day and quantity is not None:
             quantity = None if activity.kind is ActivityKind.OPENING else quantity - lots.moved(activity)
     until = [activity for activity in activities if activity.trade_date <= day]
-    open_then = lots.fifo(until, row.multiplier, row.quote_factor)
+    open_then = fifo(until, row.multiplier, row.quote_factor)
     cost = open_then.cost if open_then.quantity == quantity else None
     priced_on, price, _ = quoted if quoted and quoted[2] == row.currency else (None, None, None)
     units = None if quantity is None else quantity * row.multiplier * row.quote_factor
