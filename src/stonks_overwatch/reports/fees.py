@@ -1,0 +1,245 @@
+"""Fees and taxes: what the broker, the markets and the states took, by kind, and what that is of the value.
+
+Amounts keep the ledger's sign: what was taken is negative, what was given back positive. Interest paid is
+not a fee (it is negative income). Taxes withheld from dividends and interest are here and in the income:
+one is what was taken, the other what is left.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Q
+
+from stonks_overwatch.ledger.models import NavPoint
+from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.booked import Amounts, Booked, Sums, booked, grouped, last_day, months, sums
+from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
+from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.scope import Scope, accounts
+
+_DAYS_OF_YEAR = 365
+_NONE = Decimal(0)
+
+
+class FeeGroup(Sums):
+    """One month, year, account, instrument or kind. `gross_base` are fees, `tax_base` taxes.
+
+    `share` is its part of all that was taken; `of_value` is what was taken in it over the average value
+    of the accounts in its days (a month, a year; null for others), not annualised.
+    """
+
+    key: str
+    name: str
+    share: Computed | None
+    of_value: Computed | None
+
+
+class Charge(Document):
+    """One fee or tax, of an activity of its own or as a part of one (a commission)."""
+
+    id: str
+    on: date
+    account: str
+    broker: str
+    kind: str
+    symbol: str | None
+    broker_ref: str | None
+    currency: str
+    fee: Exact | None
+    tax: Exact | None
+    amount_base: Computed | None
+    description: str
+
+
+class FeeTotals(Sums):
+    """`of_value`: what was taken over the average value of the days; `of_value_yearly`: times 365 / days.
+
+    The average value is that of the broker's NAVs at the ends of the days; `valued_days` is their number.
+    Null when there is none.
+    """
+
+    average_nav_base: Computed | None
+    valued_days: int
+    of_value: Computed | None
+    of_value_yearly: Computed | None
+
+
+class FeesDocument(Document):
+    """Oldest period first, largest group first, newest charge first."""
+
+    start: date | None
+    end: date | None
+    base_currency: str
+    totals: FeeTotals
+    by_month: tuple[FeeGroup, ...]
+    by_year: tuple[FeeGroup, ...]
+    by_kind: tuple[FeeGroup, ...]
+    by_account: tuple[FeeGroup, ...]
+    by_instrument: tuple[FeeGroup, ...]
+    charges: tuple[Charge, ...]
+
+
+class _Taken(NamedTuple):
+    row: Booked
+    kind: str
+    fee: Decimal | None
+    tax: Decimal | None
+
+    @property
+    def amounts(self) -> Amounts:
+        return Amounts(self.row.in_base(self.fee), self.row.in_base(self.tax))
+
+
+_CHARGED = (
+    Q(kind__in=(ActivityKind.FEE, ActivityKind.TAX))
+    | Q(fee__isnull=False) & ~Q(fee="0")
+    | Q(tax__isnull=False) & ~Q(tax="0")
+)
+_TRADES = (ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX, ActivityKind.CORPORATE_ACTION)
+
+
+def fees(scope: Scope, start: date | None = None, end: date | None = None) -> FeesDocument:
+    """What was charged from `start` to `end`, both included."""
+    looked_at = accounts(scope)
+    base = scope.base_currency
+    today = last_day(looked_at, scope.as_of)
+    end = min((day for day in (end, today) if day), default=None)
+    taken = [charge for row in booked(looked_at, base, _CHARGED, start, end) for charge in _taken(row)]
+    first = start or (taken[0].row.on if taken else None)
+    values = _values(scope, first, end)
+    summed = sums(charge.amounts for charge in taken)
+    average = _average(values, first, end)
+    days = (end - first).days + 1 if first and end else 0
+    of_value = share(_cost(summed["net_base"]), average)
+    return FeesDocument(
+        start=first,
+        end=end,
+        base_currency=base,
+        totals=FeeTotals(
+            **summed,
+            average_nav_base=average,
+            valued_days=len(values),
+            of_value=of_value,
+            of_value_yearly=None if of_value is None or not days else of_value * _DAYS_OF_YEAR / days,
+        ),
+        by_month=_by_month(taken, first, end, values),
+        by_year=_by_year(taken, values),
+        by_kind=_groups(taken, lambda charge: (charge.kind, "")),
+        by_account=_groups(taken, lambda charge: (charge.row.account.account, charge.row.account.alias)),
+        by_instrument=_groups(
+            [charge for charge in taken if charge.row.broker_ref and charge.row.kind != ActivityKind.FX],
+            lambda charge: (charge.row.symbol or charge.row.broker_ref or "", charge.row.name or ""),
+        ),
+        charges=tuple(_charge(charge) for charge in reversed(taken)),
+    )
+
+
+def _taken(row: Booked) -> list[_Taken]:
+    """The charges of one activity: itself, and the fee and the tax that are a part of it."""
+    found = []
+    if row.kind == ActivityKind.FEE:
+        found.append(_Taken(row, row.subtype or "other fee", row.gross, _NONE))
+    elif row.kind == ActivityKind.TAX:
+        found.append(_Taken(row, row.subtype or "other tax", _NONE, row.gross))
+    if row.fee:
+        kind = "commission" if row.kind in _TRADES else "other fee"
+        found.append(_Taken(row, kind, row.fee, _NONE))
+    if row.tax:
+        kind = "transaction tax" if row.kind in _TRADES else "withholding tax"
+        found.append(_Taken(row, kind, _NONE, row.tax))
+    return found
+
+
+def _cost(net: Decimal | None) -> Decimal | None:
+    return None if net is None else -net
+
+
+def _values(scope: Scope, start: date | None, end: date | None) -> dict[date, Decimal]:
+    """NAV of the accounts together by day in the base currency, where all that had begun have one."""
+    if start is None or end is None:
+        return {}
+    looked_at = accounts(scope)
+    points = NavPoint.objects.filter(account__in=looked_at, on__gte=start, on__lte=end)
+    rows = list(points.values_list("account_id", "on", "nav", "currency"))
+    if not rows:
+        return {}
+    foreign = {currency for _, _, _, currency in rows} - {scope.base_currency}
+    rates = Rates.between(start, end, {*foreign, scope.base_currency}) if foreign else Rates(())
+    begun: dict[int, date] = {}
+    for account_id, on, _, _ in rows:
+        begun[account_id] = min(on, begun.get(account_id, on))
+    by_day = grouped(rows, lambda row: row[1])
+    values = {}
+    for on, of_day in by_day.items():
+        parts = [rates.convert(nav, currency, scope.base_currency, on) for _, _, nav, currency in of_day]
+        wanted = sum(1 for first in begun.values() if first <= on)
+        summed = total(parts)
+        if len(parts) == wanted and not summed.unknown and summed.value is not None:
+            values[on] = summed.value
+    return values
+
+
+def _average(values: dict[date, Decimal], start: date | None, end: date | None) -> Decimal | None:
+    known = [value for on, value in values.items() if start and end and start <= on <= end]
+    return sum(known, Decimal(0)) / len(known) if known else None
+
+
+def _by_month(
+    taken: Sequence[_Taken], start: date | None, end: date | None, values: dict[date, Decimal]
+) -> tuple[FeeGroup, ...]:
+    if not taken or start is None or end is None:
+        return ()
+    by_month = grouped(taken, lambda charge: charge.row.month)
+    value_of = grouped(values.items(), lambda item: f"{item[0]:%Y-%m}")
+    return tuple(
+        _group(month, "", by_month.get(month, []), None, [value for _, value in value_of.get(month, [])])
+        for month in months(start, end)
+    )
+
+
+def _by_year(taken: Sequence[_Taken], values: dict[date, Decimal]) -> tuple[FeeGroup, ...]:
+    by_year = grouped(taken, lambda charge: charge.row.on.year)
+    value_of = grouped(values.items(), lambda item: item[0].year)
+    return tuple(
+        _group(str(year), "", charges, None, [value for _, value in value_of.get(year, [])])
+        for year, charges in sorted(by_year.items())
+    )
+
+
+def _groups(taken: Sequence[_Taken], key: Callable[[_Taken], tuple[str, str]]) -> tuple[FeeGroup, ...]:
+    whole = _cost(sums(charge.amounts for charge in taken)["net_base"])
+    groups = [_group(*names, charges, whole, []) for names, charges in grouped(taken, key).items()]
+    return tuple(sorted(groups, key=lambda group: (group.net_base is None, group.net_base or _NONE)))
+
+
+def _group(
+    key: str, name: str, charges: Sequence[_Taken], whole: Decimal | None, values: Sequence[Decimal]
+) -> FeeGroup:
+    summed = sums(charge.amounts for charge in charges)
+    cost = _cost(summed["net_base"])
+    average = sum(values, Decimal(0)) / len(values) if values else None
+    return FeeGroup(key=key, name=name, **summed, share=share(cost, whole), of_value=share(cost, average))
+
+
+def _whole(amounts: Amounts) -> Decimal | None:
+    return None if amounts.gross is None or amounts.tax is None else amounts.gross + amounts.tax
+
+
+def _charge(charge: _Taken) -> Charge:
+    row, amounts = charge.row, charge.amounts
+    return Charge(
+        id=row.id,
+        on=row.on,
+        account=row.account.account,
+        broker=row.account.broker,
+        kind=charge.kind,
+        symbol=row.symbol,
+        broker_ref=row.broker_ref,
+        currency=row.currency,
+        fee=charge.fee,
+        tax=charge.tax,
+        amount_base=_whole(amounts),
+        description=row.description,
+    )

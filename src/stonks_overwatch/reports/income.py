@@ -1,0 +1,761 @@
+"""Dividends and interest: what came, what was withheld, what it is of what one holds, what is to come.
+
+Every row counts on its own day at that day's rate. Rows of one payment (a dividend, its tax, their
+reversals and re-bookings) stand together as one payment with its rows as the trail. Interest paid is
+negative income, as in the broker's own figures. A return of capital gives money back that was put in: it is
+listed and is no income. Fees taken from a dividend are fees.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from django.db.models import Q
+
+from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Instrument
+from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.booked import (
+    DAY,
+    Amounts,
+    Booked,
+    Sums,
+    booked,
+    grouped,
+    last_day,
+    months,
+    sums,
+    year_before,
+)
+from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
+from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
+from stonks_overwatch.reports.lots import moving
+from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.scope import Scope, accounts
+
+RETURN_OF_CAPITAL = "return_of_capital"
+LONE_TAX = "withholding_tax"  # without the payment it was taken from
+_WITHHELD = ("withholding tax", "871(m) withholding tax")
+_INCOME = Q(kind__in=(ActivityKind.DIVIDEND, ActivityKind.INTEREST)) | Q(
+    kind=ActivityKind.OTHER, subtype="other income"
+)
+_TAX = Q(kind=ActivityKind.TAX, subtype__in=(*_WITHHELD, ""))
+_DIVIDENDS = ("payment in lieu", "return of capital", "capital gains distribution")
+_INTERESTS = ("bond interest", "credit interest", "debit interest", "stock loan", "cfd financing")
+REGULAR = ("dividend", "payment_in_lieu", "bond_interest")
+
+YEAR = timedelta(days=365)
+# A payment pattern needs two payments within this time, and the last one within it too.
+PATTERN = timedelta(days=425)
+NEAR = timedelta(days=45)  # of an estimated day: a declared payment that close is the same one
+
+
+class Period(Sums):
+    """One month (2026-01) or year (2026). `growth` is the net over that of the year before, minus one."""
+
+    key: str
+    dividends_base: Computed | None
+    interest_base: Computed | None
+    growth: Computed | None
+
+
+class Part(Sums):
+    """One account, currency or kind of income."""
+
+    key: str
+    share: Computed | None
+
+
+class InstrumentIncome(Sums):
+    """One instrument; its amounts in the period asked for."""
+
+    symbol: str
+    name: str
+    isin: str | None
+    broker_ref: str
+    broker: str
+    payments: int
+
+
+class Row(Document):
+    """One booking of a payment."""
+
+    id: str
+    on: date
+    kind: str
+    gross: Exact | None
+    tax: Exact | None
+    description: str
+
+
+class Payment(Document):
+    """One payment, net of what was taken back and booked again. `gross` and `tax` in its own currency."""
+
+    on: date
+    ex_date: date | None
+    account: str
+    broker: str
+    kind: str
+    symbol: str | None
+    name: str | None
+    isin: str | None
+    broker_ref: str | None
+    currency: str
+    gross: Exact | None
+    tax: Exact | None
+    net: Exact | None
+    gross_base: Computed | None
+    tax_base: Computed | None
+    net_base: Computed | None
+    rows: tuple[Row, ...]
+
+
+class Yield(Document):
+    """One holding's income of a year at the quantity held now.
+
+    `annual_gross_base` are the payments of the last 365 days, each per unit held when it was paid (on its
+    ex-date, where that is known), times today's quantity, at today's rates; `trailing_yield` is that over the
+    market value, `yield_on_cost` over the cost basis. `growth` is the payment per unit of these 365 days over
+    that of the 365 before, minus one. Null where the quantity of a day is not known, for short positions,
+    and without a comparable number of payments.
+    """
+
+    symbol: str
+    name: str
+    broker: str
+    broker_ref: str
+    market_value_base: Computed | None
+    cost_basis_base: Computed | None
+    annual_gross_base: Computed | None
+    annual_net_base: Computed | None
+    trailing_yield: Computed | None
+    yield_on_cost: Computed | None
+    growth: Computed | None
+
+
+class Expected(Document):
+    """A payment to come, at the rate of the last day known.
+
+    `declared`: the broker has it in its accruals. `estimated`: nobody said so; the payment of the same
+    season last year, per unit, times today's quantity.
+    """
+
+    on: date
+    status: Literal["declared", "estimated"]
+    account: str
+    broker: str
+    kind: str
+    symbol: str
+    name: str
+    broker_ref: str
+    currency: str
+    gross: Computed | None
+    tax: Computed | None
+    net: Computed | None
+    net_base: Computed | None
+
+
+class Accrued(Document):
+    """Dividends declared and interest earned that are not paid yet, of one currency in one account.
+
+    As the broker reports them. `dividends` can hold more than the declared payments that are listed: not
+    every source tells them one by one.
+    """
+
+    account: str
+    currency: str
+    dividends: Exact | None
+    interest: Exact | None
+    dividends_base: Computed | None
+    interest_base: Computed | None
+
+
+class Totals(Sums):
+    """`trailing_` fields are of the 365 days to `to`, whatever period was asked for; so is `growth`."""
+
+    dividends_base: Computed | None
+    interest_received_base: Computed | None
+    interest_paid_base: Computed | None
+    return_of_capital_base: Computed | None
+    trailing_net_base: Computed | None
+    previous_net_base: Computed | None
+    growth: Computed | None
+    annual_gross_base: Computed | None
+    trailing_yield: Computed | None
+    yield_on_cost: Computed | None
+
+
+class IncomeDocument(Document):
+    """Oldest month first, largest part first, newest payment first, next expected payment first."""
+
+    start: date | None
+    end: date | None
+    base_currency: str
+    totals: Totals
+    by_month: tuple[Period, ...]
+    by_year: tuple[Period, ...]
+    by_account: tuple[Part, ...]
+    by_instrument: tuple[InstrumentIncome, ...]
+    by_currency: tuple[Part, ...]
+    by_kind: tuple[Part, ...]
+    payments: tuple[Payment, ...]
+    holdings: tuple[Yield, ...]
+    expected: tuple[Expected, ...]
+    accrued: tuple[Accrued, ...]
+
+
+class _Paid(NamedTuple):
+    """One booking with the kind of income it belongs to and the payment it is part of."""
+
+    row: Booked
+    kind: str
+    payment: tuple[object, ...]
+    gross: Decimal | None
+    tax: Decimal | None
+
+    @property
+    def amounts(self) -> Amounts:
+        return Amounts(self.row.in_base(self.gross), self.row.in_base(self.tax))
+
+    @property
+    def is_income(self) -> bool:
+        return self.kind != RETURN_OF_CAPITAL
+
+
+def income(scope: Scope, start: date | None = None, end: date | None = None) -> IncomeDocument:
+    """Income booked from `start` to `end` (both included), and what is held and expected at the end."""
+    looked_at = accounts(scope)
+    base = scope.base_currency
+    today = last_day(looked_at, scope.as_of)
+    valued = valuation(scope)
+    if today is None:
+        return _document(base, start, end, [], _Held(valued, {}, date.max), (), (), ())
+    end = min(end or today, today)
+    # Two more years tell growth, yields and patterns.
+    since = min(start, year_before(start), today - 2 * YEAR) if start else None
+    paid = _paid(booked(looked_at, base, _INCOME | _TAX, since, max(end, today)))
+    recent = [row for row in paid if today - 2 * YEAR < row.row.on <= today]
+    scales = _scales(looked_at, recent, today)
+    declared = _declared(looked_at, valued, today)
+    return _document(
+        base,
+        start,
+        end,
+        paid,
+        _Held(valued, scales, today),
+        declared,
+        _estimated(valued, recent, scales, declared, today),
+        _accrued(valued, looked_at) if scope.as_of in (None, today) else (),
+    )
+
+
+def is_withholding(row: Booked) -> bool:
+    return row.kind == ActivityKind.TAX and row.subtype in _WITHHELD
+
+
+def _paid(rows: Sequence[Booked]) -> list[_Paid]:
+    """The rows of income with their taxes. A tax of no stated kind is withheld if a payment goes with it."""
+    kinds: dict[tuple[object, ...], list[str]] = {}
+    for row in rows:
+        if row.kind != ActivityKind.TAX:
+            kinds.setdefault(_payment(row), []).append(_kind(row))
+    paid = []
+    for row in rows:
+        payment = _payment(row)
+        if row.kind != ActivityKind.TAX:
+            kind = _kind(row)
+            paid.append(_Paid(row, kind, (*payment, kind), row.gross, row.tax or Decimal(0)))
+            continue
+        of = kinds.get(payment, [])
+        if of or is_withholding(row):
+            kind = next((kind for kind in of if kind != RETURN_OF_CAPITAL), of[0] if of else LONE_TAX)
+            paid.append(_Paid(row, kind, (*payment, kind), Decimal(0), row.gross))
+    return paid
+
+
+def _payment(row: Booked) -> tuple[object, ...]:
+    if row.group:
+        return (row.account.pk, row.currency, row.group)
+    return (row.account.pk, row.currency, row.instrument_id, row.on)
+
+
+def _kind(row: Booked) -> str:
+    if row.kind == ActivityKind.DIVIDEND:
+        return row.subtype.replace(" ", "_") if row.subtype in _DIVIDENDS else "dividend"
+    if row.kind == ActivityKind.OTHER:
+        return "other_income"
+    if row.subtype in _INTERESTS:
+        return row.subtype.replace(" ", "_")
+    if row.instrument_id is not None and row.asset_class == "bond":
+        return "bond_interest"
+    return "credit_interest" if (row.gross or 0) >= 0 else "debit_interest"
+
+
+def is_dividend(kind: str) -> bool:
+    """A dividend or what stands for one; a tax without its payment is taken for one of a dividend."""
+    return kind in ("dividend", "payment_in_lieu", "capital_gains_distribution", LONE_TAX)
+
+
+# Quantities of the past
+
+
+def _scales(
+    looked_at: Iterable[Account], paid: Sequence[_Paid], today: date
+) -> dict[tuple[int, int, date], Decimal | None]:
+    """By account, instrument and day: how many of today's units stand for one unit of that day's quantity.
+
+    The value is today's quantity over the quantity held on that day, splits taken out; None where it is
+    not known or nothing was held.
+    """
+    wanted = {(p.row.account.pk, p.row.instrument_id, _earned_on(p.row)) for p in paid if p.row.instrument_id}
+    pairs = {(account_id, instrument_id) for account_id, instrument_id, _ in wanted}
+    if not pairs:
+        return {}
+    rows = moving(looked_at, today).filter(instrument__in={instrument_id for _, instrument_id in pairs})
+    moves: dict[tuple[int, int], list[tuple[date, str, Decimal]]] = {}
+    for account_id, instrument_id, on, kind, quantity in rows.order_by("-trade_date", "-id").values_list(
+        "account_id", "instrument_id", "trade_date", "kind", "quantity"
+    ):
+        moves.setdefault((account_id, instrument_id), []).append((on, kind, quantity or Decimal(0)))
+    scales: dict[tuple[int, int, date], Decimal | None] = {}
+    for account_id, instrument_id, on in wanted:
+        if instrument_id is not None:
+            scales[account_id, instrument_id, on] = _scale(moves.get((account_id, instrument_id), []), on)
+    return scales
+
+
+def _earned_on(row: Booked) -> date:
+    """The last day of holding it that counts: the day before the ex-date, where that is told."""
+    return row.ex_date - DAY if row.ex_date else row.on
+
+
+def _scale(newest_first: Sequence[tuple[date, str, Decimal]], on: date) -> Decimal | None:
+    now = sum((quantity for _, _, quantity in newest_first), Decimal(0))
+    then, factor = now, Decimal(1)
+    for day, kind, quantity in newest_first:
+        if day <= on:
+            break
+        if kind == ActivityKind.OPENING:
+            return None
+        before = then - quantity
+        if kind == ActivityKind.SPLIT and before and then:
+            factor *= then / before
+        then = before
+    return now / (then * factor) if then else None
+
+
+# What is held
+
+
+class _Held:
+    """Yields of what is held on a day."""
+
+    def __init__(
+        self,
+        valued: Valuation,
+        scales: Mapping[tuple[int, int, date], Decimal | None],
+        today: date,
+    ) -> None:
+        self.holdings = {(row.broker, row.account, row.broker_ref): row for row in valued.document.holdings}
+        self.nav_base = valued.document.totals.nav_base
+        self.cost_base = total(row.cost_basis_base for row in valued.document.holdings)
+        self.rates = _todays_rates(valued)
+        self.scales = scales
+        self.today = today
+
+    def at_todays_quantity(self, paid: _Paid, amount: Decimal | None) -> Decimal | None:
+        """In the base currency at today's rate."""
+        row = paid.row
+        if row.instrument_id is None:
+            return None
+        scale = self.scales.get((row.account.pk, row.instrument_id, _earned_on(row)))
+        return times(times(amount, scale), self.rates.get((row.account.pk, row.currency)))
+
+
+def _todays_rates(valued: Valuation) -> dict[tuple[int, str], Decimal | None]:
+    """By account row and currency, as the accounts' holdings are valued; other currencies are not in it."""
+    days = valued.state.days.values()
+    rates = Rates.between(min(days), max(days)) if days else Rates(())
+    base = valued.document.base_currency
+    currencies = {row.currency for row in valued.state.held} | {b.currency for b in valued.state.balances}
+    return {
+        (pk, currency): rates.rate(currency, base, on)
+        for pk, on in valued.state.days.items()
+        for currency in currencies
+    }
+
+
+def _yields(held: _Held, recent: Sequence[_Paid]) -> list[Yield]:
+    by_holding = grouped(
+        (row for row in recent if row.kind in REGULAR and row.row.broker_ref),
+        lambda paid: (paid.row.account.broker, paid.row.broker_ref),
+    )
+    rows_of = grouped(held.holdings.values(), lambda row: (row.broker, row.broker_ref))
+    found = []
+    for (broker, ref), holdings in rows_of.items():
+        paid = by_holding.get((broker, ref), [])
+        if not paid:
+            continue
+        found.append(_yield(held, holdings, paid))
+    found.sort(key=lambda row: (row.annual_gross_base is None, -(row.annual_gross_base or 0), row.symbol))
+    return found
+
+
+def _yield(held: _Held, holdings: Sequence[Holding], paid: Sequence[_Paid]) -> Yield:
+    names = {(row.broker, row.account) for row in holdings}
+    of_held = [row for row in paid if (row.row.account.broker, row.row.account.account) in names]
+    this_year = [row for row in of_held if row.row.on > held.today - YEAR]
+    before = [row for row in of_held if row.row.on <= held.today - YEAR]
+    is_long = all((row.quantity or 0) > 0 for row in holdings)
+    gross = _whole(held.at_todays_quantity(row, row.gross) for row in this_year) if is_long else None
+    tax = _whole(held.at_todays_quantity(row, row.tax) for row in this_year) if is_long else None
+    earlier = _whole(held.at_todays_quantity(row, row.gross) for row in before) if is_long else None
+    value = _whole(row.market_value_base for row in holdings)
+    cost = _whole(row.cost_basis_base for row in holdings)
+    first = holdings[0]
+    comparable = len({p.payment for p in this_year}) == len({p.payment for p in before}) and before
+    return Yield(
+        symbol=first.symbol,
+        name=first.name,
+        broker=first.broker,
+        broker_ref=first.broker_ref,
+        market_value_base=value,
+        cost_basis_base=cost,
+        annual_gross_base=gross,
+        annual_net_base=None if gross is None or tax is None else gross + tax,
+        trailing_yield=share(gross, value),
+        yield_on_cost=share(gross, cost),
+        growth=_growth(gross, earlier) if comparable else None,
+    )
+
+
+def _whole(parts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; unknown as soon as one part is."""
+    summed = total(parts)
+    return None if summed.unknown else summed.value
+
+
+def _growth(now: Decimal | None, before: Decimal | None) -> Decimal | None:
+    ratio = share(now, before)
+    return None if ratio is None else ratio - 1
+
+
+# What is to come
+
+
+def _declared(looked_at: Sequence[Account], valued: Valuation, today: date) -> tuple[Expected, ...]:
+    """Dividends in the broker's accruals that are payable after the day."""
+    rates = _todays_rates(valued)
+    rows = Figure.objects.filter(
+        account__in=list(looked_at), section="OpenDividendAccruals", until__gt=today, since__lte=today
+    )
+    by_payment: dict[tuple[int, str, str, date, str], dict[str, Decimal]] = {}
+    for row in rows:
+        key = (row.account_id, row.broker_ref, row.currency, row.until, row.ref)
+        by_payment.setdefault(key, {})[row.name] = row.amount
+    refs = {ref for _, ref, _, _, _ in by_payment}
+    names = {
+        (broker, ref): (symbol, name)
+        for broker, ref, symbol, name in Instrument.objects.filter(broker_ref__in=refs).values_list(
+            "broker", "broker_ref", "symbol", "name"
+        )
+    }
+    by_id = {account.pk: account for account in looked_at}
+    found = []
+    for (account_id, ref, currency, pay_date, _), amounts in by_payment.items():
+        account = by_id[account_id]
+        symbol, name = names.get((account.broker, ref), (ref, ""))
+        net = amounts.get("netAmount")
+        tax, fee = amounts.get("tax", Decimal(0)), amounts.get("fee", Decimal(0))
+        gross = amounts.get("grossAmount", None if net is None else net + tax + fee)
+        found.append(
+            Expected(
+                on=pay_date,
+                status="declared",
+                account=account.account,
+                broker=account.broker,
+                kind="dividend",
+                symbol=symbol,
+                name=name,
+                broker_ref=ref,
+                currency=currency,
+                gross=gross,
+                tax=-tax,
+                net=net,
+                net_base=times(net, rates.get((account_id, currency))),
+            )
+        )
+    return tuple(sorted(found, key=lambda row: (row.on, row.symbol, row.account)))
+
+
+def _estimated(
+    valued: Valuation,
+    recent: Sequence[_Paid],
+    scales: Mapping[tuple[int, int, date], Decimal | None],
+    declared: Sequence[Expected],
+    today: date,
+) -> tuple[Expected, ...]:
+    """The last year's payments of what is still held, a year on, where they follow a pattern."""
+    held = {
+        (row.account_id, row.instrument_id): row
+        for row in valued.state.held
+        if row.quantity and row.quantity > 0
+    }
+    rates = _todays_rates(valued)
+    promised = grouped(declared, lambda row: (row.account, row.broker_ref))
+    rows = [
+        row for row in recent if row.kind in REGULAR and (row.row.account.pk, row.row.instrument_id) in held
+    ]
+    found = []
+    by_payment = grouped(rows, lambda row: row.payment)
+    days_of = grouped(
+        ((of[0].row.account.pk, of[0].row.instrument_id, of[0].row.on) for of in by_payment.values()),
+        lambda payment: payment[:2],
+    )
+    for of in by_payment.values():
+        first = of[0].row
+        position = held[first.account.pk, first.instrument_id or 0]
+        days = sorted(day for _, _, day in days_of[first.account.pk, first.instrument_id])
+        expected_on = year_before(first.on, -1)
+        if first.on <= today - YEAR or expected_on <= today or not _is_pattern(days, today):
+            continue
+        if position.expires_on and expected_on > position.expires_on:
+            continue
+        reach = _reach(days)
+        if any(
+            abs(row.on - expected_on) <= reach
+            for row in promised.get((first.account.account, position.broker_ref), [])
+        ):
+            continue
+        scale = scales.get((first.account.pk, position.instrument_id, _earned_on(first)))
+        gross = times(_whole(row.gross for row in of), scale)
+        tax = times(_whole(row.tax for row in of), scale)
+        net = None if gross is None or tax is None else gross + tax
+        if net is not None and net <= 0:
+            continue
+        found.append(
+            Expected(
+                on=expected_on,
+                status="estimated",
+                account=first.account.account,
+                broker=first.account.broker,
+                kind=of[0].kind,
+                symbol=position.symbol,
+                name=position.name,
+                broker_ref=position.broker_ref,
+                currency=first.currency,
+                gross=gross,
+                tax=tax,
+                net=net,
+                net_base=times(net, rates.get((first.account.pk, first.currency))),
+            )
+        )
+    return tuple(sorted(found, key=lambda row: (row.on, row.symbol, row.account)))
+
+
+def _is_pattern(days: Sequence[date], today: date) -> bool:
+    """Two payments or more, the last one not longer ago than a payer of once a year may take."""
+    return len(days) > 1 and today - days[-1] <= PATTERN
+
+
+def _reach(days: Sequence[date]) -> timedelta:
+    """How far a payment may shift and still be the same one: half the usual gap, at most 45 days."""
+    gaps = [(later - earlier).days for earlier, later in pairwise(days)]
+    return min(NEAR, timedelta(days=statistics.median(gaps) / 2)) if gaps else NEAR
+
+
+def _accrued(valued: Valuation, looked_at: Iterable[Account]) -> tuple[Accrued, ...]:
+    rates = _todays_rates(valued)
+    rows = CashBalance.objects.filter(account__in=list(looked_at)).select_related("account")
+    return tuple(
+        Accrued(
+            account=row.account.account,
+            currency=row.currency,
+            dividends=row.accrued_dividends,
+            interest=row.accrued_interest,
+            dividends_base=times(row.accrued_dividends, rates.get((row.account_id, row.currency))),
+            interest_base=times(row.accrued_interest, rates.get((row.account_id, row.currency))),
+        )
+        for row in rows.order_by("account__broker", "account__account", "currency")
+        if row.accrued_dividends or row.accrued_interest
+    )
+
+
+# The document
+
+
+def _document(
+    base: str,
+    start: date | None,
+    end: date | None,
+    paid: Sequence[_Paid],
+    held: _Held,
+    declared: Sequence[Expected],
+    estimated: Sequence[Expected],
+    accrued: Sequence[Accrued],
+) -> IncomeDocument:
+    inside = [row for row in paid if (start is None or row.row.on >= start) and (end and row.row.on <= end)]
+    earned = [row for row in inside if row.is_income]
+    before = [row for row in paid if row.is_income and (end and row.row.on <= end)]
+    recent = [row for row in paid if held.today - 2 * YEAR < row.row.on <= held.today] if paid else []
+    yields = _yields(held, recent)
+    return IncomeDocument(
+        start=start or (inside[0].row.on if inside else None),
+        end=end,
+        base_currency=base,
+        totals=_totals(earned, inside, recent, yields, held),
+        by_month=_periods(earned, before, start, end),
+        by_year=_years(earned, before),
+        by_account=_parts(earned, lambda row: row.row.account.account),
+        by_instrument=_instruments(earned),
+        by_currency=_parts(earned, lambda row: row.row.currency),
+        by_kind=_parts(earned, lambda row: row.kind),
+        payments=_payments(inside),
+        holdings=tuple(yields),
+        expected=tuple(sorted((*declared, *estimated), key=lambda row: (row.on, row.symbol, row.account))),
+        accrued=tuple(accrued),
+    )
+
+
+def _totals(
+    earned: Sequence[_Paid],
+    inside: Sequence[_Paid],
+    recent: Sequence[_Paid],
+    yields: Sequence[Yield],
+    held: _Held,
+) -> Totals:
+    trailing = [row.amounts for row in recent if row.is_income and row.row.on > held.today - YEAR]
+    previous = [row.amounts for row in recent if row.is_income and row.row.on <= held.today - YEAR]
+    trailing_net, previous_net = sums(trailing)["net_base"], sums(previous)["net_base"]
+    annual = total(row.annual_gross_base for row in yields)
+    interest = [row.amounts.gross for row in earned if not is_dividend(row.kind)]
+    returned = [row.amounts for row in inside if not row.is_income]
+    return Totals(
+        **sums(row.amounts for row in earned),
+        dividends_base=total(row.amounts.gross for row in earned if is_dividend(row.kind)).value,
+        interest_received_base=total(gross for gross in interest if gross is None or gross > 0).value,
+        interest_paid_base=total(gross for gross in interest if gross is None or gross < 0).value,
+        return_of_capital_base=sums(returned)["net_base"],
+        trailing_net_base=trailing_net,
+        previous_net_base=previous_net,
+        growth=_growth(trailing_net, previous_net),
+        annual_gross_base=annual.value,
+        trailing_yield=share(annual.value, held.nav_base),
+        yield_on_cost=share(annual.value, held.cost_base.value),
+    )
+
+
+def _period(key: str, rows: Sequence[_Paid], before: Sequence[_Paid]) -> Period:
+    summed = sums(row.amounts for row in rows)
+    return Period(
+        key=key,
+        **summed,
+        dividends_base=total(row.amounts.gross for row in rows if is_dividend(row.kind)).value,
+        interest_base=total(row.amounts.gross for row in rows if not is_dividend(row.kind)).value,
+        growth=_growth(summed["net_base"], sums(row.amounts for row in before)["net_base"]),
+    )
+
+
+def _periods(
+    earned: Sequence[_Paid], every: Sequence[_Paid], start: date | None, end: date | None
+) -> tuple[Period, ...]:
+    """Every month from the first with income to the end; growth over the same month a year before."""
+    if not earned or end is None:
+        return ()
+    by_month = grouped(earned, lambda row: row.row.month)
+    all_months = grouped(every, lambda row: row.row.month)
+    return tuple(
+        _period(
+            month,
+            by_month.get(month, []),
+            all_months.get(f"{int(month[:4]) - 1}{month[4:]}", []),
+        )
+        for month in months(start or earned[0].row.on, end)
+    )
+
+
+def _years(earned: Sequence[_Paid], every: Sequence[_Paid]) -> tuple[Period, ...]:
+    """The calendar years in the period; growth over the whole year before."""
+    by_year = grouped(earned, lambda row: row.row.on.year)
+    all_years = grouped(every, lambda row: row.row.on.year)
+    return tuple(
+        _period(str(year), rows, all_years.get(year - 1, [])) for year, rows in sorted(by_year.items())
+    )
+
+
+def _parts(earned: Sequence[_Paid], key: Callable[[_Paid], str]) -> tuple[Part, ...]:
+    whole = sums(row.amounts for row in earned)["net_base"]
+    parts = []
+    for name, rows in grouped(earned, key).items():
+        summed = sums(row.amounts for row in rows)
+        parts.append(Part(key=name, **summed, share=share(summed["net_base"], whole)))
+    return tuple(sorted(parts, key=_largest_first))
+
+
+def _largest_first(row: Sums) -> tuple[bool, Decimal]:
+    return row.net_base is None, -(row.net_base or Decimal(0))
+
+
+def _instruments(earned: Sequence[_Paid]) -> tuple[InstrumentIncome, ...]:
+    by_instrument = grouped(
+        (row for row in earned if row.row.broker_ref is not None),
+        lambda row: (row.row.account.broker, row.row.broker_ref),
+    )
+    return tuple(
+        sorted(
+            (
+                InstrumentIncome(
+                    symbol=rows[0].row.symbol or "",
+                    name=rows[0].row.name or "",
+                    isin=rows[0].row.isin,
+                    broker_ref=ref or "",
+                    broker=broker,
+                    payments=len({row.payment for row in rows}),
+                    **sums(row.amounts for row in rows),
+                )
+                for (broker, ref), rows in by_instrument.items()
+            ),
+            key=_largest_first,
+        )
+    )
+
+
+def _payments(inside: Sequence[_Paid]) -> tuple[Payment, ...]:
+    found = [_payment_of(rows) for rows in grouped(inside, lambda row: row.payment).values()]
+    return tuple(sorted(found, key=lambda row: (row.on, row.symbol or ""), reverse=True))
+
+
+def _payment_of(rows: Sequence[_Paid]) -> Payment:
+    first = next((row for row in rows if row.row.kind != ActivityKind.TAX), rows[0]).row
+    gross, tax = _whole(row.gross for row in rows), _whole(row.tax for row in rows)
+    return Payment(
+        on=first.on,
+        ex_date=next((row.row.ex_date for row in rows if row.row.ex_date), None),
+        account=first.account.account,
+        broker=first.account.broker,
+        kind=rows[0].kind,
+        symbol=first.symbol,
+        name=first.name,
+        isin=first.isin,
+        broker_ref=first.broker_ref,
+        currency=first.currency,
+        gross=gross,
+        tax=tax,
+        net=None if gross is None or tax is None else gross + tax,
+        gross_base=_whole(row.amounts.gross for row in rows),
+        tax_base=_whole(row.amounts.tax for row in rows),
+        net_base=_whole(amount for row in rows for amount in row.amounts),
+        rows=tuple(
+            Row(
+                id=row.row.id,
+                on=row.row.on,
+                kind=row.row.kind,
+                gross=row.gross,
+                tax=row.tax,
+                description=row.row.description,
+            )
+            for row in rows
+        ),
+    )
