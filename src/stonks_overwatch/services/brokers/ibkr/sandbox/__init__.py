@@ -19,6 +19,7 @@ from stonks_overwatch.services.brokers.ibkr.sandbox.expected import Expectation,
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import PRESETS, Fault, Faults, preset
 from stonks_overwatch.services.brokers.ibkr.sandbox.flex import Flex
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import prepare
+from stonks_overwatch.services.brokers.ibkr.sandbox.live import Streams
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import OAuth
 from stonks_overwatch.services.brokers.ibkr.sandbox.pacing import Pacing
 from stonks_overwatch.services.brokers.ibkr.sandbox.scenarios import SCENARIOS
@@ -75,7 +76,9 @@ class Sandbox:
                 f"Port {port} cannot be used ({err.strerror}).", next_step="Give another with --port, or 0."
             ) from err
         rest_url = f"http://127.0.0.1:{server.server_port}{BASE_PATH}"
-        service = Service(identity, rest_url, script(today or datetime.now(UTC).date()), pace=pace)
+        service = Service(
+            identity, rest_url, script(today or datetime.now(UTC).date()), pace=pace, moves=scenario == "demo"
+        )
         server.service = service
         return cls(server, service, identity.config_file)
 
@@ -92,6 +95,16 @@ class Sandbox:
     @property
     def flex(self) -> Flex:
         return self._service.flex
+
+    @property
+    def streams(self) -> Streams:
+        """The websocket's connections and what they brought."""
+        return self._service.streams
+
+    @property
+    def ws_url(self) -> str:
+        """The value for IBIND_OAUTH1A_WS_URL."""
+        return f"ws{self.rest_url.removeprefix('http')}ws"
 
     @property
     def control_url(self) -> str:

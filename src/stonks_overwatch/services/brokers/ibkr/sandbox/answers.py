@@ -81,10 +81,11 @@ _EXCHANGES = {"NASDAQ": "AMEX,NYSE,NASDAQ,ARCA,BATS", "NYSE": "AMEX,NYSE,ARCA,BA
 # Session
 
 
-def authentication(brokerage: bool) -> dict[str, Any]:
+def authentication(brokerage: bool, *, competing: bool = False) -> dict[str, Any]:
+    """`brokerage`: the session is open; `competing`: another login of the same user holds it."""
     state: dict[str, Any] = {
         "authenticated": brokerage,
-        "competing": False,
+        "competing": competing,
         "connected": brokerage,
         "message": "",
         "MAC": "02:00:00:AA:BB:CC",
@@ -94,11 +95,11 @@ def authentication(brokerage: bool) -> dict[str, Any]:
     return state
 
 
-def tickle(cookie: str, brokerage: bool) -> dict[str, Any]:
+def tickle(cookie: str, brokerage: bool, *, competing: bool = False) -> dict[str, Any]:
     return {
         "session": cookie,
         "hmds": {"error": "no bridge"},
-        "iserver": {"authStatus": authentication(brokerage)},
+        "iserver": {"authStatus": authentication(brokerage, competing=competing)},
     }
 
 
@@ -128,6 +129,35 @@ def brokerage_accounts(world: World, cookie: str) -> dict[str, Any]:
         "isFT": False,
         "isPaper": False,
     }
+
+
+def executions(world: World) -> list[dict[str, Any]]:
+    """Today's trades as the websocket tells them."""
+    at = datetime.combine(world.today, datetime.min.time(), UTC) + timedelta(hours=15)
+    rows = []
+    for entry in world.entries:
+        if entry.on != world.today or entry.kind not in ("buy", "sell") or entry.conid is None:
+            continue
+        instrument = world.market.instruments[entry.conid]
+        rows.append(
+            {
+                "execution_id": f"0000e0d5.{entry.number:08x}.01.01",
+                "symbol": instrument.symbol,
+                "side": "B" if entry.kind == "buy" else "S",
+                "trade_time": f"{at:%Y%m%d-%H:%M:%S}",
+                "trade_time_r": int(at.timestamp() * 1000),
+                "size": float(abs(entry.quantity)),
+                "price": str(entry.price),
+                "commission": str(-entry.commission),
+                "net_amount": float(abs(entry.gross)),
+                "account": entry.account,
+                "accountCode": entry.account,
+                "sec_type": instrument.asset_class,
+                "conid": entry.conid,
+                "conidEx": str(entry.conid),
+            }
+        )
+    return rows
 
 
 # Portfolio

@@ -14,6 +14,9 @@ Effect = Literal[
     # of the answer
     "slow", "truncate", "cut_off", "incomplete", "shifted", "stale", "without_price", "missing_fields",
     "extra_fields", "conid_type", "missing_currency",
+    # of the brokerage session and its websocket
+    "competing", "new_cookie", "refuse_socket", "silent", "drop", "heartbeat_skew", "no_rights", "delayed",
+    "frozen", "nightly_reset",
     # of the server while it lasts
     "strict_nonce", "clock_skew", "no_pace",
 ]  # fmt: skip
@@ -26,11 +29,12 @@ _JSON = "application/json"
 class Fault:
     """One thing that goes wrong.
 
-    `where` is a shell pattern over "METHOD path" ("GET portfolio/*/positions/*"). The first `after`
-    matching requests pass, the next `times` are hit, for ever if None. The rest belongs to effects:
-    `status`, `body` and `content_type` to "status"; `seconds` to "stall", "slow", "box" and
-    "clock_skew"; `fields` to "missing_fields" (none given: a few that are often missing); `price` to
-    "without_price".
+    `where` is a shell pattern over "METHOD path" ("GET portfolio/*/positions/*"; the websocket is asked as
+    "WS open" at each handshake and "WS tick" before each round of updates). The first `after` matching
+    requests pass, the next `times` are hit, for ever if None. The rest belongs to effects: `status`, `body`
+    and `content_type` to "status"; `status` to "drop" too (the close code; 1006: none is sent); `seconds` to
+    "stall", "slow", "box", "clock_skew" and "heartbeat_skew"; `fields` to "missing_fields" (none given: a
+    few that are often missing); `price` to "without_price".
     """
 
     effect: Effect
@@ -94,6 +98,17 @@ PRESETS: dict[str, Fault] = {
     "conid_type": Fault("conid_type", _ROWS),
     "ledger_incomplete": Fault("missing_currency", "GET portfolio/*/ledger", times=1),
     "transactions_500": _error(500, "unknown", "POST pa/transactions"),
+    "competing": Fault("competing"),
+    "cookie_changes": Fault("new_cookie", "* tickle"),
+    "socket_refused": Fault("refuse_socket", "WS open"),
+    "socket_silent": Fault("silent"),
+    "socket_drops": Fault("drop", "WS tick", status=1006),
+    "socket_closed": Fault("drop", "WS tick", status=1000),
+    "heartbeat_skew": Fault("heartbeat_skew", seconds=60),
+    "quotes_refused": Fault("no_rights"),
+    "quotes_delayed": Fault("delayed"),
+    "quotes_frozen": Fault("frozen"),
+    "nightly_reset": Fault("nightly_reset", "* iserver/*"),
     "strict_nonce": Fault("strict_nonce"),
     "clock_skew": Fault("clock_skew", seconds=600),
     "no_pace": Fault("no_pace"),

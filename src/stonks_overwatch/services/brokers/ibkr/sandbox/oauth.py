@@ -46,6 +46,7 @@ class Session:
     accounts_asked: bool = False  # GET portfolio/accounts
     brokerage: bool = False  # POST iserver/auth/ssodh/init
     brokerage_accounts_asked: bool = False  # GET iserver/accounts
+    quoted: set[int] = field(default_factory=set)  # conids whose snapshot was asked for before
     warm: set[str] = field(default_factory=set)  # accounts whose contract data is loaded
     pages: dict[str, tuple[tuple[int, bool], list[dict[str, Any]]]] = field(default_factory=dict)
 
@@ -171,6 +172,12 @@ class OAuth:
                     raise expired()
                 return session
         raise unauthorized("bad signature" if sessions else "not logged in")
+
+    def session_with(self, cookie: str) -> Session | None:
+        """The login whose /tickle hands out this cookie, as long as it lasts."""
+        with self._lock:
+            sessions = list(self._sessions)
+        return next((s for s in sessions if s.cookie == cookie and s.expires_at > self._clock()), None)
 
     def expire(self) -> None:
         """Let every token that was given out be past its time."""

@@ -1,11 +1,12 @@
 """Which request is answered by what, and in which state of the login IBKR refuses it."""
 
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stonks_overwatch.services.brokers.ibkr.sandbox import answers
+from stonks_overwatch.services.brokers.ibkr.sandbox import answers, quotes
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import Fault
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import Session
 from stonks_overwatch.services.brokers.ibkr.sandbox.world import World
@@ -70,6 +71,11 @@ def is_mutating(method: str, path: str) -> bool:
     return _MUTATING.fullmatch(f"{method} {path}") is not None
 
 
+def displaces(path: str, content: bytes) -> bool:
+    """Whether a request would throw the user's other login out of the brokerage session."""
+    return path == "iserver/auth/ssodh/init" and b'"compete":false' not in content.replace(b" ", b"")
+
+
 def answer(request: Request) -> Any:
     """The JSON that answers a request. Raises RejectedError."""
     if is_mutating(request.method, request.path):
@@ -96,7 +102,9 @@ def _route(pattern: str) -> Callable[[Route], Route]:
 
 @_route("POST|GET tickle")
 def _tickle(request: Request) -> Any:
-    return answers.tickle(request.session.cookie, request.session.brokerage)
+    cookie = secrets.token_hex(16) if request.meets("new_cookie") else request.session.cookie
+    competing = request.meets("competing")
+    return answers.tickle(cookie, request.session.brokerage and not competing, competing=competing)
 
 
 @_route("POST logout")
@@ -107,11 +115,15 @@ def _logout(request: Request) -> Any:
 
 @_route("POST|GET iserver/auth/status")
 def _status(request: Request) -> Any:
-    return answers.authentication(request.session.brokerage)
+    competing = request.meets("competing")
+    return answers.authentication(request.session.brokerage and not competing, competing=competing)
 
 
 @_route("POST iserver/auth/ssodh/init")
 def _open_brokerage_session(request: Request) -> Any:
+    if request.meets("competing"):
+        request.session.brokerage = False
+        return answers.authentication(brokerage=False, competing=True)
     request.session.brokerage = True
     return answers.authentication(brokerage=True)
 
@@ -121,6 +133,44 @@ def _brokerage_accounts(request: Request) -> Any:
     _need_brokerage(request)
     request.session.brokerage_accounts_asked = True
     return answers.brokerage_accounts(request.world, request.session.cookie)
+
+
+# Market data
+
+
+@_route("GET iserver/marketdata/snapshot")
+def _snapshot(request: Request) -> Any:
+    """The first answer for an instrument only opens its feed; the fields come from the second on."""
+    _need_brokerage(request)
+    if not request.session.brokerage_accounts_asked:
+        raise RejectedError(400, "Bad Request: Please query /accounts first")
+    conids = [int(conid) for conid in (request.one("conids") or "").split(",") if conid.isdecimal()]
+    fields = (request.one("fields") or "").split(",")
+    known = request.session.quoted
+    rows = [
+        quotes.row(request.world, conid, fields if conid in known else (), "RpB")
+        for conid in conids
+        if conid in request.world.market.instruments
+    ]
+    known.update(conids)
+    return rows
+
+
+@_route("POST iserver/marketdata/unsubscribe")
+def _unsubscribe(request: Request) -> Any:
+    _need_brokerage(request)
+    conid = request.body.get("conid")
+    if conid not in request.session.quoted:
+        raise RejectedError(500, "unknown", bare=True)
+    request.session.quoted.discard(conid)
+    return {"success": True}
+
+
+@_route("GET iserver/marketdata/unsubscribeall")
+def _unsubscribe_all(request: Request) -> Any:
+    _need_brokerage(request)
+    request.session.quoted.clear()
+    return {"unsubscribed": True}
 
 
 # Portfolio

@@ -23,6 +23,7 @@ from stonks_overwatch.services.brokers.ibkr.sandbox.expected import expected
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import CHANGES, Fault, Faults
 from stonks_overwatch.services.brokers.ibkr.sandbox.flex import FLEX_PATH, Flex
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import Identity
+from stonks_overwatch.services.brokers.ibkr.sandbox.live import Streams
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import (
     LOGIN_ENDPOINT,
     OAuth,
@@ -71,13 +72,16 @@ class Reply:
 class Service:
     """IBKR as one fake user meets it: logins, a world, faults, and a record of every call."""
 
-    def __init__(self, identity: Identity, rest_url: str, world: World, *, pace: bool) -> None:
+    def __init__(
+        self, identity: Identity, rest_url: str, world: World, *, pace: bool, moves: bool = False
+    ) -> None:
         self.world = world
         self.faults = Faults()
         self.pacing = Pacing(enforced=pace)
         self.oauth = OAuth(identity, rest_url, self.now)
         self.flex = Flex(world, rest_url.removesuffix(BASE_PATH) + FLEX_PATH, enforced=pace)
         self.selfservice = SelfService(self.oauth)
+        self.streams = Streams(world, self.faults, self.oauth, moves)
         self.calls: list[Call] = []
         self.stopping = threading.Event()
 
@@ -92,6 +96,7 @@ class Service:
         raw_path = parts.path.removeprefix(BASE_PATH)
         path = raw_path.rstrip("/")
         call = Call(time.time(), method, path, parts.query, is_mutating=routes.is_mutating(method, path))
+        call.is_mutating |= routes.displaces(path, content)
         self.calls.append(call)
         call.repeated_nonce = self.oauth.is_repeated(authorization)
         hits = self.faults.hit(method, path)
@@ -136,6 +141,8 @@ class Service:
                 case "stall":
                     self.stopping.wait(fault.seconds)
                     return Reply(0, ending="reset")
+                case "nightly_reset":
+                    return _json(503, {"error": "Service Unavailable", "statusCode": 503})
                 case "redirect":
                     address = f"{BASE_PATH}moved/{path}" + (f"?{query}" if query else "")
                     return Reply(302, headers={"Location": address})
@@ -319,6 +326,11 @@ class _Handler(BaseHTTPRequestHandler):
         service = self.server.service
         if service is None:
             raise RuntimeError("serving before there is something to serve")
+        if self.path.partition("?")[0] == f"{BASE_PATH}ws":
+            self.close_connection = True
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            service.streams.serve(self.path, headers, self.rfile, self.connection)
+            return
         length = self.headers.get("Content-Length")
         if length is None and self.command in ("POST", "PUT"):
             self._send(service, _json(411, {"error": "Length Required", "statusCode": 411}))
