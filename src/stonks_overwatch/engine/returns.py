@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 Days = NDArray[np.int64]
 
 DAYS_PER_YEAR = 365.0
+_NOISE = 1e-12
 
 
 def time_weighted(values: Floats, flows: Floats) -> Floats:
@@ -35,13 +36,27 @@ def time_weighted(values: Floats, flows: Floats) -> Floats:
     return np.concatenate(([1.0], np.cumprod(daily_growth(values, flows))))
 
 
-def daily_growth(values: Floats, flows: Floats) -> Floats:
-    """Growth of each day after the first, shape (days - 1,): end value over value and flow at its start."""
+def daily_growth(values: Floats, flows: Floats, added: Floats | None = None) -> Floats:
+    """Growth of each day after the first, shape (days - 1,): end value over value and flow at its start.
+
+    Args:
+        values, flows: as for time_weighted.
+        added: shape (days,), what is added to each day's end value before growth is taken: taxes, for a
+            return before them.
+
+    A day that ends with nothing has its flow at its end: what was taken out that day is what there was.
+    """
     start = values[:-1] + flows[1:]
-    end = values[1:]
+    end = values[1:] if added is None else values[1:] + added[1:]
+    # What floats leave of nothing is nothing.
+    noise = _NOISE * (np.abs(values[:-1]) + np.abs(flows[1:]))
+    emptied = (np.abs(values[1:]) <= noise) & (flows[1:] < 0.0) & (values[:-1] > noise)
+    start, end = np.where(emptied, values[:-1], start), np.where(emptied, end - flows[1:], end)
+    start = np.where(np.abs(start) <= noise, 0.0, start)
+    end = np.where(np.abs(end) <= noise, 0.0, end)
     idle = (start == 0.0) & (end == 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        growth = end / start
+        growth: Floats = end / start
     growth[idle] = 1.0
     growth[(start == 0.0) & ~idle] = np.nan
     return growth

@@ -133,26 +133,36 @@ class Events:
         return Events(*(getattr(self, name)[kept] for name in self.__slots__))
 
 
-def numbers_in(blocks: Sequence[bytes | memoryview], columns: int) -> tuple[list[int], list[int], int, int]:
-    """What the activities name: instruments, currencies; and the first and the last day (0 of none)."""
-    table = np.frombuffer(b"".join(blocks), dtype=np.float64).reshape(-1, columns)
-    if not table.size:
-        return [], [], 0, 0
-    instruments = np.unique(table[:, 3])
-    currencies = np.unique(table[:, 4:6])
-    return (
-        [int(number) for number in instruments if number],
-        [int(number) for number in currencies if number],
-        int(table[:, 0].min()),
-        int(table[:, 0].max()),
-    )
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What packed activities name, ascending; and some of their days, 0 where there is none."""
+
+    instruments: list[int]
+    currencies: list[int]
+    first: int
+    last_opening: int
+    splits: list[int]
+
+    @classmethod
+    def of(cls, blocks: Sequence[bytes | memoryview], columns: int) -> "Contents":
+        table = np.frombuffer(b"".join(blocks), dtype=np.float64).reshape(-1, columns)
+        day, kind = table[:, 0], table[:, 2]
+        opening, splits = day[kind == Kind.OPENING], day[kind == Kind.SPLIT]
+        return cls(
+            instruments=_named(table[:, 3]),
+            currencies=_named(table[:, 4:6]),
+            first=int(day.min()) if day.size else 0,
+            last_opening=int(opening.max()) if opening.size else 0,
+            splits=_named(splits),
+        )
 
 
-def last_day_of(blocks: Sequence[bytes | memoryview], columns: int, kinds: Sequence[Kind]) -> int:
-    """The last day with an activity of these kinds; 0 without one."""
-    table = np.frombuffer(b"".join(blocks), dtype=np.float64).reshape(-1, columns)
-    days = table[np.isin(table[:, 2], kinds), 0]
-    return int(days.max()) if days.size else 0
+def whole(numbers: Sequence[int]) -> Whole:
+    return np.array(numbers, dtype=np.int64)
+
+
+def _named(numbers: Floats) -> list[int]:
+    return [int(number) for number in np.unique(numbers) if number]
 
 
 def _rows(numbers: Whole, table: Whole) -> Whole:
@@ -177,6 +187,42 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was held at the end of one day, by the instruments' and currencies' own numbers.
+
+    `cash_now` is the cash at the end of the last day that was valued, not of the checkpoint's.
+    """
+
+    instruments: Whole
+    quantity: Floats
+    paid: Floats
+    currencies: Whole
+    cash: Floats
+    cash_now: Floats
+
+    def packed(self) -> bytes:
+        parts = (self.instruments, self.quantity, self.paid, self.currencies, self.cash, self.cash_now)
+        sizes = [self.instruments.size, self.currencies.size]
+        return np.concatenate([np.array(sizes), *parts]).astype(np.float64).tobytes()
+
+    @classmethod
+    def unpacked(cls, block: bytes | memoryview) -> "Checkpoint":
+        numbers = np.frombuffer(block, dtype=np.float64)
+        held, currencies = int(numbers[0]), int(numbers[1])
+        edges = np.cumsum([2, held, held, held, currencies, currencies])
+        one, quantity, paid, other, cash, now = np.split(numbers, edges)[1:]
+        return cls(one.astype(np.int64), quantity, paid, other.astype(np.int64), cash, now)
+
+    def state(self, instruments: Whole, currencies: Whole) -> State:
+        """For tables of instruments and currencies that hold all of the checkpoint's; both ascending."""
+        start = State.nothing(instruments.size, currencies.size)
+        rows = np.searchsorted(instruments, self.instruments)
+        start.quantity[rows], start.paid[rows] = self.quantity, self.paid
+        start.cash[np.searchsorted(currencies, self.currencies)] = self.cash
+        return start
+
+
+@dataclass(frozen=True, slots=True)
 class Daily:
     """Shape (days,) each, in the base currency; see `daily`."""
 
@@ -196,9 +242,17 @@ class Daily:
     def unpacked(cls, block: bytes | memoryview) -> "Daily":
         return cls(*np.frombuffer(block, dtype=np.float64).reshape(len(cls.__slots__), -1))
 
+    @classmethod
+    def nothing(cls) -> "Daily":
+        return cls(*(np.empty(0) for _ in cls.__slots__))
+
     def until(self, days: int) -> "Daily":
         """The first days of it."""
         return Daily(*(getattr(self, name)[:days] for name in self.__slots__))
+
+    def since(self, day: int) -> "Daily":
+        """Without the first days of it."""
+        return Daily(*(getattr(self, name)[day:] for name in self.__slots__))
 
     def then(self, later: "Daily") -> "Daily":
         return Daily(
@@ -387,8 +441,13 @@ def _transferred(flows: _Flows, chunk: _Chunk, book: Book) -> tuple[Whole, Float
     return at, np.where(book.instruments.style[row] == Style.VALUE, values, 0.0)
 
 
-def daily(book: Book, checkpoint: int) -> tuple[Daily, State]:
+def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkpoint]:
     """The value of every day, what came in from outside, and what changed the value besides prices.
+
+    Args:
+        book: what to value.
+        currencies: the numbers of its currencies, shape (currencies,).
+        checkpoint: one of its days.
 
     Returns: the days from `first` to `last`, and what was held at the end of day `checkpoint`.
         `nav`: value of all positions and cash at the day's end. `contribution`: deposits and withdrawals,
@@ -399,9 +458,8 @@ def daily(book: Book, checkpoint: int) -> tuple[Daily, State]:
     """
     flows = _flows(book)
     events, days = flows.events, book.days
-    currencies = book.rates.shape[0]
     cash = _cash(book, flows)
-    held = np.zeros((currencies, days))
+    held = np.zeros((currencies.size, days))
     carried = np.zeros(days)
     contribution = _by_day(flows, events.gross, book, (Kind.DEPOSIT, Kind.WITHDRAWAL, *_TRANSFERS))
     at_day = checkpoint - book.first
@@ -420,6 +478,7 @@ def daily(book: Book, checkpoint: int) -> tuple[Daily, State]:
     with np.errstate(invalid="ignore"):
         worth = np.where(np.abs(total) < _NOTHING, 0.0, total * book.rates)
         moved = np.where(np.abs(total[:, :-1]) < _NOTHING, 0.0, total[:, :-1] * np.diff(book.rates, axis=1))
+    kept = (quantity != 0.0) | (paid != 0.0)
     fees = _or_zero(events.fee) + np.where(events.kind == Kind.FEE, events.gross, 0.0)
     taxes = _or_zero(events.tax) + np.where(events.kind == Kind.TAX, events.gross, 0.0)
     return (
@@ -433,7 +492,14 @@ def daily(book: Book, checkpoint: int) -> tuple[Daily, State]:
             other=_by_day(flows, events.gross, book, (Kind.OTHER,)),
             carried=carried,
         ),
-        State(quantity, paid, cash[:, at_day]),
+        Checkpoint(
+            book.instruments.numbers[kept],
+            quantity[kept],
+            paid[kept],
+            currencies,
+            cash[:, at_day],
+            cash[:, -1],
+        ),
     )
 
 

@@ -352,7 +352,7 @@ class DailySeries(models.Model):
 
     `columns` is a block of float64: one row of days from `first_on` on per column (packed.DAILY).
     The days after `valid_until` have to be worked out again, from the quantities and the cash of
-    `checkpoint` at the end of `checkpoint_on`.
+    `checkpoint` at the end of `checkpoint_on`. `opened_on` is the day of the last opening balance.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE)
@@ -360,6 +360,7 @@ class DailySeries(models.Model):
     first_on = models.DateField()
     columns = models.BinaryField()
     valid_until = models.DateField()
+    opened_on = models.DateField(null=True)
     checkpoint_on = models.DateField()
     checkpoint = models.BinaryField()
 

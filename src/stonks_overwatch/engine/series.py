@@ -1,0 +1,348 @@
+"""The daily series of several accounts together, and the figures of a period of it.
+
+Days are proleptic ordinals, everything is in one currency, unknown is NaN.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stonks_overwatch.engine import returns, risk
+from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, carry, window
+from stonks_overwatch.engine.valuation import Daily
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+# Where the value of a day comes from; several accounts add theirs.
+OWN, BROKER, CARRIED = 1, 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of one account.
+
+    Args:
+        first: the first day of `daily`.
+        daily: our own valuation.
+        known_from, known_until: the days between whose ends every flow is known; our own valuation holds
+            from the end of the first on. None where no day is.
+        empty_until: the account was worth nothing up to this day; None if that is not known.
+        point_days, points: the broker's value of the account at the ends of some days.
+        points_first: the broker's value counts before our own, because it has parts that we cannot know.
+    """
+
+    first: int
+    daily: Daily
+    known_from: int | None
+    known_until: int
+    empty_until: int | None
+    point_days: Sequence[int]
+    points: Sequence[float]
+    points_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The accounts together, shape (days,) each; day 0 is `first`. For the names see Daily.
+
+    `source` says where a value comes from (OWN, BROKER, CARRIED or their sum), 0 where it is unknown.
+    """
+
+    first: int
+    nav: Floats
+    contribution: Floats
+    income: Floats
+    fees: Floats
+    taxes: Floats
+    currency: Floats
+    other: Floats
+    source: Whole
+
+    @property
+    def last(self) -> int:
+        return self.first + self.nav.size - 1
+
+
+def total(accounts: Sequence[Account], first: int, last: int) -> Total:
+    """Add up the accounts; a day on which a part is unknown is unknown."""
+    days = np.arange(first, last + 1)
+    sums = {name: np.zeros(days.size) for name in ("nav", *_FLOWS)}
+    source = np.zeros(days.size, dtype=np.int64)
+    for account in accounts:
+        own = {
+            name: window(Block(account.first, getattr(account.daily, name)), first, last) for name in _FLOWS
+        }
+        empty = days <= account.empty_until if account.empty_until is not None else np.zeros(days.size, bool)
+        known = np.zeros(days.size, bool)
+        if account.known_from is not None:
+            known = (days > account.known_from) & (days <= account.known_until)
+        for name in _FLOWS:
+            flows = np.where(known, own[name], np.nan)
+            flows[empty] = 0.0
+            sums[name] += flows
+        nav, told = _value(
+            account, first, last, np.where(np.isnan(own["contribution"]), 0.0, own["contribution"])
+        )
+        nav[empty], told[empty] = 0.0, 0
+        sums["nav"] += nav
+        source |= told
+    source[np.isnan(sums["nav"])] = 0
+    return Total(first, **sums, source=source)
+
+
+_FLOWS = ("contribution", "income", "fees", "taxes", "currency", "other")
+
+
+def _value(account: Account, first: int, last: int, flows: Floats) -> tuple[Floats, Whole]:
+    """One account's value of each day and where it comes from."""
+    days = np.arange(first, last + 1)
+    own = window(Block(account.first, account.daily.nav), first, last)
+    if account.known_from is None:
+        own[:] = np.nan
+    else:
+        own[(days < account.known_from) | (days > account.known_until)] = np.nan
+    carried = window(Block(account.first, account.daily.carried), first, last) > 0
+    told = np.full(days.size, np.nan)
+    point_days = np.array(account.point_days, dtype=np.int64)
+    inside = (point_days >= first) & (point_days <= last)
+    told[point_days[inside] - first] = np.array(account.points, dtype=np.float64)[inside]
+    points, ages = carry(told)
+    # What came in on a day without a value of the broker's is in the account nevertheless.
+    put_in = np.cumsum(flows)
+    since = days - first - np.minimum(ages, days - first)
+    points = np.where(ages > 0, points + put_in - put_in[since], points)
+    from_own = np.where(np.isnan(own), 0, OWN + CARRIED * carried)
+    from_points = np.where(np.isnan(points), 0, BROKER + CARRIED * (ages > 0))
+    if account.points_first:
+        return np.where(np.isnan(points), own, points), np.where(np.isnan(points), from_own, from_points)
+    return np.where(np.isnan(own), points, own), np.where(np.isnan(own), from_points, from_own)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Growth of one unit of currency, 1.0 at the end of day `since`, NaN before it and after `until`."""
+
+    since: int
+    until: int
+    after_tax: Floats
+    before_tax: Floats
+
+
+def index(total: Total) -> Index | None:
+    """The time-weighted index over the last days on which everything is known; None without two of them.
+
+    It begins after the last gap: growth over a day whose value or flows are unknown is unknown.
+    """
+    growth = returns.daily_growth(total.nav, total.contribution)
+    untaxed = returns.daily_growth(total.nav, total.contribution, -total.taxes)
+    known = np.nonzero(~np.isnan(growth))[0]
+    if not known.size:
+        return None
+    end = int(known[-1]) + 1
+    gaps = np.nonzero(np.isnan(growth[:end]))[0]
+    start = int(gaps[-1]) + 1 if gaps.size else 0
+    series = []
+    for grown in (growth, untaxed):
+        whole = np.full(total.nav.size, np.nan)
+        whole[start : end + 1] = np.concatenate(([1.0], np.cumprod(grown[start:end])))
+        series.append(whole)
+    return Index(total.first + start, total.first + end, *series)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A period from the end of day `begin` to the end of day `end`; fractions are not annualised."""
+
+    begin_nav: float
+    end_nav: float
+    contribution: float
+    income: float
+    fees: float
+    taxes: float
+    currency: float
+    other: float  # money moved by what has no known kind
+    twr: float
+    twr_before_tax: float
+    twr_annualized: float
+    xirr: float
+    modified_dietz: float
+    simple: float
+
+
+def figures(total: Total, grown: Index | None, begin: int, end: int) -> Figures:
+    """The period's sums and returns.
+
+    Raises: ValueError for a period without a day or outside of the series.
+    """
+    if not total.first <= begin < end <= total.last:
+        raise ValueError("the period is not inside the series")
+    first, last = begin - total.first, end - total.first
+    within = slice(first + 1, last + 1)
+    flows = total.contribution[within]
+    paid = np.nonzero(flows)[0]
+    days = paid + begin + 1
+    begin_nav, end_nav = float(total.nav[first]), float(total.nav[last])
+    contribution = float(flows.sum())
+    twr = untaxed = float("nan")
+    if grown is not None and grown.since <= begin and end <= grown.until:
+        twr = float(grown.after_tax[last] / grown.after_tax[first] - 1.0)
+        untaxed = float(grown.before_tax[last] / grown.before_tax[first] - 1.0)
+    return Figures(
+        begin_nav=begin_nav,
+        end_nav=end_nav,
+        contribution=contribution,
+        income=float(total.income[within].sum()),
+        fees=float(total.fees[within].sum()),
+        taxes=float(total.taxes[within].sum()),
+        currency=float(total.currency[within].sum()),
+        other=float(total.other[within].sum()),
+        twr=twr,
+        twr_before_tax=untaxed,
+        twr_annualized=returns.annualized(twr, end - begin),
+        xirr=returns.xirr(
+            np.concatenate(([begin], days, [end])), np.concatenate(([-begin_nav], -flows[paid], [end_nav]))
+        ),
+        modified_dietz=returns.modified_dietz(begin_nav, end_nav, flows[paid], days, begin, end),
+        simple=returns.simple(begin_nav, end_nav, contribution),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Risks:
+    """Figures of the daily returns of a period, weekdays only; `days` is their number.
+
+    `peak`, `trough` and `recovered` are the days of the deepest fall. NaN and None are unknown.
+    """
+
+    days: int
+    volatility: float
+    downside_deviation: float
+    sharpe: float
+    sortino: float
+    max_drawdown: float
+    peak: int | None
+    trough: int | None
+    recovered: int | None
+    calmar: float
+    value_at_risk: float
+    beta: float
+    alpha: float
+    correlation: float
+    tracking_error: float
+    information_ratio: float
+
+
+def weekdays(first: int, last: int) -> Whole:
+    """The days from Monday to Friday: the others have no prices of their own."""
+    days = np.arange(first, last + 1)
+    return days[(days - 1) % 7 < 5]  # day 1 of the calendar was a Monday
+
+
+def risks(first: int, grown: Floats, benchmark: Floats | None, begin: int, end: int) -> Risks:
+    """Risk of an index from the end of day `begin` to that of `end`.
+
+    Args:
+        first: the day of the first number of `grown` and of `benchmark`.
+        grown, benchmark: growth of one unit of currency.
+    """
+    days = weekdays(begin, end)
+    own = _returns(grown[days - first])
+    level = grown[begin - first : end - first + 1]
+    fall = risk.max_drawdown(level)
+    known = own.size > 0 and not np.isnan(own).any()
+    own = own if known else np.empty(0)
+    nothing = float("nan")
+    against = dict.fromkeys(("beta", "alpha", "correlation", "tracking_error", "information_ratio"), nothing)
+    if benchmark is not None and known:
+        other = _returns(benchmark[days - first])
+        if not np.isnan(other).any():
+            against = {name: getattr(risk, name)(own, other) for name in against}
+    yearly = returns.annualized(float(level[-1] / level[0] - 1.0), end - begin)
+    return Risks(
+        days=own.size,
+        volatility=risk.volatility(own),
+        downside_deviation=risk.downside_deviation(own),
+        sharpe=risk.sharpe(own) if own.size >= risk.LEAST_DAYS else nothing,
+        sortino=risk.sortino(own) if own.size >= risk.LEAST_DAYS else nothing,
+        max_drawdown=fall.depth if fall else nothing,
+        peak=begin + fall.peak if fall else None,
+        trough=begin + fall.trough if fall else None,
+        recovered=begin + fall.recovered if fall and fall.recovered is not None else None,
+        calmar=risk.calmar(yearly, fall.depth) if fall else nothing,
+        value_at_risk=risk.value_at_risk(own),
+        **against,
+    )
+
+
+def _returns(level: Floats) -> Floats:
+    return level[1:] / level[:-1] - 1.0
+
+
+def blend(parts: Sequence[tuple[Block, Floats, float]], first: int, last: int) -> Floats:
+    """Growth of one unit of currency in a mix of instruments, brought back to its weights every day.
+
+    Args:
+        parts: of each its prices, the rates of its currency (shape (days,)), its weight.
+
+    Returns: shape (days,), 1.0 on the first day with all prices, NaN before it and from a gap on.
+    """
+    whole = sum(weight for _, _, weight in parts)
+    growth = np.zeros(last - first)
+    for prices, rates, weight in parts:
+        price = carry(window(prices, first - CARRIED_DAYS, last))[0][CARRIED_DAYS:] * rates
+        growth += weight / whole * (price[1:] / price[:-1])
+    grown = np.full(last - first + 1, np.nan)
+    known = np.nonzero(~np.isnan(growth))[0]
+    if known.size:
+        start = int(known[0])
+        grown[start:] = np.concatenate(([1.0], np.cumprod(growth[start:])))
+    return grown
+
+
+def simulated(begin_nav: float, flows: Floats, grown: Floats) -> Floats:
+    """The value of each day if the same money had gone into something else.
+
+    Args:
+        flows: shape (days,), at the start of their day; the first day's is in `begin_nav`.
+        grown: shape (days,), growth of one unit of it.
+    """
+    values = np.full(flows.size, np.nan)
+    value = begin_nav
+    values[0] = value
+    for day, growth in enumerate(grown[1:] / grown[:-1], start=1):
+        value = (value + flows[day]) * growth
+        values[day] = value
+    return values
+
+
+def linking_weights(total: Total, grown: Index, begin: int, end: int) -> Floats:
+    """What a day's gain adds to the return of the period per unit of currency; shape (days,), begin's is 0.
+
+    The growth up to the day's start over what was invested at its start: then the gains of all holdings
+    and days, each times its weight, add up to the time-weighted return.
+    """
+    first, last = begin - total.first, end - total.first
+    level = grown.after_tax[first : last + 1]
+    start = total.nav[first:last] + total.contribution[first + 1 : last + 1]
+    gain = total.nav[first + 1 : last + 1] - start
+    growth = np.diff(level)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # The growth as it was linked, also on days that end with nothing.
+        weights = np.where(gain == 0.0, level[:-1] / start, growth / gain) / level[0]
+    weights[~np.isfinite(weights)] = 0.0
+    return np.concatenate(([0.0], weights))
+
+
+def cut(total: Total, first: int, last: int) -> Total:
+    """The days from `first` to `last` of it."""
+    part = slice(first - total.first, last - total.first + 1)
+    arrays = {f.name: getattr(total, f.name)[part] for f in fields(total) if f.name != "first"}
+    return Total(first, **arrays)
+
+
+def numbers(array: Floats) -> list[float | None]:
+    """As Python's own numbers, None for unknown."""
+    return [None if number != number else number for number in array.tolist()]  # noqa: PLR0124  # NaN alone differs

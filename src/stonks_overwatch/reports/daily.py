@@ -1,0 +1,422 @@
+"""The daily series of the accounts looked at: stored days, brought up to date, with the broker's own values.
+
+What is stored is our own valuation of each account; it goes on from its checkpoint when days are missing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from django.db.models import FloatField
+from django.db.models.functions import Cast
+
+from stonks_overwatch.engine import series, valuation
+from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, Floats, into
+from stonks_overwatch.engine.valuation import (
+    Book,
+    Checkpoint,
+    Contents,
+    Daily,
+    Events,
+    Instruments,
+    State,
+    Style,
+)
+from stonks_overwatch.ledger import ecb, packed
+from stonks_overwatch.ledger.models import (
+    Account,
+    ActivityBlock,
+    CashBalance,
+    DailySeries,
+    Instrument,
+    NavPoint,
+    Period,
+    PriceSeries,
+    RateSeries,
+)
+from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.reports.scope import Scope, accounts
+
+# Corrections of the last weeks are taken in without valuing all years again.
+CHECKPOINT_DAYS = 35
+_WIDTH = len(packed.COLUMNS)
+_CENT = 0.005
+_FLOW_TOPICS = ("cash", "transfers")
+_STYLES = {AssetClass.FUTURE: Style.PROFIT, AssetClass.CFD: Style.PROFIT, AssetClass.CASH: Style.NONE}
+
+
+@dataclass(frozen=True, slots=True)
+class DailyTotal:
+    """The accounts looked at together, day by day, up to the day asked for."""
+
+    accounts: tuple[Account, ...]
+    total: series.Total
+    index: series.Index | None
+
+
+class Own(NamedTuple):
+    """Our own valuation of one account from the day before its first activity.
+
+    `cash` is what the activities explain of the cash of each currency at the end of all.
+    """
+
+    first: int
+    daily: Daily
+    cash: dict[str, float]
+    last_opening: int
+
+
+class Known(NamedTuple):
+    """The days of one account between whose ends every flow is known; see series.Account."""
+
+    since: int | None
+    until: int
+    empty_until: int | None
+
+
+def daily_total(scope: Scope) -> DailyTotal | None:
+    """The series of the scope from the first day anything is known of; None without any."""
+    looked_at = accounts(scope)
+    last = max((account.updated_at.date() for account in looked_at), default=date.min)
+    last_day = min(last, scope.as_of or date.max).toordinal()
+    own = {account.pk: own_days(account, scope.base_currency, last) for account in looked_at}
+    points = _points(looked_at)
+    firsts = [days.first for days in own.values() if days] + [of[0].on for of in points.values()]
+    if not firsts or min(firsts) >= last_day:
+        return None
+    first = min(firsts)
+    facts = _Facts.of(looked_at)
+    kept_in = sorted({point.currency for of in points.values() for point in of})
+    rates = dict(zip(kept_in, _rates(scope.base_currency, kept_in, first, last.toordinal()), strict=True))
+    parts = []
+    for account in looked_at:
+        days, told = own[account.pk], points[account.pk]
+        known = facts.known(account, days, last.toordinal())
+        parts.append(
+            series.Account(
+                first=days.first if days else first,
+                daily=days.daily if days else Daily.nothing(),
+                known_from=known.since,
+                known_until=known.until,
+                empty_until=known.empty_until,
+                point_days=[point.on for point in told],
+                points=[point.nav * float(rates[point.currency][point.on - first]) for point in told],
+                points_first=account.pk in facts.accruing,
+            )
+        )
+    summed = series.total(parts, first, last_day)
+    return DailyTotal(tuple(looked_at), summed, series.index(summed))
+
+
+# What the broker told
+
+
+class _Point(NamedTuple):
+    on: int
+    nav: float
+    currency: str
+
+
+def _points(looked_at: Sequence[Account]) -> dict[int, list[_Point]]:
+    """The broker's values of each account, oldest first; its latest report is one of them."""
+    points: dict[int, list[_Point]] = defaultdict(list)
+    rows = NavPoint.objects.filter(account__in=[account.pk for account in looked_at]).order_by("on")
+    for pk, on, nav, currency in rows.values_list("account_id", "on", Cast("nav", FloatField()), "currency"):
+        points[pk].append(_Point(on.toordinal(), nav, currency))
+    for account in looked_at:
+        if account.reported_nav is not None and account.reported_as_of is not None:
+            on = account.reported_as_of.date().toordinal()
+            told = points[account.pk]
+            if not told or told[-1].on < on:
+                told.append(_Point(on, float(account.reported_nav), account.currency))
+    return points
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """By account row: the reported cash by currency, who reports accruals, what statements told in full."""
+
+    cash: dict[int, dict[str, float]]
+    accruing: set[int]
+    periods: dict[int, list[tuple[int, int]]]
+
+    @classmethod
+    def of(cls, looked_at: Sequence[Account]) -> "_Facts":
+        pks = [account.pk for account in looked_at]
+        cash: dict[int, dict[str, float]] = defaultdict(dict)
+        accruing = set()
+        for row in CashBalance.objects.filter(account__in=pks):
+            cash[row.account_id][row.currency] = float(row.amount)
+            if row.accrued_interest is not None or row.accrued_dividends is not None:
+                accruing.add(row.account_id)
+        by_topic: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
+        for period in Period.objects.filter(account__in=pks, topic__in=_FLOW_TOPICS):
+            by_topic[period.account_id, period.topic].append(
+                (period.since.toordinal(), period.until.toordinal())
+            )
+        periods = {pk: _common([by_topic[pk, topic] for topic in _FLOW_TOPICS]) for pk in pks}
+        return cls(cash, accruing, periods)
+
+    def known(self, account: Account, own: Own | None, last: int) -> Known:
+        """From when to when every flow of the account is known.
+
+        Without any opening balance the history is whole: before the first activity there was nothing.
+        Otherwise it begins with the last opening balance: with the first report of cash, or earlier where
+        statements tell all that moves money. It reaches to now if the activities explain the reported
+        cash to the cent, else to the end of the last statement.
+        """
+        opened = None if account.opened_on is None else account.opened_on.toordinal() - 1
+        told = self.periods[account.pk]
+        is_reported = account.cash_since is not None
+        if own is None:
+            until = told[-1][1] if told else 0
+            return Known(told[-1][0] - 1 if told else None, until, opened)
+        until = account.updated_at.date().toordinal() if is_reported else last
+        is_explained = not is_reported or self._explains(account.pk, own.cash)
+        if own.last_opening == 0 and is_explained:
+            return Known(own.first, until, own.first)
+        starts = []
+        if is_reported and is_explained and account.cash_since is not None:
+            starts.append(account.cash_since.date().toordinal())
+        if not is_reported:
+            starts.append(own.last_opening)
+        if told:
+            since, told_until = told[-1][0] - 1, told[-1][1]
+            if starts and starts[0] > told_until + 1:
+                told_until = until  # the report after a gap begins anew
+            else:
+                starts.append(since)
+                until = until if is_explained else told_until
+        if not starts:
+            return Known(None, 0, opened)
+        return Known(max(min(starts), own.last_opening), until, opened)
+
+    def _explains(self, account_pk: int, cash: dict[str, float]) -> bool:
+        reported = self.cash[account_pk]
+        return all(
+            abs(cash.get(currency, 0.0) - reported.get(currency, 0.0)) < _CENT
+            for currency in cash.keys() | reported.keys()
+        )
+
+
+def _common(topics: Sequence[list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    """The ranges of days (first, last) that all topics cover, in order; ranges that meet are one."""
+    common = _joined(topics[0])
+    for ranges in topics[1:]:
+        common = [
+            (max(a[0], b[0]), min(a[1], b[1]))
+            for a in common
+            for b in _joined(ranges)
+            if max(a[0], b[0]) <= min(a[1], b[1])
+        ]
+    return sorted(common)
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for since, until in sorted(ranges):
+        if joined and since <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], until))
+        else:
+            joined.append((since, until))
+    return joined
+
+
+# Our own valuation
+
+
+def own_days(account: Account, base: str, last: date) -> Own | None:
+    """Our own valuation of the account to the end of a day, stored as far as it was not yet.
+
+    None for an account without activities.
+    """
+    stored = DailySeries.objects.filter(account=account, base=base).first()
+    if stored is not None and stored.valid_until >= last:
+        return _own(stored, Daily.unpacked(stored.columns).until((last - stored.first_on).days + 1))
+    return _whole(account, base, last) if stored is None else _continued(account, stored, last)
+
+
+def _own(stored: DailySeries, daily: Daily) -> Own:
+    checkpoint = Checkpoint.unpacked(stored.checkpoint)
+    cash = zip(checkpoint.currencies.tolist(), checkpoint.cash_now.tolist(), strict=True)
+    return Own(
+        first=stored.first_on.toordinal(),
+        daily=daily,
+        cash={packed.currency_code(number): amount for number, amount in cash},
+        last_opening=stored.opened_on.toordinal() if stored.opened_on else 0,
+    )
+
+
+def _whole(account: Account, base: str, last: date) -> Own | None:
+    blocks = list(ActivityBlock.objects.filter(account=account).values_list("rows", flat=True))
+    contents = Contents.of(blocks, _WIDTH)
+    first = contents.first - 1
+    if not contents.first or first >= last.toordinal():
+        return None
+    tables = Tables.of(base, contents.instruments, contents.currencies, first, last.toordinal())
+    start = State.nothing(len(contents.instruments), len(tables.currencies))
+    checkpoint_on = _checkpoint_day(first, last.toordinal(), contents.splits)
+    daily, checkpoint = valuation.daily(tables.book(blocks, start), tables.currencies, checkpoint_on)
+    return _save(account, base, first, daily, last, checkpoint_on, checkpoint, contents.last_opening)
+
+
+def _continued(account: Account, stored: DailySeries, last: date) -> Own | None:
+    """From the checkpoint on. The day after it is valued for the sake of the next one, and kept as it is."""
+    if stored.valid_until <= stored.checkpoint_on:
+        return _whole(account, stored.base, last)
+    first = stored.checkpoint_on + timedelta(days=1)
+    recent = first - timedelta(days=CARRIED_DAYS)
+    rows = ActivityBlock.objects.filter(account=account, month__gte=recent.replace(day=1))
+    blocks = list(rows.values_list("rows", flat=True))
+    contents = Contents.of(blocks, _WIDTH)
+    checkpoint = Checkpoint.unpacked(stored.checkpoint)
+    tables = Tables.of(
+        stored.base,
+        sorted({*contents.instruments, *checkpoint.instruments.tolist()}),
+        sorted({*contents.currencies, *checkpoint.currencies.tolist()}),
+        first.toordinal(),
+        last.toordinal(),
+    )
+    start = checkpoint.state(tables.instruments.numbers, tables.currencies)
+    checkpoint_on = max(
+        _checkpoint_day(first.toordinal(), last.toordinal(), contents.splits), first.toordinal()
+    )
+    later, checkpoint = valuation.daily(tables.book(blocks, start), tables.currencies, checkpoint_on)
+    kept = (first - stored.first_on).days + 1
+    daily = Daily.unpacked(stored.columns).until(kept).then(later.since(1))
+    last_opening = contents.last_opening
+    if stored.opened_on is not None and stored.opened_on <= stored.checkpoint_on:
+        last_opening = max(last_opening, stored.opened_on.toordinal())
+    return _save(
+        account,
+        stored.base,
+        stored.first_on.toordinal(),
+        daily,
+        last,
+        checkpoint_on,
+        checkpoint,
+        last_opening,
+    )
+
+
+def _checkpoint_day(first: int, last: int, splits: Sequence[int]) -> int:
+    """Some weeks back, on a day after which no price from before a split is carried."""
+    day = max(last - CHECKPOINT_DAYS, first)
+    for split in sorted(splits, reverse=True):
+        if day - CARRIED_DAYS <= split <= day + 1:
+            day = split - 1
+    return max(day, first)
+
+
+def _save(
+    account: Account,
+    base: str,
+    first: int,
+    daily: Daily,
+    last: date,
+    checkpoint_on: int,
+    checkpoint: Checkpoint,
+    last_opening: int,
+) -> Own:
+    stored, _ = DailySeries.objects.update_or_create(
+        account=account,
+        base=base,
+        defaults={
+            "first_on": date.fromordinal(first),
+            "columns": daily.packed(),
+            "valid_until": last,
+            "checkpoint_on": date.fromordinal(checkpoint_on),
+            "checkpoint": checkpoint.packed(),
+            "opened_on": date.fromordinal(last_opening) if last_opening else None,
+        },
+    )
+    return _own(stored, daily)
+
+
+class Tables(NamedTuple):
+    """Instruments, prices, currencies and rates of some days, ready for the engine."""
+
+    instruments: Instruments
+    prices: list[Block]
+    currencies: valuation.Whole
+    rates: Floats
+    first: int
+    last: int
+
+    @classmethod
+    def of(
+        cls, base: str, instruments: Sequence[int], currencies: Sequence[int], first: int, last: int
+    ) -> "Tables":
+        """Read them.
+
+        Args:
+            base: the currency to value in.
+            instruments, currencies: the numbers of those that activities name, ascending.
+            first, last: the days.
+        """
+        rows = {row[0]: row[1:] for row in _described(instruments)}
+        numbers = sorted({*currencies, *(packed.currency_number(row[0]) for row in rows.values())})
+        at = {number: index for index, number in enumerate(numbers)}
+        described = [rows[pk] for pk in instruments]
+        codes = [packed.currency_code(number) for number in numbers]
+        return cls(
+            instruments=Instruments.of(
+                instruments,
+                [at[packed.currency_number(currency)] for currency, *_ in described],
+                [multiplier * quote_factor for _, multiplier, quote_factor, _ in described],
+                [_STYLES.get(AssetClass(asset_class), Style.VALUE) for *_, asset_class in described],
+            ),
+            prices=prices_of(instruments),
+            currencies=valuation.whole(numbers),
+            rates=_rates(base, codes, first, last),
+            first=first,
+            last=last,
+        )
+
+    def book(self, blocks: Sequence[bytes | memoryview], start: State) -> Book:
+        events = Events.unpacked(blocks, _WIDTH, self.instruments.numbers, self.currencies)
+        return Book(events, self.instruments, self.prices, self.rates, start, self.first, self.last)
+
+
+def _described(instruments: Sequence[int]) -> Iterable[tuple[int, str, float, float, str]]:
+    for some in _slices(instruments):
+        yield from Instrument.objects.filter(pk__in=some).values_list(
+            "pk",
+            "currency",
+            Cast("multiplier", FloatField()),
+            Cast("quote_factor", FloatField()),
+            "asset_class",
+        )
+
+
+def prices_of(instruments: Sequence[int]) -> list[Block]:
+    """The prices of each instrument, in the order asked for; empty where none are stored."""
+    found = {}
+    for some in _slices(instruments):
+        rows = PriceSeries.objects.filter(instrument__in=some)
+        for pk, first_on, closes in rows.values_list("instrument_id", "first_on", "closes"):
+            found[pk] = Block.of(first_on.toordinal(), closes)
+    nothing = Block.of(1, b"")
+    return [found.get(pk, nothing) for pk in instruments]
+
+
+def _slices(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
+    """Few enough for one query."""
+    return (numbers[start : start + 500] for start in range(0, len(numbers), 500))
+
+
+def _rates(base: str, currencies: Sequence[str], first: int, last: int) -> Floats:
+    pairs = {
+        (one, other): Block.of(first_on.toordinal(), rates)
+        for one, other, first_on, rates in RateSeries.objects.values_list(
+            "base", "quote", "first_on", "rates"
+        )
+    }
+    start = date.fromordinal(first - CARRIED_DAYS)
+    references = {}
+    if any(currency != base for currency in currencies):
+        blocks = ecb.units_per_euro({base, *currencies}, start, date.fromordinal(last))
+        references = {code: Block.of(start.toordinal(), block) for code, block in blocks.items()}
+    return into(base, currencies, pairs, references, first, last)
