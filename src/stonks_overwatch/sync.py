@@ -70,7 +70,8 @@ def logins(broker: str | None = None) -> list[tuple[str, Login]]:
 def no_configuration() -> ConfigError:
     return ConfigError(
         f"There is no configuration yet: {paths.config_file()} does not exist.",
-        next_step=f"Copy {paths.config_template()} there and fill in your credentials.",
+        next_step=f"Copy {paths.config_template()} there and fill in your credentials, or let "
+        "`stonks-overwatch ibkr-setup` do it with you.",
     )
 
 
