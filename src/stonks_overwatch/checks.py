@@ -92,7 +92,7 @@ def of_data() -> Iterator[Finding]:
 
 
 def _database() -> Finding:
-    file = settings.DATABASES["default"]["NAME"]
+    file = Path(connection.settings_dict["NAME"])
     try:
         with connection.cursor() as cursor:
             cursor.execute(f"PRAGMA busy_timeout = {LONGEST_WAIT_MS}")

@@ -137,7 +137,7 @@ def test_only_what_is_uploaded_can_be_downloaded(reader: Client, server: Sandbox
     have_keys(certs)
     answer = reader.get(f"{PAGE}/file/{keys.PUBLIC_SIGNATURE}")
     assert answer.status_code == 200
-    assert b"".join(answer.streaming_content) == (certs / keys.PUBLIC_SIGNATURE).read_bytes()
+    assert answer.getvalue() == (certs / keys.PUBLIC_SIGNATURE).read_bytes()
     for name in (keys.PRIVATE_SIGNATURE, keys.PRIVATE_ENCRYPTION, "setup.json"):
         assert reader.get(f"{PAGE}/file/{name}").status_code == 404
 

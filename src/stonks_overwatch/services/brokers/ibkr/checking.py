@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,21 +14,25 @@ from stonks_overwatch.errors import (
     BrokerUnreachableError,
     ConfigError,
     NotActiveError,
+    StatementNotAvailableError,
     StonksError,
     UnexpectedAnswerError,
 )
 from stonks_overwatch.services.brokers.base import Finding
+from stonks_overwatch.services.brokers.ibkr import pace, statements
 from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, not_visible, off
-from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin, rest_url
+from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin, flex_url, rest_url
+from stonks_overwatch.services.brokers.ibkr.flex import ENDPOINT, FlexService
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer
 from stonks_overwatch.services.brokers.ibkr.rows import text
 
 CLOCK_WARNING = timedelta(seconds=30)
 CLOCK_ERROR = timedelta(minutes=5)
+FLEX_PATIENCE = 40.0  # seconds
 
 
 def check(login: IbkrLogin) -> list[Finding]:
-    """Address, clock, login and accounts, in this order; what cannot be looked at after an error is left out.
+    """Address, clock, login, accounts and Flex, in this order; after an error the rest is left out.
 
     Never raises for what IBKR or the way to it does.
     """
@@ -43,7 +48,7 @@ def check(login: IbkrLogin) -> list[Finding]:
     except BrokerUnreachableError as err:
         if not isinstance(err, BrokerUnavailableError):
             return [_failed("address", err)]
-        return [_reached(address), *_clock(asked), _down(err, datetime.now(UTC))]
+        return [_reached(address), *_clock(asked), _down(err, asked)]
     except ConfigError as err:  # nothing was sent
         return [_failed("login", err)]
     except UnexpectedAnswerError as err:
@@ -58,6 +63,7 @@ def check(login: IbkrLogin) -> list[Finding]:
         Finding("login", "ok", "IBKR accepts the login."),
         *_competing(tickled),
         *_accounts(asked, login),
+        *_flex(login),
     ]
 
 
@@ -65,9 +71,9 @@ def _reached(address: str) -> Finding:
     return Finding("address", "ok", f"{address} answers.")
 
 
-def _down(error: BrokerUnavailableError, now: datetime) -> Finding:
-    """IBKR says that it is down; said why, where the hour tells it."""
-    why = quiet_hours(now)
+def _down(error: BrokerUnavailableError, asked: ReadOnlyClient) -> Finding:
+    """IBKR says that it is down; said why, where the hour tells it, which is IBKR's own."""
+    why = quiet_hours(datetime.now(UTC) - (asked.clock_ahead or timedelta(0)))
     if why is None:
         return _failed("login", error)
     return Finding(
@@ -180,6 +186,58 @@ def _accounts(asked: ReadOnlyClient, login: IbkrLogin) -> list[Finding]:
         ]
     hidden = [_failed("accounts", not_visible(a)) for a in login.accounts or () if a not in visible]
     return [Finding("accounts", "ok", f"The login may read {', '.join(visible)}."), *hidden]
+
+
+class _NotWaitedForError(Exception):
+    """IBKR wants more time for a statement than a check takes."""
+
+
+def _flex(login: IbkrLogin) -> list[Finding]:
+    """Whether IBKR makes a statement of the last days, and whether the query has all that is wanted."""
+    if login.flex is None:
+        return []
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+        if waited > FLEX_PATIENCE:
+            raise _NotWaitedForError
+        pace.wait(seconds)
+
+    today = datetime.now(UTC).date()
+    try:
+        address = flex_url()
+        pacer = pace.Pacer(login.flex.token.reveal(), address)
+        service = FlexService(login.flex.token, address, turn=lambda: pacer.turn(ENDPOINT), sleep=sleep)
+        content = service.statement(login.flex.query_id, today - timedelta(days=7), today - timedelta(days=1))
+        reading = statements.read(BytesIO(content), login=login.name, fetched_at=datetime.now(UTC))
+    except _NotWaitedForError:
+        return [
+            Finding(
+                "flex",
+                "warning",
+                f"IBKR was still busy with the Flex statement after {FLEX_PATIENCE:.0f} seconds.",
+                "Nothing: a sync waits longer.",
+            )
+        ]
+    except StatementNotAvailableError:
+        return [Finding("flex", "ok", "IBKR accepts the Flex token and the query.")]
+    except BrokerBusyError as err:
+        return [Finding("flex", "warning", err.what, err.next_step)]
+    except StonksError as err:
+        return [_failed("flex", err)]
+    boxes = [section.box for section in reading.missing]
+    if not boxes:
+        return [Finding("flex", "ok", "IBKR makes the Flex statements, and the query has all sections.")]
+    return [
+        Finding(
+            "flex",
+            "warning",
+            f"The Flex query lacks {len(boxes)} of the sections that are read.",
+            f"Open the query in IBKR's Client Portal and tick: {'; '.join(boxes)}.",
+        )
+    ]
 
 
 def _failed(what: str, error: StonksError) -> Finding:
