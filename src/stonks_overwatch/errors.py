@@ -100,6 +100,12 @@ class StatementError(StonksError):
     code = "statement_unreadable"
 
 
+class ImportRefusedError(StonksError):
+    """A file cannot be imported as it is; nothing of it was stored."""
+
+    code = "import_refused"
+
+
 class StatementRefusedError(StonksError):
     """The broker does not make the statement that was asked for, until the user changes something."""
 

@@ -14,7 +14,9 @@ def upsert(
     unique: Sequence[str],
     fill: bool = False,
     same: str | None = None,
-) -> None:
+    differing: str | None = None,
+    is_prepared: bool = False,
+) -> int:
     """Insert rows, or update those that are there by their unique fields.
 
     Args:
@@ -24,14 +26,22 @@ def upsert(
         unique: the fields of a unique constraint.
         fill: an update sets only what is null.
         same: an update leaves a row alone that differs in this field.
+        differing: an update leaves a row alone that is equal in this field.
+        is_prepared: the values are in the form in which the database keeps them.
+
+    Returns: how many rows were inserted or updated.
     """
     columns = [field for name in names if isinstance(field := model._meta.get_field(name), models.Field)]
-    values = [
-        [column.get_db_prep_save(value, connection) for column, value in zip(columns, row, strict=True)]
-        for row in rows
-    ]
+    values = (
+        list(rows)
+        if is_prepared
+        else [
+            [column.get_db_prep_save(value, connection) for column, value in zip(columns, row, strict=True)]
+            for row in rows
+        ]
+    )
     if not values:
-        return
+        return 0
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
     quoted = {column.name: quote(column.get_attname_column()[1] or column.name) for column in columns}
@@ -47,5 +57,8 @@ def upsert(
     ]  # fmt: skip
     if same:
         parts.append(f"WHERE {table}.{quoted[same]} = excluded.{quoted[same]}")
+    if differing:
+        parts.append(f"WHERE {table}.{quoted[differing]} <> excluded.{quoted[differing]}")
     with connection.cursor() as cursor:
         cursor.executemany(" ".join(parts), values)
+        return cursor.rowcount

@@ -6,7 +6,7 @@ Unknown is None everywhere, never 0.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -230,7 +230,6 @@ class Activity:
     trade_at: datetime | None = None
     settlement_date: date | None = None
     quantity: Decimal | None = None
-    ratio: Decimal | None = None  # of a split told without a quantity: units after it for one before
     price: Decimal | None = None
     gross: Decimal | None = None
     fee: Decimal | None = None
@@ -251,6 +250,46 @@ class Activity:
 
     def __post_init__(self) -> None:
         currency(self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What an imported file calls an instrument: it has an ISIN or a symbol; the rest where told.
+
+    `multiplier` and `quote_factor` are those that the money of its trades shows.
+    """
+
+    isin: str
+    symbol: str
+    currency: str
+    name: str = ""
+    asset_class: AssetClass | None = None
+    multiplier: Decimal | None = None
+    quote_factor: Decimal | None = None
+
+    @property
+    def ref(self) -> str:
+        return f"{self.isin or self.symbol}:{self.currency}"
+
+    def with_units(self, multiplier: Decimal | None = None, quote_factor: Decimal | None = None) -> "Named":
+        return replace(self, multiplier=multiplier, quote_factor=quote_factor)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedActivity:
+    """One row of an imported file.
+
+    `digest` is equal for rows that say the same. `gross` of a trade is None where it follows from
+    quantity, price and the instrument. A split has its `ratio` and no quantity.
+    """
+
+    line: int
+    named: Named | None
+    digest: str
+    activity: Activity
+
+    def with_key(self, key: str) -> "ImportedActivity":
+        return replace(self, activity=replace(self.activity, key=key))
 
 
 @dataclass(frozen=True, slots=True)

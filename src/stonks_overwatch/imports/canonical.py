@@ -1,0 +1,566 @@
+"""The canonical CSV: what its rows say, or why and on which line they cannot be used. Pure.
+
+Three kinds of files are told apart by their headers: activities, prices and rates of exchange. UTF-8, a
+header row, commas, `.` decimals; columns in any order. docs/Import.md says what each column means.
+"""
+
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stonks_overwatch.ledger.fields import text
+from stonks_overwatch.ledger.lots import EXACT
+from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass, ImportedActivity, Named
+
+SOURCE = "csv"
+ACTIVITIES, PRICES, RATES = "activities", "prices", "fx"
+ACTIVITY_COLUMNS = (
+    "date", "account", "kind", "symbol", "isin", "name", "asset_class", "quantity", "price", "currency",
+    "amount", "fee", "tax", "fx_rate", "external_id", "note",
+)  # fmt: skip
+PRICE_COLUMNS = ("date", "symbol", "isin", "currency", "close")
+RATE_COLUMNS = ("date", "base", "quote", "rate")
+
+# After so many refused rows the rest is not looked at: something is wrong with the file as a whole.
+MOST_REFUSALS = 1000
+# Sub-units and the currency that they are hundredths of; GBp is how London's pence are often written.
+SUB_UNITS = {"GBX": "GBP", "GBp": "GBP", "ILA": "ILS", "ILa": "ILS", "ZAC": "ZAR", "ZAc": "ZAR"}
+
+
+class _Kind(NamedTuple):
+    marker: str  # the column that only files of this kind have
+    columns: tuple[str, ...]
+    required: tuple[str, ...]
+
+
+_KINDS = {
+    ACTIVITIES: _Kind(
+        "kind", ACTIVITY_COLUMNS, ("date", "kind", "symbol", "quantity", "price", "currency", "amount")
+    ),
+    PRICES: _Kind("close", PRICE_COLUMNS, ("date", "symbol", "currency", "close")),
+    RATES: _Kind("rate", RATE_COLUMNS, RATE_COLUMNS),
+}
+_LONGEST = {"account": 100, "symbol": 50, "name": 300, "external_id": 300, "note": 2000}
+_NOT_UTF_8 = "The file is not UTF-8 from here on; save it as UTF-8."
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_WHOLE_NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,15})?")
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:[,' ][0-9]{3})+(?:\.[0-9]+)?")
+_MOST_DIGITS = 40
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIRST_DAY = date(1900, 1, 1)
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ZERO, _ONE = Decimal(0), Decimal(1)
+_HUNDREDTH = Decimal("0.01")
+
+_MOVING = {
+    ActivityKind.BUY,
+    ActivityKind.SELL,
+    ActivityKind.OPENING,
+    ActivityKind.TRANSFER_IN,
+    ActivityKind.TRANSFER_OUT,
+    ActivityKind.SPLIT,
+    ActivityKind.CORPORATE_ACTION,
+}
+_OUT = {ActivityKind.SELL, ActivityKind.TRANSFER_OUT}
+# The sign that the money of a kind has; of the others it may have either.
+_SIGN = {
+    ActivityKind.BUY: -1,
+    ActivityKind.SELL: 1,
+    ActivityKind.DEPOSIT: 1,
+    ActivityKind.WITHDRAWAL: -1,
+    ActivityKind.TRANSFER_IN: 1,
+    ActivityKind.TRANSFER_OUT: -1,
+}
+_CONTRACTS = {AssetClass.OPTION, AssetClass.FUTURE, AssetClass.FUTURE_OPTION, AssetClass.WARRANT}
+
+
+class RefusedRowError(Exception):
+    """Why one row cannot be used."""
+
+
+class RefusedFileError(Exception):
+    """Why a file cannot be read any further, and the line that shows it."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
+
+
+class Refusal(NamedTuple):
+    line: int
+    reason: str
+
+
+class PriceRow(NamedTuple):
+    """`on` and `close` are in the form in which the database keeps them."""
+
+    line: int
+    named: Named
+    on: str
+    close: str
+
+
+class RateRow(NamedTuple):
+    """`rate` units of `quote` for one unit of `base`."""
+
+    line: int
+    base: str
+    quote: str
+    on: str
+    rate: str
+
+
+class File:
+    """One file, read as a stream: its rows that can be used, and in `refusals` those that cannot.
+
+    `rows` counts both; `since` and `until` are the first and last day named, empty as long as none was.
+    """
+
+    def __init__(self, path: Path, today: date) -> None:
+        """Read the header. Raises: RefusedFileError."""
+        self.path = path
+        self.today = today
+        self.refusals: list[Refusal] = []
+        self.rows = 0
+        self.since = self.until = ""
+        self._good_days: set[str] = set()
+        with path.open("rb") as opened:
+            start = opened.read(2)
+        if start in (b"\xff\xfe", b"\xfe\xff"):
+            raise RefusedFileError(1, "The file is UTF-16; save it as UTF-8.")
+        self.kind, self.columns = _header(path)
+
+    def activities(self, account: str = "") -> Iterator[ImportedActivity]:
+        """Args: account: where given, that of all rows, whatever the file says."""
+        equal: Counter[tuple[str, str]] = Counter()
+        lines: dict[tuple[str, str], tuple[int, str]] = {}
+        accounts: set[str] = set()
+        for line, record in self._records():
+            try:
+                row = _activity(line, dict(zip(self.columns, record, strict=True)), self._day, account)
+                holder, key = row.activity.account, row.activity.key
+                if not key:
+                    equal[holder, row.digest] += 1
+                    key = f"row:{row.digest}:{equal[holder, row.digest]}"
+                elif (holder, key) in lines and lines[holder, key][1] != row.digest:
+                    raise RefusedRowError(
+                        f"The external_id stands on line {lines[holder, key][0]} with another content."
+                    )
+                lines.setdefault((holder, key), (line, row.digest))
+                if account:
+                    accounts.add(record[self.columns.index("account")] if "account" in self.columns else "")
+                    if len(accounts - {""}) > 1:
+                        raise RefusedRowError(
+                            f"The file has several accounts, but all are to be {account}: "
+                            "import them one by one, or without naming the account."
+                        )
+            except RefusedRowError as err:
+                self.refuse(line, str(err))
+            else:
+                yield row.with_key(key)
+
+    def prices(self) -> Iterator[PriceRow]:
+        places = [self.columns.index(name) for name in ("date", "symbol", "currency", "close")]
+        day_at, symbol_at, currency_at, close_at = places
+        isin_at = self.columns.index("isin") if "isin" in self.columns else None
+        names: dict[tuple[str, str, str], tuple[Named, Decimal]] = {}
+        days = self._good_days
+        for line, record in self._records():
+            try:
+                on = record[day_at]
+                if on not in days:
+                    on = self._day(on.strip())
+                called = (record[symbol_at], "" if isin_at is None else record[isin_at], record[currency_at])
+                found = names.get(called)
+                if found is None:
+                    names[called] = found = _called(*called)
+                close = record[close_at]
+                if found[1] is not _ONE or not _WHOLE_NUMBER.fullmatch(close):
+                    close = text(EXACT.multiply(_not_negative(close.strip(), "close"), found[1]))
+                yield PriceRow(line, found[0], on, close)
+            except RefusedRowError as err:
+                self.refuse(line, str(err))
+
+    def rates(self) -> Iterator[RateRow]:
+        for line, record in self._records():
+            try:
+                row = {name: field.strip() for name, field in zip(self.columns, record, strict=True)}
+                on = self._day(row["date"])
+                for side in ("base", "quote"):
+                    if row[side] in SUB_UNITS:
+                        raise RefusedRowError(
+                            f"{row[side]} is a hundredth of {SUB_UNITS[row[side]]}: give the rate of that."
+                        )
+                    _currency(row[side], side)
+                if row["base"] == row["quote"]:
+                    raise RefusedRowError("base and quote are the same currency.")
+                rate = _not_negative(row["rate"], "rate")
+                if not rate:
+                    raise RefusedRowError("The rate is 0.")
+                yield RateRow(line, row["base"], row["quote"], on, text(rate))
+            except RefusedRowError as err:
+                self.refuse(line, str(err))
+
+    def refuse(self, line: int, reason: str) -> None:
+        """Raises: RefusedFileError when there are too many to go on."""
+        self.refusals.append(Refusal(line, reason))
+        if len(self.refusals) >= MOST_REFUSALS:
+            raise RefusedFileError(line, f"{MOST_REFUSALS} rows are refused; the rest is not looked at.")
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """First line and fields of each row that has as many as the header. Raises: RefusedFileError."""
+        number = len(self.columns)
+        line = 1
+        with self.path.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, strict=True)
+            try:
+                next(reader)
+                line = reader.line_num + 1
+                for record in reader:
+                    if len(record) == number and any(record):
+                        self.rows += 1
+                        yield line, record
+                    elif any(record):
+                        self.rows += 1
+                        self.refuse(line, f"The row has {len(record)} fields, the header has {number}.")
+                    line = reader.line_num + 1
+            except UnicodeDecodeError as err:
+                raise RefusedFileError(line, _NOT_UTF_8) from err
+            except csv.Error as err:
+                raise RefusedFileError(line, _csv_problem(err)) from err
+
+    def _day(self, given: str) -> str:
+        if given not in self._good_days:
+            _check_day(given, self.today)
+            self._good_days.add(given)
+            self.since = min(self.since or given, given)
+            self.until = max(self.until, given)
+        return given
+
+
+def _header(path: Path) -> tuple[str, list[str]]:
+    """Kind and columns of a file. Raises: RefusedFileError."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        try:
+            columns = [name.strip().lower() for name in next(csv.reader(lines, strict=True), [])]
+        except UnicodeDecodeError as err:
+            raise RefusedFileError(1, _NOT_UTF_8) from err
+        except csv.Error as err:
+            raise RefusedFileError(1, _csv_problem(err)) from err
+    if not any(columns):
+        raise RefusedFileError(1, "The file is empty: a row with the names of the columns comes first.")
+    for mark, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(columns) == 1 and mark in columns[0]:
+            raise RefusedFileError(1, f"The columns are separated by {called}; separate them by commas.")
+    kind = next((name for name, known in _KINDS.items() if known.marker in columns), None)
+    if kind is None:
+        raise RefusedFileError(
+            1,
+            "The first row names the columns of no known file: activities have a column kind, "
+            "prices a column close, rates of exchange a column rate.",
+        )
+    for place, name in enumerate(columns):
+        if not name:
+            raise RefusedFileError(1, f"Column {place + 1} has no name.")
+        if name in columns[:place]:
+            raise RefusedFileError(1, f"The column {name} is there twice.")
+        if name not in _KINDS[kind].columns:
+            near = get_close_matches(name, _KINDS[kind].columns, 1)
+            meant = f"; {near[0]} is meant" if near and near[0] not in columns else ""
+            raise RefusedFileError(1, f"There is no column {_shown(name)} in files of {kind}{meant}.")
+    missing = [name for name in _KINDS[kind].required if name not in columns]
+    if missing:
+        raise RefusedFileError(1, f"Files of {kind} need the column {missing[0]}, which is missing.")
+    return kind, columns
+
+
+def _activity(line: int, fields: Mapping[str, str], day: Any, account: str) -> ImportedActivity:
+    """One row as an activity; the key is empty unless the row has an external_id. Raises: RefusedRowError."""
+    row = {name: fields.get(name, "").strip() for name in ACTIVITY_COLUMNS}
+    for name, longest in _LONGEST.items():
+        if len(row[name]) > longest:
+            raise RefusedRowError(f"{name} is longer than {longest} characters.")
+        if _CONTROL.search(row[name]):
+            raise RefusedRowError(f"{name} holds a control character.")
+    on = day(row["date"])
+    holder = account or row["account"]
+    if not holder:
+        raise RefusedRowError("The row names no account: fill the column, or name one for the whole file.")
+    kind = _kind(row["kind"])
+    code, scale = _major(row["currency"])
+    numbers = {name: _number(row[name], name) for name in ("quantity", "price", "amount", "fx_rate")}
+    quantity, price, amount = numbers["quantity"], numbers["price"], numbers["amount"]
+    price, amount = _scaled(price, scale), _scaled(amount, scale)
+    fee, tax = (_scaled(_cost(row[name], name), scale) for name in ("fee", "tax"))
+    fx_rate = numbers["fx_rate"]
+    if fx_rate is not None:
+        if fx_rate <= 0:
+            raise RefusedRowError("fx_rate is not above 0.")
+        fx_rate = fx_rate if scale is _ONE else EXACT.multiply(fx_rate, Decimal(100))
+    named = None
+    ref: str | None = None
+    ratio = None
+    if kind is ActivityKind.FX:
+        ref, quantity = _exchanged(row, quantity, amount)
+        price = None
+    elif row["symbol"] or row["isin"]:
+        named = Named(
+            isin=_isin(row["isin"]),
+            symbol=row["symbol"],
+            currency=code,
+            name=row["name"],
+            asset_class=_asset_class(row["asset_class"]),
+        )
+        ref = named.ref
+    if kind in _MOVING:
+        _check_moved(kind, named, quantity, price, amount)
+        if kind is ActivityKind.SPLIT:
+            quantity, ratio, amount, price = None, quantity, _ZERO, None
+        elif named is not None and kind not in (ActivityKind.BUY, ActivityKind.SELL):
+            amount = amount or _ZERO
+        if quantity is not None and kind in _OUT:
+            quantity = -quantity
+    elif kind is not ActivityKind.FX:
+        # What dividends name is the number they were paid for; nothing moved.
+        quantity = price = None
+    if amount is None and kind not in (ActivityKind.BUY, ActivityKind.SELL):
+        raise RefusedRowError(f"A row of kind {kind} needs an amount.")
+    sign = _SIGN.get(kind)
+    if sign is not None and amount and (amount > 0) != (sign > 0):
+        way = "into the account and is positive" if sign > 0 else "out of the account and is negative"
+        raise RefusedRowError(f"The amount of a {kind} goes {way}, not {_shown(row['amount'])}.")
+    if kind in (ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL) and not amount:
+        raise RefusedRowError(f"A {kind} of nothing.")
+    if named is not None and quantity is not None and price and amount:
+        named = _with_evidence(named, abs(EXACT.divide(amount, EXACT.multiply(quantity, price))))
+    content = (on, kind, ref, quantity, price, code, amount, fee, tax, fx_rate, ratio, row["note"])
+    return ImportedActivity(
+        line=line,
+        named=named,
+        digest=_digest(content),
+        activity=Activity(
+            account=holder,
+            key=f"id:{row['external_id']}" if row["external_id"] else "",
+            source=SOURCE,
+            kind=kind,
+            trade_date=date.fromisoformat(on),
+            currency=code,
+            broker_ref=ref,
+            quantity=quantity,
+            price=price,
+            gross=amount,
+            fee=fee,
+            tax=tax,
+            fx_rate=fx_rate,
+            description=row["note"],
+            ratio=ratio,
+        ),
+    )
+
+
+def _check_moved(
+    kind: ActivityKind,
+    named: Named | None,
+    quantity: Decimal | None,
+    price: Decimal | None,
+    amount: Decimal | None,
+) -> None:
+    """Raises: RefusedRowError where what a row says of an instrument does not go together."""
+    is_trade = kind in (ActivityKind.BUY, ActivityKind.SELL)
+    if named is None:
+        if is_trade or kind in (ActivityKind.SPLIT, ActivityKind.CORPORATE_ACTION):
+            raise RefusedRowError(f"A row of kind {kind} needs a symbol or an ISIN.")
+        if quantity:
+            raise RefusedRowError("The row has a quantity, but neither a symbol nor an ISIN.")
+        return
+    if not quantity and not (kind is ActivityKind.CORPORATE_ACTION and amount):
+        raise RefusedRowError(f"A row of kind {kind} needs a quantity other than 0.")
+    may_be_short = kind in (ActivityKind.OPENING, ActivityKind.CORPORATE_ACTION)
+    if quantity is not None and quantity < 0 and not may_be_short:
+        raise RefusedRowError(f"The quantity of a {kind} is positive; the kind says which way it goes.")
+    if price is not None and price < 0 and named.asset_class not in _CONTRACTS:
+        raise RefusedRowError("The price is negative.")
+    if is_trade and price is None and amount is None:
+        raise RefusedRowError(f"A {kind} needs a price or an amount.")
+    if not is_trade and amount and kind is not ActivityKind.CORPORATE_ACTION:
+        raise RefusedRowError(
+            f"A row of kind {kind} with an instrument moves no cash: leave its amount empty "
+            "(the cost per unit stands in price)."
+        )
+
+
+def _exchanged(
+    row: Mapping[str, str], quantity: Decimal | None, amount: Decimal | None
+) -> tuple[str, Decimal]:
+    """The other currency of an exchange, and what came in of it (negative: went out)."""
+    code, scale = _major(row["symbol"], "symbol")
+    if not quantity or not amount:
+        raise RefusedRowError("An exchange needs an amount in currency and a quantity in symbol.")
+    if quantity < 0:
+        raise RefusedRowError("The quantity of an exchange is positive; the sign of amount says which way.")
+    if code == _major(row["currency"])[0]:
+        raise RefusedRowError("The exchange is of a currency for itself.")
+    exchanged = EXACT.multiply(quantity, scale)
+    return code, exchanged if amount < 0 else -exchanged
+
+
+def _with_evidence(named: Named, per_unit: Decimal) -> Named:
+    """What the money of a trade says of its instrument: units per contract, or percent of face."""
+    if named.asset_class in _CONTRACTS:
+        whole = per_unit.to_integral_value()
+        is_whole = whole >= 1 and abs(per_unit - whole) <= per_unit / 50
+        return named.with_units(multiplier=whole if is_whole else round(per_unit, 6) or None)
+    if named.asset_class is AssetClass.BOND:
+        return named.with_units(quote_factor=_ONE if per_unit > Decimal("0.5") else _HUNDREDTH)
+    return named
+
+
+def _called(symbol: str, isin: str, code: str) -> tuple[Named, Decimal]:
+    """What a price is of, and the factor that makes its sub-units whole ones. Raises: RefusedRowError."""
+    symbol, isin = symbol.strip(), _isin(isin.strip())
+    if not symbol and not isin:
+        raise RefusedRowError("The row names neither a symbol nor an ISIN.")
+    if len(symbol) > _LONGEST["symbol"]:
+        raise RefusedRowError(f"symbol is longer than {_LONGEST['symbol']} characters.")
+    if _CONTROL.search(symbol):
+        raise RefusedRowError("symbol holds a control character.")
+    major, scale = _major(code.strip())
+    return Named(isin=isin, symbol=symbol, currency=major), scale
+
+
+def _check_day(given: str, today: date) -> None:
+    if not given:
+        raise RefusedRowError("The date is missing.")
+    if not _DAY.fullmatch(given):
+        raise RefusedRowError(f"{_shown(given)} is not a date like 2026-01-31.")
+    try:
+        on = date.fromisoformat(given)
+    except ValueError as err:
+        raise RefusedRowError(f"There is no day {given}.") from err
+    if on > today:
+        raise RefusedRowError(f"The date {given} is in the future.")
+    if on < _FIRST_DAY:
+        raise RefusedRowError(f"The date {given} is before 1900.")
+
+
+def _kind(given: str) -> ActivityKind:
+    try:
+        return ActivityKind(given.lower())
+    except ValueError as err:
+        near = get_close_matches(given.lower(), list(ActivityKind), 1)
+        meant = f"; {near[0]} is near" if near else ""
+        raise RefusedRowError(
+            f"There is no kind {_shown(given)}{meant}." if given else "The kind is missing."
+        ) from err
+
+
+def _asset_class(given: str) -> AssetClass | None:
+    try:
+        return AssetClass(given.lower()) if given else None
+    except ValueError as err:
+        raise RefusedRowError(f"There is no asset_class {_shown(given)}.") from err
+
+
+def _major(given: str, column: str = "currency") -> tuple[str, Decimal]:
+    """The currency, of a sub-unit the one it belongs to, and the factor between them."""
+    if given in SUB_UNITS:
+        return SUB_UNITS[given], _HUNDREDTH
+    return _currency(given, column), _ONE
+
+
+def _currency(given: str, column: str) -> str:
+    if not given:
+        raise RefusedRowError(f"The {column} is missing.")
+    if not _CURRENCY.fullmatch(given):
+        raise RefusedRowError(
+            f"{_shown(given)} in {column} is not a currency code of three capital letters."
+        )
+    return given
+
+
+def _isin(given: str) -> str:
+    """The ISIN in capitals; empty where none is given. Raises: RefusedRowError."""
+    isin = given.upper()
+    if isin and not (_ISIN.fullmatch(isin) and _has_check_digit(isin)):
+        what = "has a wrong check digit" if _ISIN.fullmatch(isin) else "is not an ISIN of 12 characters"
+        raise RefusedRowError(f"{_shown(given)} {what}.")
+    return isin
+
+
+def _has_check_digit(isin: str) -> bool:
+    """ISO 6166: letters count as 10 to 35, then Luhn's sum."""
+    digits = "".join(str(int(character, 36)) for character in isin)
+    doubled = (int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(digits)))
+    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+
+
+def _number(given: str, column: str) -> Decimal | None:
+    """Raises: RefusedRowError for everything but digits with one point and a sign."""
+    if not given:
+        return None
+    if _NUMBER.fullmatch(given):
+        if len(given) > _MOST_DIGITS:
+            raise RefusedRowError(f"{column} has more than {_MOST_DIGITS} digits.")
+        return Decimal(given)
+    if _THOUSANDS.fullmatch(given):
+        raise RefusedRowError(f"{column} {_shown(given)} has thousands separators; write the digits alone.")
+    if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", given):
+        raise RefusedRowError(f"{column} {_shown(given)} has a comma; decimals are written with a point.")
+    if re.fullmatch(r"[+-]?[0-9.]+[eE][+-]?[0-9]+", given):
+        raise RefusedRowError(f"{column} {_shown(given)} has an exponent; write all digits.")
+    if given.lower().strip("+-") in ("nan", "inf", "infinity"):
+        raise RefusedRowError(f"{column} {_shown(given)} is no finite number.")
+    raise RefusedRowError(f"{column} {_shown(given)} is not a number.")
+
+
+def _not_negative(given: str, column: str) -> Decimal:
+    number = _number(given, column)
+    if number is None:
+        raise RefusedRowError(f"The {column} is missing.")
+    if number < 0:
+        raise RefusedRowError(f"The {column} {given} is negative.")
+    return number
+
+
+def _cost(given: str, column: str) -> Decimal | None:
+    """A fee or tax as the ledger signs it. In the file it is a cost, unless a `+` says that it came in."""
+    number = _number(given, column)
+    if number is None or given.startswith("+"):
+        return number
+    return -abs(number)
+
+
+def _scaled(number: Decimal | None, scale: Decimal) -> Decimal | None:
+    return number if number is None or scale is _ONE else EXACT.multiply(number, scale)
+
+
+def _digest(content: tuple[object, ...]) -> str:
+    """Equal for rows that say the same, however their numbers are written."""
+    parts = (
+        text(part.normalize(EXACT)) if isinstance(part, Decimal) else "" if part is None else str(part)
+        for part in content
+    )
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+
+
+def _csv_problem(err: csv.Error) -> str:
+    if "field larger" in str(err):
+        return "A field is longer than 131,072 characters; a quotation mark may be missing."
+    if "NUL" in str(err):
+        return "The row holds a NUL character; this is not a text file."
+    return f"The row is not CSV: {err}."
+
+
+def _shown(given: str) -> str:
+    """Text of the file within a message."""
+    return repr(given if len(given) <= 60 else f"{given[:57]}...")
