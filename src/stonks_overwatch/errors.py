@@ -124,6 +124,24 @@ class RefusedCallError(StonksError):
     code = "refused_call"
 
 
+class CompetingLoginError(StonksError):
+    """Another login of the same user name holds the broker's live session; it is left alone."""
+
+    code = "competing_login"
+
+
+class NoQuotesError(StonksError):
+    """The login has no right to see market data."""
+
+    code = "no_quotes"
+
+
+class ClockError(StonksError):
+    """This computer's clock is too far off for the broker's live stream."""
+
+    code = "clock_off"
+
+
 class SyncRunningError(StonksError):
     """Another run of the same login is at work."""
 
@@ -134,6 +152,12 @@ class UnknownAccountError(StonksError):
     """A report was asked about an account or broker that is not stored."""
 
     code = "unknown_account"
+
+
+class UnknownInstrumentError(StonksError):
+    """A report was asked about an instrument that is not stored, or that has no prices."""
+
+    code = "unknown_instrument"
 
 
 class SyncInterruptedError(StonksError):

@@ -48,6 +48,7 @@ class Account:
 class Total:
     """The accounts together, shape (days,) each; day 0 is `first`. For the names see Daily.
 
+    `own_nav` is our own valuation alone, also on days for which the broker's value counts.
     `source` says where a value comes from (OWN, BROKER, CARRIED or their sum), 0 where it is unknown.
     """
 
@@ -59,6 +60,7 @@ class Total:
     taxes: Floats
     currency: Floats
     other: Floats
+    own_nav: Floats
     source: Whole
 
     @property
@@ -69,7 +71,7 @@ class Total:
 def total(accounts: Sequence[Account], first: int, last: int) -> Total:
     """Add up the accounts; a day on which a part is unknown is unknown."""
     days = np.arange(first, last + 1)
-    sums = {name: np.zeros(days.size) for name in ("nav", *_FLOWS)}
+    sums = {name: np.zeros(days.size) for name in ("nav", "own_nav", *_FLOWS)}
     source = np.zeros(days.size, dtype=np.int64)
     for account in accounts:
         own = {
@@ -83,11 +85,12 @@ def total(accounts: Sequence[Account], first: int, last: int) -> Total:
             flows = np.where(known, own[name], np.nan)
             flows[empty] = 0.0
             sums[name] += flows
-        nav, told = _value(
+        nav, valued, told = _value(
             account, first, last, np.where(np.isnan(own["contribution"]), 0.0, own["contribution"])
         )
-        nav[empty], told[empty] = 0.0, 0
+        nav[empty], valued[empty], told[empty] = 0.0, 0.0, 0
         sums["nav"] += nav
+        sums["own_nav"] += valued
         source |= told
     source[np.isnan(sums["nav"])] = 0
     return Total(first, **sums, source=source)
@@ -96,8 +99,8 @@ def total(accounts: Sequence[Account], first: int, last: int) -> Total:
 _FLOWS = ("contribution", "income", "fees", "taxes", "currency", "other")
 
 
-def _value(account: Account, first: int, last: int, flows: Floats) -> tuple[Floats, Whole]:
-    """One account's value of each day and where it comes from."""
+def _value(account: Account, first: int, last: int, flows: Floats) -> tuple[Floats, Floats, Whole]:
+    """One account's value of each day, our own valuation of it, and where the value comes from."""
     days = np.arange(first, last + 1)
     own = window(Block(account.first, account.daily.nav), first, last)
     if account.known_from is None:
@@ -117,8 +120,10 @@ def _value(account: Account, first: int, last: int, flows: Floats) -> tuple[Floa
     from_own = np.where(np.isnan(own), 0, OWN + CARRIED * carried)
     from_points = np.where(np.isnan(points), 0, BROKER + CARRIED * (ages > 0))
     if account.points_first:
-        return np.where(np.isnan(points), own, points), np.where(np.isnan(points), from_own, from_points)
-    return np.where(np.isnan(own), points, own), np.where(np.isnan(own), from_points, from_own)
+        told = np.isnan(points)
+        return np.where(told, own, points), own, np.where(told, from_own, from_points)
+    valued = ~np.isnan(own)
+    return np.where(valued, own, points), own, np.where(valued, from_own, from_points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,10 @@ def index(total: Total) -> Index | None:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A period from the end of day `begin` to the end of day `end`; fractions are not annualised."""
+    """A period from the end of day `begin` to the end of day `end`; fractions are not annualised.
+
+    `market` is what our own valuation changed by besides flows, income, costs and exchange rates.
+    """
 
     begin_nav: float
     end_nav: float
@@ -163,7 +171,7 @@ class Figures:
     fees: float
     taxes: float
     currency: float
-    other: float  # money moved by what has no known kind
+    market: float
     twr: float
     twr_before_tax: float
     twr_annualized: float
@@ -198,7 +206,8 @@ def figures(total: Total, grown: Index | None, begin: int, end: int) -> Figures:
         fees=float(total.fees[within].sum()),
         taxes=float(total.taxes[within].sum()),
         currency=float(total.currency[within].sum()),
-        other=float(total.other[within].sum()),
+        market=float(total.own_nav[last] - total.own_nav[first])
+        - sum(float(getattr(total, name)[within].sum()) for name in _FLOWS),
         twr=twr,
         twr_before_tax=untaxed,
         twr_annualized=returns.annualized(twr, end - begin),

@@ -89,7 +89,7 @@ def daily_total(scope: Scope) -> DailyTotal | None:
     first = min(firsts)
     facts = _Facts.of(looked_at)
     kept_in = sorted({point.currency for of in points.values() for point in of})
-    rates = dict(zip(kept_in, _rates(scope.base_currency, kept_in, first, last.toordinal()), strict=True))
+    rates = dict(zip(kept_in, rates_of(scope.base_currency, kept_in, first, last.toordinal()), strict=True))
     parts = []
     for account in looked_at:
         days, told = own[account.pk], points[account.pk]
@@ -370,7 +370,7 @@ class Tables(NamedTuple):
             ),
             prices=prices_of(instruments),
             currencies=valuation.whole(numbers),
-            rates=_rates(base, codes, first, last),
+            rates=rates_of(base, codes, first, last),
             first=first,
             last=last,
         )
@@ -407,7 +407,8 @@ def _slices(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
     return (numbers[start : start + 500] for start in range(0, len(numbers), 500))
 
 
-def _rates(base: str, currencies: Sequence[str], first: int, last: int) -> Floats:
+def rates_of(base: str, currencies: Sequence[str], first: int, last: int) -> Floats:
+    """Units of the base currency for one unit of each currency and day; shape (currencies, days)."""
     pairs = {
         (one, other): Block.of(first_on.toordinal(), rates)
         for one, other, first_on, rates in RateSeries.objects.values_list(

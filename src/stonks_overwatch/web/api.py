@@ -22,8 +22,10 @@ from stonks_overwatch.reports.allocation import AllocationDocument, By, allocati
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
+from stonks_overwatch.reports.performance import PerformanceDocument, performance
 from stonks_overwatch.reports.reconcile import ReconcileDocument, reconcile
 from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.series import SeriesDocument, series
 from stonks_overwatch.reports.syncs import RunsDocument, last_runs
 
 api = NinjaAPI(
@@ -53,11 +55,16 @@ class Asked(Schema):
         )
 
 
-class AskedActivities(Asked):
-    """The days are included; without `kind` all kinds."""
+class AskedDays(Asked):
+    """The days are included."""
 
     start: date | None = Field(None, alias="from")
     end: date | None = Field(None, alias="to")
+
+
+class AskedActivities(AskedDays):
+    """Without `kind` all kinds."""
+
     kind: ActivityKind | None = None
 
 
@@ -107,6 +114,18 @@ def get_activities(
     return _answer(activities(asked.scope(), asked.start, asked.end, asked.kind))
 
 
+@api.get("/performance", response=PerformanceDocument, by_alias=True)
+def get_performance(request: HttpRequest, asked: Query[AskedDays], benchmark: str = "") -> HttpResponse:
+    """Returns, the value bridge and risk of a period."""
+    return _answer(performance(asked.scope(), asked.start, asked.end, benchmark))
+
+
+@api.get("/series", response=SeriesDocument)
+def get_series(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """Value, net contribution and growth of every day."""
+    return _answer(series(asked.scope(), asked.start, asked.end))
+
+
 @api.get("/reconcile", response=ReconcileDocument)
 def get_reconcile(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
     """NAV, cash and quantities: computed against reported."""
@@ -132,4 +151,4 @@ def get_sync(request: HttpRequest, broker: str | None = None) -> HttpResponse:
 
 
 def _answer(document: Document) -> HttpResponse:
-    return HttpResponse(document.model_dump_json(), content_type="application/json")
+    return HttpResponse(document.model_dump_json(by_alias=True), content_type="application/json")

@@ -1,0 +1,63 @@
+"""`performance`: returns, the value bridge and the risk of a period."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.tables import UNKNOWN, money, number, percent, table
+from stonks_overwatch.reports.performance import PerformanceDocument, performance
+
+
+class Command(ReadingCommand):
+    help = "show returns, what changed the value, and risk of a period"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
+        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+        parser.add_argument(
+            "--benchmark", metavar="ISIN[:WEIGHT,...]", default="", help="what beta is taken against"
+        )
+        parser.add_argument(
+            "--method",
+            choices=["fifo", "average"],
+            default="fifo",
+            help="how sales are matched with purchases; no figure here depends on it",
+        )
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        if options["start"] and options["end"] and options["start"] > options["end"]:
+            raise CommandError("argument --from: it is after --to", returncode=2)
+        document = performance(self.scope(options), options["start"], options["end"], options["benchmark"])
+        if json:
+            self.print_document(document)
+            return
+        self.stdout.write(table(("figure", ">value"), _rows(document)))
+
+
+def _rows(document: PerformanceDocument) -> list[tuple[str, str]]:
+    base, bridge, risk = document.base_currency, document.bridge, document.risk
+    return [
+        ("from", document.start.isoformat() if document.start else UNKNOWN),
+        ("to", document.end.isoformat() if document.end else UNKNOWN),
+        (f"value before, {base}", money(document.begin_nav, base)),
+        ("net contribution", money(document.net_contribution, base)),
+        ("market", money(bridge.market, base)),
+        ("income", money(bridge.income, base)),
+        ("fees", money(bridge.fees, base)),
+        ("taxes", money(bridge.taxes, base)),
+        ("currency", money(bridge.currency, base)),
+        ("other", money(bridge.other, base)),
+        (f"value at the end, {base}", money(document.end_nav, base)),
+        ("time-weighted return", percent(document.twr)),
+        ("time-weighted return per year", percent(document.twr_annualized)),
+        ("money-weighted return per year (XIRR)", percent(document.xirr)),
+        ("modified Dietz", percent(document.modified_dietz)),
+        ("volatility per year", percent(risk.volatility)),
+        ("deepest fall", percent(risk.max_drawdown)),
+        ("Sharpe ratio", number(risk.sharpe)),
+        ("Sortino ratio", number(risk.sortino)),
+        ("beta", number(risk.beta)),
+        ("complete since", document.complete_since.isoformat() if document.complete_since else UNKNOWN),
+    ]

@@ -1,0 +1,46 @@
+"""`series`: value, net contribution and time-weighted index of every day."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.tables import NOTHING, money, number, table
+from stonks_overwatch.reports.series import series
+
+
+class Command(ReadingCommand):
+    help = "show value, net contribution and growth (TWR index) of every day"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
+        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        scope = self.scope(options)
+        document = series(scope, options["start"], options["end"])
+        if json:
+            self.print_document(document)
+            return
+        if not document.dates:
+            self.stdout.write(NOTHING)
+            return
+        rows = zip(
+            document.dates,
+            document.nav,
+            document.net_contribution,
+            document.twr_index,
+            document.sources,
+            strict=True,
+        )
+        base = scope.base_currency
+        self.stdout.write(
+            table(
+                ("date", f">value {base}", ">net contribution", ">TWR index", "valued by"),
+                [
+                    (on.isoformat(), money(nav, base), money(flow, base), number(index), source)
+                    for on, nav, flow, index, source in rows
+                ],
+            )
+        )

@@ -1,0 +1,206 @@
+"""Returns and the value bridge of a period.
+
+The engine computes in floats; here each part of the bridge becomes a Decimal of whole cents (of the base
+currency's own digits) and `other` is the exact rest: begin + net contribution + market + income + fees +
+taxes + currency + other = end, to the last digit. Rounding is part of `other` for that reason.
+
+A period is from its first day to its last, both included: its begin is the value at the end of the day
+before. A number is null where the history of the period is not completely known.
+"""
+
+from datetime import date
+from decimal import Decimal
+
+from pydantic import Field
+
+from stonks_overwatch.engine import series as engine
+from stonks_overwatch.engine.series import Figures, Risks
+from stonks_overwatch.reports import periods
+from stonks_overwatch.reports.benchmark import Benchmark
+from stonks_overwatch.reports.daily import DailyTotal, daily_total
+from stonks_overwatch.reports.documents import Computed, Document, total
+from stonks_overwatch.reports.periods import Days
+from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.series import decimal
+
+_CENT = Decimal("0.01")
+
+
+class Bridge(Document):
+    """What changed the value besides contributions.
+
+    `income` is dividends and interest before tax, `fees` fees and commissions, `taxes` all taxes booked,
+    `currency` the effect of exchange rates on what was held, each day's at its own rates; `market` the
+    effect of prices. `other` is what is left: money moved for a reason that is not known, changes of what
+    the broker counts and the ledger does not (accruals), and the rounding of the parts. `market` and
+    `currency` are null where days are valued by the broker alone; their effect is then in `other`.
+    """
+
+    market: Computed | None
+    income: Computed | None
+    fees: Computed | None
+    taxes: Computed | None
+    currency: Computed | None
+    other: Computed | None
+
+
+class Risk(Document):
+    """Of the daily time-weighted returns on weekdays, per year of 252 days; null for a month or less.
+
+    `sharpe` and `sortino` take nothing as the return without risk. `beta` needs a benchmark.
+    """
+
+    volatility: Computed | None
+    max_drawdown: Computed | None
+    sharpe: Computed | None
+    sortino: Computed | None
+    beta: Computed | None
+
+
+class PerformanceDocument(Document):
+    """The figures of one period. Rates are fractions; only `twr_annualized` and `xirr` are per year.
+
+    `twr`: true time-weighted, valued daily, flows at the start of their day (at the end of a day that ends
+    with nothing), after fees and after tax as booked. `twr_annualized` is null for 365 days or less.
+    `xirr`: money-weighted, Actual/365. `modified_dietz`: day-weighted, flows at the end of their day, as
+    IBKR reports its money-weighted return. `complete_since` is the first day at whose end everything
+    is known up to the last day known. The rest is for pages: the simple return, the return before tax,
+    and all there is about risk.
+    """
+
+    start: date | None = Field(serialization_alias="from")
+    end: date | None = Field(serialization_alias="to")
+    base_currency: str
+    begin_nav: Computed | None
+    end_nav: Computed | None
+    net_contribution: Computed | None
+    twr: Computed | None
+    twr_annualized: Computed | None
+    xirr: Computed | None
+    modified_dietz: Computed | None
+    bridge: Bridge
+    risk: Risk
+    complete_since: date | None
+    simple: Computed | None = Field(exclude=True)
+    twr_before_tax: Computed | None = Field(exclude=True)
+    name: str = Field(exclude=True)
+
+
+def performance(
+    scope: Scope, start: date | None = None, end: date | None = None, benchmark: str = ""
+) -> PerformanceDocument:
+    """The figures from `start` to `end`; without them, of all days on which everything is known.
+
+    Args:
+        scope: the accounts.
+        start, end: the first and the last day, both included.
+        benchmark: what `beta` is taken against; see benchmark.Benchmark.
+    """
+    daily = daily_total(scope)
+    if daily is None:
+        return _nothing(scope.base_currency, start, end)
+    days = asked_days(daily, start, end)
+    against = Benchmark.named(benchmark, scope.base_currency, daily) if benchmark else None
+    return measured(daily, scope.base_currency, days, against=against)
+
+
+def asked_days(daily: DailyTotal, start: date | None, end: date | None) -> Days:
+    """The days asked for; all that is known where a side is open."""
+    known = known_days(daily)
+    return Days(start or known.first, end or known.last)
+
+
+def known_days(daily: DailyTotal) -> Days:
+    """All days on which everything is known; where nothing is, all days of the series."""
+    if daily.index is None:
+        return Days(date.fromordinal(daily.total.first) + periods.DAY, date.fromordinal(daily.total.last))
+    return Days(date.fromordinal(daily.index.since) + periods.DAY, date.fromordinal(daily.index.until))
+
+
+def measured(
+    daily: DailyTotal, base: str, days: Days, name: str = "", against: Benchmark | None = None
+) -> PerformanceDocument:
+    """The figures of a period of the series; all unknown where it is not inside of it."""
+    begin, end = days.first.toordinal() - 1, days.last.toordinal()
+    if not daily.total.first <= begin < end <= daily.total.last:
+        return _nothing(base, days.first, days.last, name, complete_since(daily))
+    found = engine.figures(daily.total, daily.index, begin, end)
+    risks = risks_of(daily, days, against)
+    return PerformanceDocument(
+        start=days.first,
+        end=days.last,
+        base_currency=base,
+        begin_nav=decimal(found.begin_nav),
+        end_nav=decimal(found.end_nav),
+        net_contribution=decimal(found.contribution),
+        twr=decimal(found.twr),
+        twr_annualized=decimal(found.twr_annualized),
+        xirr=decimal(found.xirr),
+        modified_dietz=decimal(found.modified_dietz),
+        bridge=_bridge(found),
+        risk=Risk(
+            volatility=decimal(risks.volatility) if risks else None,
+            max_drawdown=decimal(risks.max_drawdown) if risks else None,
+            sharpe=decimal(risks.sharpe) if risks else None,
+            sortino=decimal(risks.sortino) if risks else None,
+            beta=decimal(risks.beta) if risks else None,
+        ),
+        complete_since=complete_since(daily),
+        simple=decimal(found.simple),
+        twr_before_tax=decimal(found.twr_before_tax),
+        name=name,
+    )
+
+
+def risks_of(daily: DailyTotal, days: Days, against: Benchmark | None) -> Risks | None:
+    """Risk of a period; None where the index does not hold all of it."""
+    begin, end = days.first.toordinal() - 1, days.last.toordinal()
+    if daily.index is None or not daily.index.since <= begin < end <= daily.index.until:
+        return None
+    grown = daily.index.after_tax
+    return engine.risks(daily.total.first, grown, against.grown if against else None, begin, end)
+
+
+def complete_since(daily: DailyTotal) -> date | None:
+    return None if daily.index is None else date.fromordinal(daily.index.since)
+
+
+def _bridge(found: Figures) -> Bridge:
+    """Whole cents; what they leave of the change goes to `other`."""
+    begin, end, contribution = _cents(found.begin_nav), _cents(found.end_nav), _cents(found.contribution)
+    income, fees, taxes = _cents(found.income), _cents(found.fees), _cents(found.taxes)
+    market, currency = _cents(found.market), _cents(found.currency)
+    if market is None or currency is None:
+        market = currency = None
+    other = None
+    if None not in (begin, end, contribution, income, fees, taxes) and begin is not None and end is not None:
+        other = end - begin - (total((contribution, income, fees, taxes, market, currency)).value or 0)
+    return Bridge(market=market, income=income, fees=fees, taxes=taxes, currency=currency, other=other)
+
+
+def _cents(number: float) -> Decimal | None:
+    exact = decimal(number)
+    return None if exact is None else exact.quantize(_CENT)
+
+
+def _nothing(
+    base: str, start: date | None, end: date | None, name: str = "", since: date | None = None
+) -> PerformanceDocument:
+    return PerformanceDocument(
+        start=start,
+        end=end,
+        base_currency=base,
+        begin_nav=None,
+        end_nav=None,
+        net_contribution=None,
+        twr=None,
+        twr_annualized=None,
+        xirr=None,
+        modified_dietz=None,
+        bridge=Bridge(market=None, income=None, fees=None, taxes=None, currency=None, other=None),
+        risk=Risk(volatility=None, max_drawdown=None, sharpe=None, sortino=None, beta=None),
+        complete_since=since,
+        simple=None,
+        twr_before_tax=None,
+        name=name,
+    )
