@@ -335,6 +335,22 @@ class Figure:
         currency(self.currency)
 
 
+class QuoteKind(StrEnum):
+    LIVE = "live"
+    DELAYED = "delayed"  # by 15 to 20 minutes
+    CLOSE = "close"  # the market is closed; its last price
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A price as the market shows it, by the broker's number of the instrument. Shown, and never stored."""
+
+    broker_ref: str
+    price: Decimal
+    at: datetime
+    kind: QuoteKind
+
+
 @dataclass(frozen=True, slots=True)
 class InboxItem:
     """A row that could not be typed, with its whole text. `key` makes the same row arrive once."""

@@ -128,10 +128,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """The document and what is behind it: addends of NAV and number of unknown figures, by account row."""
+    """The document and what is behind it: addends of NAV and number of unknown figures, by account row.
+
+    The rows of `state.held` and of the document's holdings are the same, in the same order.
+    """
 
     document: HoldingsDocument
     state: State
+    factors: "Factors"
     parts: dict[int, list[Part]]
     unknown: dict[int, int]
 
@@ -159,18 +163,46 @@ def valuation(scope: Scope) -> Valuation:
     return _valued(scope.base_currency, as_of, state, rates, earned)
 
 
-class _Factors(NamedTuple):
+def _realized(kept: Books) -> dict[Key, Decimal | None]:
+    """In the base currency, of what closed anything: proceeds minus cost, each at the rate of its day."""
+    sums = {
+        key: total(close.realized_pnl_base for close in lots.closed)
+        for key, lots in kept.lots.items()
+        if lots.closed
+    }
+    return {key: None if earned.unknown else earned.value for key, earned in sums.items()}
+
+
+def _at_cost(row: Held, kept: Books, *, asked: Method | None) -> Held:
+    """The position at the cost of its lots, unknown where they do not explain its quantity.
+
+    The broker's own cost stays for accounts that go first in, first out, unless a method is asked for.
+    """
+    is_own = asked is None and kept.methods[row.account_id] is Method.FIFO
+    if is_own and row.cost_basis is not None:
+        return row
+    lots = kept.lots.get((row.account_id, row.instrument_id), NO_LOTS)
+    cost = lots.cost if row.quantity == lots.quantity else None
+    units = None if row.quantity is None else row.quantity * row.multiplier * row.quote_factor
+    return row._replace(
+        cost_basis=cost,
+        average_cost=cost / units if cost is not None and units else None,
+        unrealized_pnl=None if cost is None or row.exposure is None else row.exposure - cost,
+    )
+
+
+class Factors(NamedTuple):
     """By account row and currency: units of the account's and of the base currency for one unit."""
 
     into_account: Mapping[tuple[int, str], Decimal | None]
     into_base: Mapping[tuple[int, str], Decimal | None]
 
 
-def _factors(state: State, rates: Rates, base: str) -> _Factors:
+def _factors(state: State, rates: Rates, base: str) -> Factors:
     keys = {(row.account_id, row.currency) for row in state.held}
     keys |= {(row.account_id, row.currency) for row in state.balances}
     kept_in = {account.pk: account.currency for account in state.accounts}
-    return _Factors(
+    return Factors(
         into_account={key: rates.rate(key[1], kept_in[key[0]], state.days[key[0]]) for key in keys},
         into_base={key: rates.rate(key[1], base, state.days[key[0]]) for key in keys},
     )
@@ -241,7 +273,7 @@ def _valued(
             unknown=unknown.total(),
         ),
     )
-    return Valuation(document=document, state=state, parts=parts, unknown=dict(unknown))
+    return Valuation(document=document, state=state, factors=factors, parts=parts, unknown=dict(unknown))
 
 
 def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
@@ -249,7 +281,7 @@ def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
     return total(part.amount_base for part in parts if part.what in kinds).value
 
 
-def _parts(state: State, by_id: dict[int, Account], factors: _Factors) -> dict[int, list[Part]]:
+def _parts(state: State, by_id: dict[int, Account], factors: Factors) -> dict[int, list[Part]]:
     """The addends of NAV by account: positions, futures variation not told per position, cash, accruals."""
     parts: dict[int, list[Part]] = {pk: [] for pk in by_id}
     whole = _futures_as_a_whole(state.held, state.balances)

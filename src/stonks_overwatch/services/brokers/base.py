@@ -1,12 +1,13 @@
-"""What a broker offers: five functions, and the little they exchange with a run."""
+"""What a broker offers: six functions, and the little they exchange with a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from stonks_overwatch.errors import StonksError
-from stonks_overwatch.ledger.types import Batch
+from stonks_overwatch.ledger.types import Batch, Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,37 @@ class Raw:
     fetched_at: datetime
     answers: list[Answer] = field(default_factory=list)
     failures: list[StonksError] = field(default_factory=list)
+
+
+LiveStatus = Literal["connecting", "live", "delayed", "closed", "competing", "no_rights", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNow:
+    """What a broker itself says of an account at a moment, in the account's currency; None is not told."""
+
+    account: str
+    nav: Decimal | None
+    day_pnl: Decimal | None
+    unrealized_pnl: Decimal | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """Where the live values of one login stand, and the latest of them.
+
+    There are values in "live" (some quote is real time), "delayed" (none is) and "closed" (all are of the
+    last close) only. `what` and `next_step` say why there are none.
+    """
+
+    login: str
+    status: LiveStatus
+    what: str
+    next_step: str = ""
+    retry_at: datetime | None = None
+    quotes: Mapping[str, Quote] = field(default_factory=dict)  # by the broker's number of the instrument
+    accounts: Mapping[str, AccountNow] = field(default_factory=dict)
 
 
 Progress = Callable[[str, int, int], None]

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from stonks_overwatch.services.brokers.ibkr.checking import check
     from stonks_overwatch.services.brokers.ibkr.fetching import fetch
     from stonks_overwatch.services.brokers.ibkr.keeping import keep
+    from stonks_overwatch.services.brokers.ibkr.live import Feed
     from stonks_overwatch.services.brokers.ibkr.replaying import kept
 
-__all__ = ["check", "fetch", "keep", "kept", "transform"]
+__all__ = ["Feed", "check", "fetch", "history", "keep", "kept", "transform"]
 
-_HOMES = {"check": "checking", "fetch": "fetching", "keep": "keeping", "kept": "replaying"}
+_HOMES = {
+    "Feed": "live",
+    "check": "checking",
+    "fetch": "fetching",
+    "history": "backfill",
+    "keep": "keeping",
+    "kept": "replaying",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -69,19 +69,34 @@ def _no_outside_settings() -> Iterator[None]:
 with _no_outside_settings():
     _ibind: Any = import_module("ibind")
     _oauth1a: Any = import_module("ibind.oauth.oauth1a")
+    _router: Any = import_module("ibind.ibkr_ws.ibkr_router")
+    ws_transport: Any = import_module("ibind.ws.ws_transport")
 
 IbkrClient: Any = _ibind.IbkrClient
+IbkrWsClient: Any = _ibind.IbkrWsClient
+IbkrRouter: Any = _router.IbkrRouter
+events: Any = _ibind.events
+subscriptions: Any = _ibind.subscriptions
 
 _log = logging.getLogger(__name__)
 # The lines of iBind and urllib3 hold addresses with account ids, and request parameters.
 _SILENT = logging.getLogger(f"{__name__}.ibind")
-for _silenced in (_SILENT, logging.getLogger("ibind"), logging.getLogger("urllib3.connectionpool")):
+for _silenced in (
+    _SILENT,
+    logging.getLogger("ibind"),
+    logging.getLogger("urllib3.connectionpool"),
+    logging.getLogger("websocket"),
+):
     _silenced.setLevel(logging.CRITICAL + 1)
 
 Body = TypeVar("Body")
 
 LOGIN = "oauth/live_session_token"
 ACCOUNTS = "portfolio/accounts"
+BROKERAGE = "iserver/auth/ssodh/init"
+LEAVES_OTHERS_ALONE = {"publish": True, "compete": False}
+"""The only way in which the brokerage session may be opened: `compete` would throw the user out of TWS."""
+
 RENEW_AT = 0.85  # of the token's life
 PAUSES = (1.0, 3.0)  # seconds before the second and the third try
 CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -124,6 +139,7 @@ _ALLOWED = {
     ),
     "POST": (
         LOGIN,
+        BROKERAGE,
         "iserver/auth/status",
         "pa/allperiods",
         "pa/performance",
@@ -137,6 +153,9 @@ _ALLOWED = {
 
 _OBJECTS = {
     LOGIN,
+    BROKERAGE,
+    "iserver/accounts",
+    "iserver/auth/status",
     "pa/performance",
     "pa/transactions",
     "portfolio/{a}/ledger",
@@ -290,6 +309,8 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
             raise _refused(method, f"{endpoint} with headers of its own")
         if not kwargs.keys() <= {"params", "json"}:
             raise _refused(method, f"{endpoint} with {', '.join(sorted(kwargs))}")
+        if known.name == BROKERAGE and (kwargs.get("json") != LEAVES_OTHERS_ALONE or kwargs.get("params")):
+            raise _refused(method, f"{endpoint} in a way that could end another login")
         return known, path
 
     def _ask(self, method: str, known: Endpoint, path: str, kwargs: Mapping[str, Any]) -> Any:
@@ -532,10 +553,12 @@ class _Gate(HTTPAdapter):
         self._base_url = requests.Request("GET", base_url).prepare().url or base_url
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        method, address = request.method or "", (request.url or "").partition("?")[0]
+        method, (address, _, query) = request.method or "", (request.url or "").partition("?")
         path = address.removeprefix(self._base_url)
         if path == address or allowed(method, path) is None:
             raise _refused(method, path)
+        if path == BROKERAGE and (query or not _leaves_others_alone(request.body)):
+            raise _refused(method, f"{path} in a way that could end another login")
         return super().send(request, *args, **kwargs)
 
 
@@ -686,6 +709,15 @@ def _refused(method: str, what: str) -> RefusedCallError:
         f"{method} {what} is not one of the calls that only read; it was not sent.",
         next_step="Report this: Stonks Overwatch never changes anything at IBKR.",
     )
+
+
+def _leaves_others_alone(body: Any) -> bool:
+    """Whether the body of a finished request is the only one that may open the brokerage session."""
+    content = body.encode() if isinstance(body, str) else body
+    try:
+        return isinstance(content, bytes) and decode(content) == LEAVES_OTHERS_ALONE
+    except ValueError:
+        return False
 
 
 def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -45,7 +45,6 @@ RSA_BITS = 2048
 PRIME_BITS = 2048
 
 _REST_URL = "https://api.ibkr.com/v1/api/"
-_WS_URL = "wss://api.ibkr.com/v1/api/ws"
 _PORTAL_URL = "https://ndcdyn.interactivebrokers.com/sso/Login?action=OAUTH&RL=1&ip2loc=US"
 _FLEX_URL = "https://ndcdyn.interactivebrokers.com/AccountManagement/FlexWebService/"
 
@@ -694,8 +693,12 @@ def rest_url() -> str:
 
 
 def ws_url() -> str:
-    """The websocket's address; `IBIND_OAUTH1A_WS_URL` moves it. Raises: as `rest_url`."""
-    return _address("IBIND_OAUTH1A_WS_URL", _WS_URL, "wss", "ws")
+    """The websocket's address: below the Web API's, unless `IBIND_OAUTH1A_WS_URL` moves it.
+
+    Raises: as `rest_url`.
+    """
+    below = f"ws{rest_url().removeprefix('http')}ws"
+    return _address("IBIND_OAUTH1A_WS_URL", below, "wss", "ws")
 
 
 def flex_url() -> str:

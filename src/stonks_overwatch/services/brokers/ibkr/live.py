@@ -1,0 +1,382 @@
+"""Live values of one login: quotes of what is held and the accounts' own figures, while somebody looks.
+
+A feed opens the brokerage session without ever taking it from another login (`compete` is false), listens
+on the websocket and keeps the latest of everything in memory. Nothing of it is stored. It shares the
+login's one client with the syncs, which do not need it.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.db import DatabaseError, connection
+
+from stonks_overwatch.errors import (
+    BrokerBusyError,
+    BrokerUnavailableError,
+    ClockError,
+    CompetingLoginError,
+    CredentialsRefusedError,
+    NoQuotesError,
+    StonksError,
+)
+from stonks_overwatch.ledger.types import Quote, QuoteKind
+from stonks_overwatch.services.brokers.base import AccountNow, LiveState, LiveStatus
+from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, events, off, subscriptions
+from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin, ws_url
+from stonks_overwatch.services.brokers.ibkr.stream import ReadOnlyStream
+
+log = logging.getLogger(__name__)
+
+LAST, MARK, AVAILABILITY = "31", "7635", "6509"
+CLOCK_TOLERANCE = timedelta(seconds=15)
+"""iBind ends a connection whose heartbeats are 20 seconds off this computer's clock, again and again."""
+
+_NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<digits>[0-9]+(\.[0-9]*)?|\.[0-9]+)(?P<unit>[KMB]?)%?")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}
+_KINDS = {"R": QuoteKind.LIVE, "D": QuoteKind.DELAYED, "Y": QuoteKind.CLOSE, "Z": QuoteKind.CLOSE}
+_NO_RIGHTS = "NO"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds between what a feed does, and until it gives something up."""
+
+    look: float = 1.0
+    keep_alive: float = 55.0
+    session_ready: float = 15.0
+    stream_ready: float = 30.0
+    silence: float = 35.0  # three heartbeats of IBKR's
+    quotes_ready: float = 20.0
+    pauses: tuple[float, ...] = (30.0, 120.0, 600.0)  # after failures in a row
+    patience: float = 600.0  # with another login, and without rights
+    steady: float = 300.0  # after so long a failure is the first again
+
+
+class Feed:
+    """One login's live values. `start` begins and `stop` ends; both return at once."""
+
+    def __init__(self, login: IbkrLogin, timing: Timing = Timing()) -> None:
+        self._login = login
+        self._timing = timing
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._wanted: tuple[str, ...] = ()
+        self._state = LiveState(login.name, "connecting", "Opening IBKR's live stream.")
+        self._fields: dict[str, dict[str, Any]] = {}  # conid -> the newest of each numbered field
+        self._quotes: dict[str, Quote] = {}
+        self._accounts: dict[str, AccountNow] = {}
+        self._is_competing = False
+        self._heard_at = 0.0
+        self._heartbeat_ahead = timedelta(0)
+        self._openings: deque[float] = deque(maxlen=5)
+        self._thread = threading.Thread(target=self._run, name=f"live {login.name}".strip(), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Release the session: subscriptions and the connection end, in the feed's own thread."""
+        self._over.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; whether it has."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def watch(self, conids: Sequence[str]) -> None:
+        """What to follow from now on, the most important first."""
+        with self._lock:
+            self._wanted = tuple(conids)
+
+    def state(self) -> LiveState:
+        with self._lock:
+            if self._state.status not in ("connecting", "live", "delayed", "closed"):
+                return self._state
+            return replace(self._state, quotes=dict(self._quotes), accounts=dict(self._accounts))
+
+    # The feed's own thread
+
+    def _run(self) -> None:
+        failures = 0
+        try:
+            while not self._over.is_set():
+                started = time.monotonic()
+                try:
+                    self._follow()
+                    failures = 0
+                except (StonksError, DatabaseError) as err:
+                    failures = 1 if time.monotonic() - started > self._timing.steady else failures + 1
+                    self._over.wait(self._give_up(err, failures))
+        finally:
+            self._forget()
+            connection.close()
+
+    def _give_up(self, error: StonksError | DatabaseError, failures: int) -> float | None:
+        """Say that there are no live values and why; returns the seconds until the next try, None: never."""
+        self._forget()
+        pause: float | None = self._timing.pauses[min(failures, len(self._timing.pauses)) - 1]
+        status: LiveStatus = "unavailable"
+        match error:
+            case CompetingLoginError():
+                status, pause = "competing", self._timing.patience
+            case NoQuotesError():
+                status, pause = "no_rights", self._timing.patience
+            case CredentialsRefusedError():
+                pause = None  # a login that was refused is not sent again by itself
+            case BrokerBusyError():
+                pause = max((error.retry_at - datetime.now(UTC)).total_seconds(), self._timing.look)
+            case _:
+                pass
+        what, step = (
+            (error.what, error.next_step)
+            if isinstance(error, StonksError)
+            else ("The database cannot be used.", "The sync page says more.")
+        )
+        log.info("live values of %s: %s", self._login.name or "ibkr", what)
+        retry_at = None if pause is None else datetime.now(UTC) + timedelta(seconds=pause)
+        with self._lock:
+            self._state = LiveState(self._login.name, status, what, step, retry_at)
+        return pause
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._fields.clear()
+            self._quotes.clear()
+            self._accounts.clear()
+            self._is_competing = False
+            self._heartbeat_ahead = timedelta(0)
+
+    def _follow(self) -> None:
+        """Open, listen until the feed is stopped or the login was renewed, release. Raises: StonksError."""
+        with self._lock:
+            self._state = LiveState(self._login.name, "connecting", "Opening IBKR's live stream.")
+        now = time.monotonic()
+        self._openings.append(now)
+        if len(self._openings) == self._openings.maxlen and now - self._openings[0] < self._timing.steady:
+            self._openings.clear()
+            raise BrokerUnavailableError(
+                "The login is renewed again and again, so the live stream does not stay open.",
+                next_step="End other programs that use the same OAuth login.",
+            )
+        ibkr = client(self._login)
+        if not self._open_session(ibkr):
+            return
+        if ibkr.clock_ahead is not None:
+            _check_clock(ibkr.clock_ahead)
+        stream = ReadOnlyStream(ibkr, ws_url(), self)
+        followed: dict[str, Any] = {}
+        try:
+            self._heard_at = time.monotonic()
+            stream.start()
+            self._attend(ibkr, stream, followed)
+        finally:
+            for subscription in followed.values():
+                stream.unsubscribe(subscription)
+            stream.close_for_good()
+
+    def _open_session(self, ibkr: ReadOnlyClient) -> bool:
+        """Open the brokerage session and wait until it is up; False if the feed was stopped meanwhile.
+
+        Raises: CompetingLoginError, BrokerUnavailableError, and the errors of any call.
+        """
+        state = ibkr.initialize_brokerage_session(compete=False).data
+        given_up_at = time.monotonic() + self._timing.session_ready
+        while not _is_up(state):
+            if time.monotonic() > given_up_at:
+                raise _not_up()
+            if self._over.wait(self._timing.look):
+                return False
+            state = ibkr.authentication_status().data
+        ibkr.receive_brokerage_accounts()  # IBKR gives no market data before it was asked for these
+        return True
+
+    def _attend(self, ibkr: ReadOnlyClient, stream: ReadOnlyStream, followed: dict[str, Any]) -> None:
+        token = ibkr.live_session_token
+        ready_until = time.monotonic() + self._timing.stream_ready
+        alive_at = time.monotonic()
+        quotes_until: float | None = None
+        while not self._over.wait(self._timing.look):
+            now = time.monotonic()
+            if ibkr.live_session_token != token:
+                return  # a sync has renewed the login, which ends what the older token opened
+            self._check(stream, silent_for=now - self._heard_at)
+            if stream.is_authenticated():
+                ready_until = now + self._timing.stream_ready
+                self._subscribe(stream, followed)
+                quotes_until = quotes_until or now + self._timing.quotes_ready
+            elif now > ready_until:
+                raise _not_up()
+            if now - alive_at >= self._timing.keep_alive:
+                alive_at = now
+                stream.tic()
+                if not _is_up(ibkr.authentication_status().data):
+                    raise _not_up()
+            self._judge(is_late=quotes_until is not None and now > quotes_until)
+
+    def _check(self, stream: ReadOnlyStream, silent_for: float) -> None:
+        """Raises: what ends a connection that is no use any more."""
+        if self._is_competing:
+            raise _competing()
+        _check_clock(self._heartbeat_ahead)
+        if stream.is_broken:
+            raise BrokerUnavailableError(
+                "IBKR's live stream breaks off each time it is opened.",
+                next_step="Nothing: it is tried again by itself, and the syncs go on.",
+            )
+        if silent_for > self._timing.silence:
+            raise BrokerUnavailableError(
+                f"IBKR's live stream is open but silent since {round(silent_for)} seconds.",
+                next_step="Nothing: it is opened anew by itself, and the syncs go on.",
+            )
+
+    def _subscribe(self, stream: ReadOnlyStream, followed: dict[str, Any]) -> None:
+        """Follow what is wanted now, and no longer what is not."""
+        with self._lock:
+            wanted = self._wanted
+        if "" not in followed:
+            followed[""] = subscriptions.PnlSubscription()
+            stream.subscribe(followed[""])
+        for conid in followed.keys() - {"", *wanted}:
+            stream.unsubscribe(followed.pop(conid))
+            with self._lock:
+                self._fields.pop(conid, None)
+                self._quotes.pop(conid, None)
+        for conid in wanted:
+            if conid not in followed:
+                followed[conid] = subscriptions.MarketDataSubscription(
+                    conid=conid, fields=[LAST, MARK, AVAILABILITY]
+                )
+                stream.subscribe(followed[conid])
+
+    def _judge(self, *, is_late: bool) -> None:
+        """Say what kind of values there are. Raises: NoQuotesError when there will be none."""
+        with self._lock:
+            kinds = {quote.kind for quote in self._quotes.values()}
+            said = {str(fields.get(AVAILABILITY, ""))[:1].upper() for fields in self._fields.values()}
+            if QuoteKind.LIVE in kinds:
+                status: LiveStatus = "live"
+                what = "IBKR's quotes in real time."
+            elif QuoteKind.DELAYED in kinds:
+                status = "delayed"
+                what = "IBKR's quotes, 15 to 20 minutes late: the login has no right to those in real time."
+            elif QuoteKind.CLOSE in kinds:
+                status, what = "closed", "The markets are closed; IBKR's last prices."
+            else:
+                status, what = "connecting", "Waiting for the first quotes."
+            self._state = LiveState(self._login.name, status, what)
+        if not kinds and is_late and said and said <= set(_NO_RIGHTS):
+            raise NoQuotesError(
+                "IBKR sends no quotes to this login: it has no market data subscription, or the agreement on "
+                "market data is not signed.",
+                next_step="In IBKR's Client Portal, under Settings, Market Data Subscriptions: sign the "
+                "agreement or subscribe. The values of the syncs are shown meanwhile.",
+            )
+
+    # What the stream says, in a thread of iBind's
+
+    def emit(self, event: Any) -> None:
+        self._heard_at = time.monotonic()
+        if isinstance(event, events.MarketData):
+            self._note_quote(event.conid, event.data)
+        elif isinstance(event, events.Pnl):
+            self._note_profits(event.data.get("args"))
+        elif isinstance(event, events.AuthenticationStatus):
+            self._is_competing = event.competing is True
+        elif isinstance(event, events.System) and isinstance(event.data.get("hb"), int):
+            ahead = datetime.now(UTC) - datetime.fromtimestamp(event.data["hb"] / 1000, UTC)
+            self._heartbeat_ahead = ahead
+
+    def _note_quote(self, conid: str, changed: Mapping[str, Any]) -> None:
+        with self._lock:
+            if conid not in self._wanted:
+                return  # a last word on what is not followed any more
+            fields = self._fields.setdefault(conid, {})
+            fields.update(changed)
+            quote = quote_of(conid, fields, datetime.now(UTC))
+            if quote is None:
+                self._quotes.pop(conid, None)
+            else:
+                self._quotes[conid] = quote
+
+    def _note_profits(self, args: object) -> None:
+        if not isinstance(args, Mapping):
+            return
+        now = datetime.now(UTC)
+        for name, row in args.items():
+            account, _, model = str(name).partition(".")
+            if model == "Core" and isinstance(row, Mapping):
+                with self._lock:
+                    self._accounts[account] = AccountNow(
+                        account, number(row.get("nl")), number(row.get("dpl")), number(row.get("upl")), now
+                    )
+
+
+def number(given: object) -> Decimal | None:
+    """A number as IBKR's market data has it: "1,234.5", "C655.89", "+3.50", "0.54%", "50.2M"; else None.
+
+    A leading C marks the last close, H that trading is halted.
+    """
+    text = str(given).strip().replace(",", "")
+    found = _NUMBER.fullmatch(text.removeprefix("C").removeprefix("H"))
+    try:
+        if found is None:  # a JSON number may be written with an exponent
+            value = Decimal(text) if isinstance(given, int | float | Decimal) else None
+            return value if value is not None and value.is_finite() else None
+        return Decimal(found["sign"] + found["digits"]) * _UNITS[found["unit"]]
+    except InvalidOperation:
+        return None
+
+
+def quote_of(conid: str, fields: Mapping[str, Any], now: datetime) -> Quote | None:
+    """The quote in a set of numbered fields: the mark price, else the last one; None without one."""
+    kind = _KINDS.get(str(fields.get(AVAILABILITY, ""))[:1].upper())
+    price = number(fields.get(MARK))
+    if price is None:
+        price = number(fields.get(LAST))
+    if kind is None or price is None:
+        return None
+    if str(fields.get(LAST, "")).startswith("C") and kind is QuoteKind.LIVE:
+        kind = QuoteKind.CLOSE
+    made = fields.get("_updated")
+    at = datetime.fromtimestamp(made / 1000, UTC) if isinstance(made, int) and made > 10**11 else now
+    return Quote(conid, price, min(at, now), kind)
+
+
+def _is_up(state: Mapping[str, Any]) -> bool:
+    """Whether the brokerage session can be used. Raises: CompetingLoginError."""
+    if state.get("competing"):
+        raise _competing()
+    return bool(state.get("authenticated") and state.get("connected") and state.get("established", True))
+
+
+def _check_clock(ahead: timedelta) -> None:
+    if abs(ahead) > CLOCK_TOLERANCE:
+        raise ClockError(
+            f"This computer's clock is {off(ahead)}; IBKR's live stream allows 20 seconds.",
+            next_step="Let the system set its clock by itself; live values come back then.",
+        )
+
+
+def _competing() -> CompetingLoginError:
+    return CompetingLoginError(
+        "Another login of the same user name is using IBKR (TWS, the phone app or the website), and it is "
+        "left alone.",
+        next_step="Nothing: the values of the syncs are shown, and it is tried again by itself. A second "
+        "user name of your own at IBKR for Stonks Overwatch avoids this.",
+    )
+
+
+def _not_up() -> BrokerUnavailableError:
+    return BrokerUnavailableError(
+        "IBKR does not open its live stream at the moment.",
+        next_step="Nothing: it is tried again by itself. IBKR resets every night around 01:00 local to the "
+        "region, and works on its systems on Saturday evenings (US time).",
+    )
