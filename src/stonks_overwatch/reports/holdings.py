@@ -163,34 +163,6 @@ def valuation(scope: Scope) -> Valuation:
     return _valued(scope.base_currency, as_of, state, rates, earned)
 
 
-def _realized(kept: Books) -> dict[Key, Decimal | None]:
-    """In the base currency, of what closed anything: proceeds minus cost, each at the rate of its day."""
-    sums = {
-        key: total(close.realized_pnl_base for close in lots.closed)
-        for key, lots in kept.lots.items()
-        if lots.closed
-    }
-    return {key: None if earned.unknown else earned.value for key, earned in sums.items()}
-
-
-def _at_cost(row: Held, kept: Books, *, asked: Method | None) -> Held:
-    """The position at the cost of its lots, unknown where they do not explain its quantity.
-
-    The broker's own cost stays for accounts that go first in, first out, unless a method is asked for.
-    """
-    is_own = asked is None and kept.methods[row.account_id] is Method.FIFO
-    if is_own and row.cost_basis is not None:
-        return row
-    lots = kept.lots.get((row.account_id, row.instrument_id), NO_LOTS)
-    cost = lots.cost if row.quantity == lots.quantity else None
-    units = None if row.quantity is None else row.quantity * row.multiplier * row.quote_factor
-    return row._replace(
-        cost_basis=cost,
-        average_cost=cost / units if cost is not None and units else None,
-        unrealized_pnl=None if cost is None or row.exposure is None else row.exposure - cost,
-    )
-
-
 class Factors(NamedTuple):
     """By account row and currency: units of the account's and of the base currency for one unit."""
 
