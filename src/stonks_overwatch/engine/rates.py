@@ -3,7 +3,7 @@
 Days are proleptic ordinals. Unknown is NaN.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,11 +54,35 @@ def carry(numbers: Floats, limit: int = CARRIED_DAYS) -> tuple[Floats, Ages]:
     return np.where(unknown, np.nan, filled), np.where(unknown, _NEVER, ages)
 
 
+def fill(numbers: Floats, limit: int = CARRIED_DAYS) -> NDArray[np.bool_]:
+    """Give, in place, every day without a number the last one of at most `limit` days before.
+
+    Args:
+        numbers: shape (rows, days); NaN where there is none.
+
+    Returns: which days were given one, of the same shape. Faster than `carry`, and tells no ages.
+    """
+    missing = np.isnan(numbers)
+    before = missing.copy()
+    for _ in range(limit):
+        # Each round fills one day more, from days that have a number by now.
+        given = missing[:, 1:] & ~missing[:, :-1]
+        if not given.any():
+            break
+        np.copyto(numbers[:, 1:], numbers[:, :-1], where=given)
+        missing[:, 1:] &= ~given
+    carried: NDArray[np.bool_] = before & ~missing
+    return carried
+
+
+References = Callable[[Sequence[str], int, int], Mapping[str, Block]]
+
+
 def into(
     base: str,
     currencies: Sequence[str],
     pairs: Mapping[tuple[str, str], Block],
-    references: Mapping[str, Block],
+    references: References,
     first: int,
     last: int,
 ) -> Floats:
@@ -67,7 +91,8 @@ def into(
     Args:
         currencies: those wanted.
         pairs: quoted rates by (currency, quote): units of `quote` for one unit.
-        references: units of each currency for one unit of a common one (the ECB's: the euro).
+        references: called with currencies and the days for which nothing is quoted; returns units of each
+            currency for one unit of a common one (the ECB's: the euro).
         first, last: the days wanted.
 
     Returns: shape (currencies, days). A rate of at most seven days before counts. The pair's own rate or
@@ -87,10 +112,14 @@ def into(
         rates, _ = quoted.get((currency, base), (np.full(last - start + 1, np.nan), None))
         if np.isnan(rates[CARRIED_DAYS:]).any():
             rates = _or_else(rates, _crossed(currency, base, quoted, rates.size))
-            if currency in references and base in references:
-                of = window(references[currency], start, last)
-                rates = _or_else(rates, carry(window(references[base], start, last) / of)[0])
         table[row] = rates[CARRIED_DAYS:]
+        unknown = np.nonzero(np.isnan(table[row]))[0]
+        if unknown.size:
+            days = first + int(unknown[0]) - CARRIED_DAYS, first + int(unknown[-1])
+            told = references((currency, base), *days)
+            if currency in told and base in told:
+                crossed = carry(window(told[base], *days) / window(told[currency], *days))[0]
+                table[row, unknown] = crossed[unknown - unknown[0] + CARRIED_DAYS]
     return table
 
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, carry, window
+from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, carry, fill, window
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -261,27 +261,70 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """The price per unit of each instrument and day, shape (instruments, days); day 0 is `first`.
+
+    `carried` says which are of an earlier day: at most seven days; NaN where there is none.
+    """
+
+    blocks: Sequence[Block]
+    first: int
+    filled: Floats
+    carried: Truths
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block], first: int, last: int) -> "Prices":
+        filled = np.empty((len(blocks), last - first + 1))
+        carried = np.empty(filled.shape, dtype=np.bool_)
+        for low in range(0, len(blocks), _ROWS_AT_ONCE):
+            some = blocks[low : low + _ROWS_AT_ONCE]
+            prices = np.array([window(block, first - CARRIED_DAYS, last) for block in some])
+            given = fill(prices)
+            filled[low : low + len(some)] = prices[:, CARRIED_DAYS:]
+            carried[low : low + len(some)] = given[:, CARRIED_DAYS:]
+        return cls(blocks, first, filled, carried)
+
+    @property
+    def last(self) -> int:
+        return self.first + int(self.filled.shape[1]) - 1
+
+    def own_days(self, row: int, first: int, last: int) -> Whole:
+        """The day that the price of each day is of, counted from `first`; negative before it."""
+        _, ages = carry(window(self.blocks[row], first - CARRIED_DAYS, last))
+        days = np.arange(last - first + 1)
+        return days - np.minimum(ages[CARRIED_DAYS:], CARRIED_DAYS + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Book:
-    """All that a valuation of the days from `first` to `last` takes.
+    """All that a valuation of the days from `first` to the last one with prices takes.
 
     Args:
         events: of the days to value; earlier ones are in `start` already and are skipped.
-        prices: by row of the instrument, its price per unit.
-        rates: shape (currencies, days), base currency for one unit.
+        prices: from `first` or an earlier day on.
+        rates: shape (currencies, days), base currency for one unit; the days of the prices.
         start: what was held at the end of the day before `first`.
     """
 
     events: Events
     instruments: Instruments
-    prices: Sequence[Block]
-    rates: Floats
+    prices: Prices
+    all_rates: Floats
     start: State
     first: int
-    last: int
+
+    @property
+    def rates(self) -> Floats:
+        """Shape (currencies, days) from `first` on."""
+        return self.all_rates[:, self.first - self.prices.first :]
 
     @property
     def days(self) -> int:
         return self.last - self.first + 1
+
+    @property
+    def last(self) -> int:
+        return self.prices.last
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,9 +397,12 @@ def _or_zero(numbers: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Some instruments; shape (instruments, days) each. Values are in the instrument's currency."""
+    """Some instruments; shape (rows, days) each. Values are in the instrument's currency.
 
-    rows: slice
+    `rows` are their rows among all, ascending.
+    """
+
+    rows: Whole
     quantity: Floats
     paid: Floats
     price: Floats
@@ -365,39 +411,37 @@ class _Chunk:
 
 
 def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
-    """Quantity, price and value of every instrument and day, some instruments at a time."""
-    of_instrument = np.nonzero((flows.events.instrument >= 0) & ((flows.moved != 0) | (flows.paid != 0)))[0]
-    order = of_instrument[np.argsort(flows.events.instrument[of_instrument], kind="stable")]
-    row_of = flows.events.instrument[order]
-    day_of = flows.day[order]
-    moved, paid = flows.moved[order], flows.paid[order]
-    count, days = book.instruments.numbers.size, book.days
-    splits = set(np.unique(flows.events.instrument[flows.events.kind == Kind.SPLIT]))
-    for low in range(0, count, _ROWS_AT_ONCE):
-        high = min(low + _ROWS_AT_ONCE, count)
-        start, end = np.searchsorted(row_of, (low, high))
-        flat = (row_of[start:end] - low) * days + day_of[start:end]
-        shape = (high - low, days)
-        raw = _running(flat, moved[start:end], book.start.quantity[low:high], shape)
-        quantity = np.where(np.abs(raw) < _NOTHING, 0.0, raw)
-        prices = np.empty((high - low, days + CARRIED_DAYS))
-        for row in range(low, high):
-            prices[row - low] = window(book.prices[row], book.first - CARRIED_DAYS, book.last)
-        filled, ages = carry(prices)
-        price, ages = filled[:, CARRIED_DAYS:], ages[:, CARRIED_DAYS:]
-        for row in splits.intersection(range(low, high)):
-            price[row - low] *= _since_split(book, flows, int(row), ages[row - low])
-        held = quantity != 0.0
-        value = np.where(held, quantity * price * book.instruments.unit[low:high, None], 0.0)
-        style = book.instruments.style[low:high]
+    """Quantity, price and value of every instrument that is ever held, some instruments at a time."""
+    all_rows = flows.events.instrument
+    touching = np.nonzero((all_rows >= 0) & ((flows.moved != 0) | (flows.paid != 0)))[0]
+    order = touching[np.argsort(all_rows[touching], kind="stable")]
+    day_of, moved, paid = flows.day[order], flows.moved[order], flows.paid[order]
+    start = book.start
+    held_at_start = np.nonzero((start.quantity != 0.0) | (start.paid != 0.0))[0]
+    rows = np.union1d(all_rows[order], held_at_start)
+    row_of = np.searchsorted(rows, all_rows[order])
+    splits = np.unique(all_rows[flows.events.kind == Kind.SPLIT])
+    skipped = book.first - book.prices.first
+    for low in range(0, rows.size, _ROWS_AT_ONCE):
+        some = rows[low : low + _ROWS_AT_ONCE]
+        first, last = np.searchsorted(row_of, (low, low + some.size))
+        flat = (row_of[first:last] - low) * book.days + day_of[first:last]
+        shape = (some.size, book.days)
+        quantity = _running(flat, moved[first:last], start.quantity[some], shape)
+        price = book.prices.filled[some, skipped:]
+        for row in np.intersect1d(some, splits):
+            price[np.searchsorted(some, row)] *= _since_split(book, flows, int(row))
+        value = quantity * price
+        value *= book.instruments.unit[some, None]
+        nothing = np.abs(quantity) < _NOTHING
+        value[nothing] = 0.0
+        style = book.instruments.style[some]
         value[style == Style.NONE] = 0.0
-        cost = (
-            np.zeros(shape)
-            if not (style == Style.PROFIT).any()
-            else _running(flat, paid[start:end], book.start.paid[low:high], shape)
-        )
-        value -= cost
-        yield _Chunk(slice(low, high), raw, cost, price, value, held & (ages > 0))
+        cost = np.zeros((some.size, 1))
+        if (style == Style.PROFIT).any():
+            cost = _running(flat, paid[first:last], start.paid[some], shape)
+            value -= cost
+        yield _Chunk(some, quantity, cost, price, value, book.prices.carried[some, skipped:] & ~nothing)
 
 
 def _running(flat: Whole, added: Floats, start: Floats, shape: tuple[int, int]) -> Floats:
@@ -407,17 +451,16 @@ def _running(flat: Whole, added: Floats, start: Floats, shape: tuple[int, int]) 
     return np.cumsum(sums, axis=1, out=sums)
 
 
-def _since_split(book: Book, flows: _Flows, row: int, ages: Whole) -> Floats:
+def _since_split(book: Book, flows: _Flows, row: int) -> Floats:
     """What a carried price is multiplied with because of splits after its own day; shape (days,)."""
-    factor = np.ones(book.days + 1)
+    factor = np.ones(book.days + 1)  # the first is that of all days before
     held = float(book.start.quantity[row])
     for at in np.nonzero(flows.events.instrument == row)[0]:
         before, held = held, held + float(flows.moved[at])
         if flows.events.kind[at] == Kind.SPLIT and before and held:
             factor[flows.day[at] + 1 :] *= before / held
-    days = np.arange(1, book.days + 1)
-    own = np.clip(days - np.minimum(ages, book.days), 0, None)
-    return factor[days] / factor[own]
+    own = np.maximum(book.prices.own_days(row, book.first, book.last) + 1, 0)
+    return factor[1:] / factor[own]
 
 
 def _by_day(flows: _Flows, amounts: Floats, book: Book, kinds: Sequence[Kind] | None = None) -> Floats:
@@ -431,12 +474,11 @@ def _by_day(flows: _Flows, amounts: Floats, book: Book, kinds: Sequence[Kind] | 
 
 def _transferred(flows: _Flows, chunk: _Chunk, book: Book) -> tuple[Whole, Floats]:
     """The transfers of the chunk's instruments and their values in the instrument's currency."""
-    events, rows = flows.events, chunk.rows
-    at = np.nonzero(
-        np.isin(events.kind, _TRANSFERS) & (events.instrument >= rows.start) & (events.instrument < rows.stop)
-    )[0]
+    events = flows.events
+    at = np.nonzero(np.isin(events.kind, _TRANSFERS) & np.isin(events.instrument, chunk.rows))[0]
     row = events.instrument[at]
-    priced = flows.moved[at] * chunk.price[row - rows.start, flows.day[at]] * book.instruments.unit[row]
+    price = chunk.price[np.searchsorted(chunk.rows, row), flows.day[at]]
+    priced = flows.moved[at] * price * book.instruments.unit[row]
     values = np.where(np.isnan(events.value[at]), priced, events.value[at])
     return at, np.where(book.instruments.style[row] == Style.VALUE, values, 0.0)
 
@@ -469,7 +511,8 @@ def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkp
         for currency in np.unique(of):
             held[currency] += chunk.value[of == currency].sum(axis=0)
         carried += chunk.carried.sum(axis=0)
-        quantity[chunk.rows], paid[chunk.rows] = chunk.quantity[:, at_day], chunk.paid[:, at_day]
+        quantity[chunk.rows] = chunk.quantity[:, at_day]
+        paid[chunk.rows] = chunk.paid[:, min(at_day, chunk.paid.shape[1] - 1)]
         at, values = _transferred(flows, chunk, book)
         if at.size:
             rates = book.rates[book.instruments.currency[events.instrument[at]], flows.day[at]]

@@ -21,6 +21,7 @@ from stonks_overwatch.engine.valuation import (
     Daily,
     Events,
     Instruments,
+    Prices,
     State,
     Style,
 )
@@ -81,9 +82,9 @@ def daily_total(scope: Scope) -> DailyTotal | None:
     looked_at = accounts(scope)
     last = max((account.updated_at.date() for account in looked_at), default=date.min)
     last_day = min(last, scope.as_of or date.max).toordinal()
-    own = {account.pk: own_days(account, scope.base_currency, last) for account in looked_at}
+    own = own_valuations(looked_at, scope.base_currency, last)
     points = _points(looked_at)
-    firsts = [days.first for days in own.values() if days] + [of[0].on for of in points.values()]
+    firsts = [days.first for days in own.values()] + [of[0].on for of in points.values()]
     if not firsts or min(firsts) >= last_day:
         return None
     first = min(firsts)
@@ -92,7 +93,7 @@ def daily_total(scope: Scope) -> DailyTotal | None:
     rates = dict(zip(kept_in, rates_of(scope.base_currency, kept_in, first, last.toordinal()), strict=True))
     parts = []
     for account in looked_at:
-        days, told = own[account.pk], points[account.pk]
+        days, told = own.get(account.pk), points[account.pk]
         known = facts.known(account, days, last.toordinal())
         parts.append(
             series.Account(
@@ -227,15 +228,97 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 # Our own valuation
 
 
-def own_days(account: Account, base: str, last: date) -> Own | None:
-    """Our own valuation of the account to the end of a day, stored as far as it was not yet.
+def own_valuations(looked_at: Sequence[Account], base: str, last: date) -> dict[int, Own]:
+    """Our own valuation of each account to the end of a day, stored as far as it was not yet.
 
-    None for an account without activities.
+    By account row; without those that had no activities by then.
     """
-    stored = DailySeries.objects.filter(account=account, base=base).first()
-    if stored is not None and stored.valid_until >= last:
-        return _own(stored, Daily.unpacked(stored.columns).until((last - stored.first_on).days + 1))
-    return _whole(account, base, last) if stored is None else _continued(account, stored, last)
+    stored = {row.account_id: row for row in DailySeries.objects.filter(account__in=looked_at, base=base)}
+    found = {
+        pk: _own(row, Daily.unpacked(row.columns).until((last - row.first_on).days + 1))
+        for pk, row in stored.items()
+        if row.valid_until >= last
+    }
+    works = [_work(account, stored.get(account.pk), base) for account in looked_at if account.pk not in found]
+    works = [work for work in works if work.first < last.toordinal()]
+    if works:
+        tables = Tables.of(
+            base,
+            sorted({number for work in works for number in work.instruments}),
+            sorted({number for work in works for number in work.currencies}),
+            min(work.first for work in works),
+            last.toordinal(),
+        )
+        found |= {work.account.pk: _valued(work, tables) for work in works}
+    return found
+
+
+class _Work(NamedTuple):
+    """What of an account is to be valued: from day `first` on, after `stored` and from its checkpoint."""
+
+    account: Account
+    stored: DailySeries | None
+    base: str
+    blocks: list[bytes | memoryview]
+    contents: Contents
+    checkpoint: Checkpoint | None
+    first: int
+
+    @property
+    def instruments(self) -> set[int]:
+        return {
+            *self.contents.instruments,
+            *(self.checkpoint.instruments.tolist() if self.checkpoint else ()),
+        }
+
+    @property
+    def currencies(self) -> set[int]:
+        return {*self.contents.currencies, *(self.checkpoint.currencies.tolist() if self.checkpoint else ())}
+
+
+def _work(account: Account, stored: DailySeries | None, base: str) -> _Work:
+    """From the checkpoint where one holds. The first day is valued for the next one's sake, and not kept."""
+    blocks = ActivityBlock.objects.filter(account=account).order_by("month")
+    if stored is None or stored.valid_until <= stored.checkpoint_on:
+        rows = list(blocks.values_list("rows", flat=True))
+        contents = Contents.of(rows, _WIDTH)
+        first = contents.first - 1 if contents.first else date.max.toordinal()
+        return _Work(account, None, base, rows, contents, None, first)
+    first_on = stored.checkpoint_on + timedelta(days=1)
+    recent = (first_on - timedelta(days=CARRIED_DAYS)).replace(day=1)
+    rows = list(blocks.filter(month__gte=recent).values_list("rows", flat=True))
+    checkpoint = Checkpoint.unpacked(stored.checkpoint)
+    return _Work(account, stored, base, rows, Contents.of(rows, _WIDTH), checkpoint, first_on.toordinal())
+
+
+def _valued(work: _Work, tables: "Tables") -> Own:
+    stored, contents, first = work.stored, work.contents, work.first
+    numbers, currencies = tables.instruments.numbers, tables.currencies
+    start = work.checkpoint.state(numbers, currencies) if work.checkpoint else tables.nothing()
+    book = tables.book(work.blocks, start, first)
+    last = tables.prices.last
+    checkpoint_on = _checkpoint_day(first, last, contents.splits)
+    daily, checkpoint = valuation.daily(book, currencies, checkpoint_on)
+    opened = contents.last_opening
+    if stored is not None:
+        kept = first - stored.first_on.toordinal() + 1
+        daily = Daily.unpacked(stored.columns).until(kept).then(daily.since(1))
+        first = stored.first_on.toordinal()
+        if stored.opened_on is not None and stored.opened_on <= stored.checkpoint_on:
+            opened = max(opened, stored.opened_on.toordinal())
+    saved, _ = DailySeries.objects.update_or_create(
+        account=work.account,
+        base=work.base,
+        defaults={
+            "first_on": date.fromordinal(first),
+            "columns": daily.packed(),
+            "valid_until": date.fromordinal(last),
+            "checkpoint_on": date.fromordinal(checkpoint_on),
+            "checkpoint": checkpoint.packed(),
+            "opened_on": date.fromordinal(opened) if opened else None,
+        },
+    )
+    return _own(saved, daily)
 
 
 def _own(stored: DailySeries, daily: Daily) -> Own:
@@ -249,58 +332,6 @@ def _own(stored: DailySeries, daily: Daily) -> Own:
     )
 
 
-def _whole(account: Account, base: str, last: date) -> Own | None:
-    blocks = list(ActivityBlock.objects.filter(account=account).values_list("rows", flat=True))
-    contents = Contents.of(blocks, _WIDTH)
-    first = contents.first - 1
-    if not contents.first or first >= last.toordinal():
-        return None
-    tables = Tables.of(base, contents.instruments, contents.currencies, first, last.toordinal())
-    start = State.nothing(len(contents.instruments), len(tables.currencies))
-    checkpoint_on = _checkpoint_day(first, last.toordinal(), contents.splits)
-    daily, checkpoint = valuation.daily(tables.book(blocks, start), tables.currencies, checkpoint_on)
-    return _save(account, base, first, daily, last, checkpoint_on, checkpoint, contents.last_opening)
-
-
-def _continued(account: Account, stored: DailySeries, last: date) -> Own | None:
-    """From the checkpoint on. The day after it is valued for the sake of the next one, and kept as it is."""
-    if stored.valid_until <= stored.checkpoint_on:
-        return _whole(account, stored.base, last)
-    first = stored.checkpoint_on + timedelta(days=1)
-    recent = first - timedelta(days=CARRIED_DAYS)
-    rows = ActivityBlock.objects.filter(account=account, month__gte=recent.replace(day=1))
-    blocks = list(rows.values_list("rows", flat=True))
-    contents = Contents.of(blocks, _WIDTH)
-    checkpoint = Checkpoint.unpacked(stored.checkpoint)
-    tables = Tables.of(
-        stored.base,
-        sorted({*contents.instruments, *checkpoint.instruments.tolist()}),
-        sorted({*contents.currencies, *checkpoint.currencies.tolist()}),
-        first.toordinal(),
-        last.toordinal(),
-    )
-    start = checkpoint.state(tables.instruments.numbers, tables.currencies)
-    checkpoint_on = max(
-        _checkpoint_day(first.toordinal(), last.toordinal(), contents.splits), first.toordinal()
-    )
-    later, checkpoint = valuation.daily(tables.book(blocks, start), tables.currencies, checkpoint_on)
-    kept = (first - stored.first_on).days + 1
-    daily = Daily.unpacked(stored.columns).until(kept).then(later.since(1))
-    last_opening = contents.last_opening
-    if stored.opened_on is not None and stored.opened_on <= stored.checkpoint_on:
-        last_opening = max(last_opening, stored.opened_on.toordinal())
-    return _save(
-        account,
-        stored.base,
-        stored.first_on.toordinal(),
-        daily,
-        last,
-        checkpoint_on,
-        checkpoint,
-        last_opening,
-    )
-
-
 def _checkpoint_day(first: int, last: int, splits: Sequence[int]) -> int:
     """Some weeks back, on a day after which no price from before a split is carried."""
     day = max(last - CHECKPOINT_DAYS, first)
@@ -310,40 +341,13 @@ def _checkpoint_day(first: int, last: int, splits: Sequence[int]) -> int:
     return max(day, first)
 
 
-def _save(
-    account: Account,
-    base: str,
-    first: int,
-    daily: Daily,
-    last: date,
-    checkpoint_on: int,
-    checkpoint: Checkpoint,
-    last_opening: int,
-) -> Own:
-    stored, _ = DailySeries.objects.update_or_create(
-        account=account,
-        base=base,
-        defaults={
-            "first_on": date.fromordinal(first),
-            "columns": daily.packed(),
-            "valid_until": last,
-            "checkpoint_on": date.fromordinal(checkpoint_on),
-            "checkpoint": checkpoint.packed(),
-            "opened_on": date.fromordinal(last_opening) if last_opening else None,
-        },
-    )
-    return _own(stored, daily)
-
-
 class Tables(NamedTuple):
     """Instruments, prices, currencies and rates of some days, ready for the engine."""
 
     instruments: Instruments
-    prices: list[Block]
+    prices: Prices
     currencies: valuation.Whole
     rates: Floats
-    first: int
-    last: int
 
     @classmethod
     def of(
@@ -368,16 +372,18 @@ class Tables(NamedTuple):
                 [multiplier * quote_factor for _, multiplier, quote_factor, _ in described],
                 [_STYLES.get(AssetClass(asset_class), Style.VALUE) for *_, asset_class in described],
             ),
-            prices=prices_of(instruments),
+            prices=Prices.of(prices_of(instruments), first, last),
             currencies=valuation.whole(numbers),
             rates=rates_of(base, codes, first, last),
-            first=first,
-            last=last,
         )
 
-    def book(self, blocks: Sequence[bytes | memoryview], start: State) -> Book:
+    def nothing(self) -> State:
+        return State.nothing(self.instruments.numbers.size, self.currencies.size)
+
+    def book(self, blocks: Sequence[bytes | memoryview], start: State, first: int) -> Book:
+        """What a valuation from day `first` on takes."""
         events = Events.unpacked(blocks, _WIDTH, self.instruments.numbers, self.currencies)
-        return Book(events, self.instruments, self.prices, self.rates, start, self.first, self.last)
+        return Book(events, self.instruments, self.prices, self.rates, start, first)
 
 
 def _described(instruments: Sequence[int]) -> Iterable[tuple[int, str, float, float, str]]:
@@ -415,9 +421,9 @@ def rates_of(base: str, currencies: Sequence[str], first: int, last: int) -> Flo
             "base", "quote", "first_on", "rates"
         )
     }
-    start = date.fromordinal(first - CARRIED_DAYS)
-    references = {}
-    if any(currency != base for currency in currencies):
-        blocks = ecb.units_per_euro({base, *currencies}, start, date.fromordinal(last))
-        references = {code: Block.of(start.toordinal(), block) for code, block in blocks.items()}
-    return into(base, currencies, pairs, references, first, last)
+    return into(base, currencies, pairs, _references, first, last)
+
+
+def _references(currencies: Sequence[str], first: int, last: int) -> dict[str, Block]:
+    blocks = ecb.units_per_euro(currencies, date.fromordinal(first), date.fromordinal(last))
+    return {code: Block.of(first, block) for code, block in blocks.items()}
