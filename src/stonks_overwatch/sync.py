@@ -7,6 +7,7 @@ a run that is killed leaves the last good state or the new one. Its row in SyncR
 import logging
 import time
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import quote
@@ -32,6 +33,7 @@ from stonks_overwatch.errors import (
 )
 from stonks_overwatch.ledger import store
 from stonks_overwatch.ledger.models import SyncRun
+from stonks_overwatch.ledger.store import Counts
 from stonks_overwatch.redaction import redact
 from stonks_overwatch.services import brokers
 from stonks_overwatch.services.brokers.base import Progress, Raw
@@ -96,9 +98,14 @@ def run(broker: str, login: Login, progress: Progress = lambda *_: None) -> Sync
 def _run(row: SyncRun, login: Login, progress: Progress) -> None:
     try:
         broker = brokers.load(row.broker)
-        raw = broker.fetch(login, login.start_date, _recorder(row, progress))
+        recorder = _recorder(row, progress)
+        raw = broker.fetch(login, login.start_date, recorder)
         broker.keep(raw)
         counts = store.record(broker.transform(raw))
+        for part in broker.history(login, login.start_date, recorder):
+            broker.keep(part)
+            counts = _and_past(counts, store.record(broker.transform(part)))
+            raw.failures += part.failures
     except StonksError as err:
         _fail(row, err)
     except DatabaseError as err:
@@ -126,6 +133,16 @@ def _run(row: SyncRun, login: Login, progress: Progress) -> None:
         row.activities_known = counts.activities_known
         row.inbox = counts.inbox
         _end(row, raw)
+
+
+def _and_past(counts: Counts, past: Counts) -> Counts:
+    """With what a part of the past brought; accounts and positions are those of now."""
+    return replace(
+        counts,
+        activities_new=counts.activities_new + past.activities_new,
+        activities_known=counts.activities_known + past.activities_known,
+        inbox=counts.inbox + past.inbox,
+    )
 
 
 def _recorder(row: SyncRun, progress: Progress) -> Progress:

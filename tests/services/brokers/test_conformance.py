@@ -41,7 +41,7 @@ def test_every_broker_is_tested() -> None:
 @ALL_BROKERS
 def test_it_offers_the_five_functions(broker: str) -> None:
     package = brokers.load(broker)
-    for name in ("fetch", "keep", "kept", "transform", "check"):
+    for name in ("fetch", "history", "keep", "kept", "transform", "check"):
         assert callable(getattr(package, name))
 
 

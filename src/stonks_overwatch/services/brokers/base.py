@@ -80,9 +80,14 @@ Progress = Callable[[str, int, int], None]
 
 
 class Broker(Protocol):
-    """A broker package. `config` is the broker's own section of the configuration, one login."""
+    """A broker package. `config` is the broker's own section of the configuration, one login.
+
+    `fetch` brings what is true now; `history` the past, in parts that are kept and stored one by one.
+    """
 
     def fetch(self, config: Any, since: date, progress: Progress) -> Raw: ...
+
+    def history(self, config: Any, since: date, progress: Progress) -> Iterator[Raw]: ...
 
     def keep(self, raw: Raw) -> None: ...
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stonks_overwatch.services.brokers.ibkr.transform import transform
 
 if TYPE_CHECKING:
+    from stonks_overwatch.services.brokers.ibkr.backfill import history
     from stonks_overwatch.services.brokers.ibkr.checking import check
     from stonks_overwatch.services.brokers.ibkr.fetching import fetch
     from stonks_overwatch.services.brokers.ibkr.keeping import keep

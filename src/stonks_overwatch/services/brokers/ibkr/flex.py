@@ -38,6 +38,9 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL + 1)
 WINDOW = timedelta(days=365)
 """IBKR makes no statement of more days than this."""
 
+Span = tuple[date, date]
+"""A first and a last day."""
+
 ENDPOINT = "flex"
 """The name of both calls' common pace in pace.SECONDS_BETWEEN."""
 
@@ -374,13 +377,13 @@ class Download:
     """
 
     content: bytes
-    asked: tuple[date, date]
-    covers: tuple[date, date] | None
+    asked: Span
+    covers: Span | None
 
 
-def windows(start: date, until: date, covered: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
+def windows(start: date, until: date, covered: Iterable[Span]) -> list[Span]:
     """The days from `start` to `until` that are not covered, in spans IBKR can make, the newest first."""
-    gaps: list[tuple[date, date]] = []
+    gaps: list[Span] = []
     free_from = start
     for since, to in sorted(covered):
         if since > free_from:
@@ -400,7 +403,7 @@ def windows(start: date, until: date, covered: Iterable[tuple[date, date]]) -> l
 def pull(
     service: FlexService,
     query: str,
-    spans: Iterable[tuple[date, date]],
+    spans: Iterable[Span],
     failures: list[StonksError],
 ) -> Iterator[Download]:
     """One statement per span, until one is empty: before that there was no account.
@@ -432,12 +435,12 @@ def pull(
 _SLACK = timedelta(days=5)  # IBKR moves the bounds to business days
 
 
-def _is_honoured(asked: tuple[date, date], covers: tuple[date, date]) -> bool:
+def _is_honoured(asked: Span, covers: Span) -> bool:
     """Whether the answer is for the days asked for, and not for the query's own period."""
     return covers[0] >= asked[0] - _SLACK and abs(covers[1] - asked[1]) <= _SLACK
 
 
-def _other_days(asked: tuple[date, date], covers: tuple[date, date]) -> StonksError:
+def _other_days(asked: Span, covers: Span) -> StonksError:
     return StatementRefusedError(
         f"IBKR made the statement for {covers[0]} to {covers[1]} and not for {asked[0]} to {asked[1]}: "
         "this query keeps to its own period.",
@@ -446,7 +449,7 @@ def _other_days(asked: tuple[date, date], covers: tuple[date, date]) -> StonksEr
     )
 
 
-def _fewer_days(asked: tuple[date, date], covers: tuple[date, date]) -> StonksError:
+def _fewer_days(asked: Span, covers: Span) -> StonksError:
     return StatementNotAvailableError(
         f"IBKR's statement starts on {covers[0]} and not on {asked[0]}; the days before are not covered.",
         next_step="Nothing, if the account was opened then; else export these days at IBKR and import them.",

@@ -5,6 +5,7 @@ import zlib
 from datetime import datetime
 
 from stonks_overwatch.services.brokers.base import Answer, Raw
+from stonks_overwatch.services.brokers.ibkr import statements
 from stonks_overwatch.services.brokers.ibkr.client import decode
 from stonks_overwatch.services.brokers.ibkr.keeping import STATE
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer
@@ -38,7 +39,7 @@ def _answer(row: IbkrAnswer, until: datetime) -> Answer:
         endpoint=row.endpoint,
         account=row.account or None,
         request=json.loads(row.request),
-        body=decode(content),
+        body=None if row.endpoint == statements.ENDPOINT else decode(content),
         fetched_at=min(row.last_seen_at, until),
         content=content,
     )

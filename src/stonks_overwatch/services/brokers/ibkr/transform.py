@@ -27,6 +27,7 @@ from stonks_overwatch.ledger.types import (
     Position,
 )
 from stonks_overwatch.services.brokers.base import Answer, Raw
+from stonks_overwatch.services.brokers.ibkr import statements
 from stonks_overwatch.services.brokers.ibkr.contracts import Holding, combined, instrument, units
 from stonks_overwatch.services.brokers.ibkr.inbox import Inbox
 from stonks_overwatch.services.brokers.ibkr.values import (
@@ -63,7 +64,9 @@ _PATH = re.compile(r"GET (?P<group>portfolio2?)/(?P<account>[^/]+)/(?P<what>[a-z
 
 def transform(raw: Raw) -> Batch:
     """Everything the answers of one fetch say, each row once, in an order that does not depend on theirs."""
-    return _Transform(raw).batch()
+    told = [answer for answer in raw.answers if answer.endpoint == statements.ENDPOINT]
+    rest = [answer for answer in raw.answers if answer.endpoint != statements.ENDPOINT]
+    return statements.added(_Transform(Raw(raw.login, raw.fetched_at, rest)).batch(), told)
 
 
 @dataclass

@@ -1,5 +1,11 @@
 """IBKR's Flex statements: files and bytes in, ledger types out. Pure: no network, no database, no clock."""
 
+from stonks_overwatch.services.brokers.ibkr.statements.answers import (
+    ENDPOINT,
+    NO_STATEMENT,
+    added,
+    missing_sections,
+)
 from stonks_overwatch.services.brokers.ibkr.statements.reading import (
     Outline,
     Reading,
@@ -8,4 +14,14 @@ from stonks_overwatch.services.brokers.ibkr.statements.reading import (
     read,
 )
 
-__all__ = ["Outline", "Reading", "looks_like_statement", "outline", "read"]
+__all__ = [
+    "ENDPOINT",
+    "NO_STATEMENT",
+    "Outline",
+    "Reading",
+    "added",
+    "looks_like_statement",
+    "missing_sections",
+    "outline",
+    "read",
+]

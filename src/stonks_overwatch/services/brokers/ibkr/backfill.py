@@ -1,0 +1,127 @@
+"""The statements of a login that has a Flex query: back to its start date once, then what is new.
+
+What is covered is known from the statements that were kept, so a fill that was interrupted goes on where
+it stopped and nothing is asked for twice.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+from stonks_overwatch.errors import StonksError
+from stonks_overwatch.services.brokers.base import Answer, Progress, Raw
+from stonks_overwatch.services.brokers.ibkr import pace, statements
+from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin, flex_url
+from stonks_overwatch.services.brokers.ibkr.flex import ENDPOINT, FlexService, Span, pull, windows
+from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer, IbkrCall
+from stonks_overwatch.services.brokers.ibkr.statements.dates import EASTERN
+
+# IBKR's books of a day are done in the night after it, New York's time.
+_BOOKS_DONE = timedelta(hours=6)
+# After a failure the same thing is not asked for again before.
+_PAUSE = timedelta(hours=4)
+# Bookings for a day come in for some days more; these are asked for again with what is new.
+_OVERLAP = timedelta(days=5)
+_RECENT = timedelta(days=5)
+
+
+def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
+    """Statements not asked for yet, the newest first, each by itself so that it can be stored at once.
+
+    Nothing is asked for when nothing is new, or for some hours after a failure. What IBKR refuses is in
+    `failures`, never raised.
+    """
+    if login.flex is None:
+        return
+    try:
+        address = flex_url()
+    except StonksError as err:
+        yield Raw(login.name, datetime.now(UTC), failures=[err])
+        return
+    now = datetime.now(UTC)
+    query = login.flex.query_id
+    spans = _wanted(login.name, query, since, now)
+    failed = _Failure(f"{login.flex.token.reveal()} {query}", address)
+    if not spans or failed.is_recent(now):
+        return
+    pacer = pace.Pacer(login.flex.token.reveal(), address)
+    service = FlexService(login.flex.token, address, turn=lambda: pacer.turn(ENDPOINT))
+    failures: list[StonksError] = []
+    done = 0
+    progress(_step(spans[0]), done, len(spans))
+    try:
+        for download in pull(service, query, spans, failures):
+            done += 1
+            raw = Raw(login.name, datetime.now(UTC), failures=failures.copy())
+            failures.clear()
+            is_open = not download.content and download.asked[1] > now.date() - _RECENT
+            if is_open:  # the day's books are not done; of older days it means that there was no account
+                failed.note(now)
+                break
+            covers = download.covers or (since, download.asked[1])
+            raw.answers.append(
+                Answer(
+                    endpoint=statements.ENDPOINT,
+                    account=None,
+                    request=_request(query, download.asked, covers, login.accounts),
+                    body=None,
+                    fetched_at=raw.fetched_at,
+                    content=download.content or statements.NO_STATEMENT,
+                )
+            )
+            yield raw
+            if covers[1] < download.asked[1]:
+                failed.note(now)  # the last days come later
+            if done < len(spans):
+                progress(_step(spans[done]), done, len(spans))
+    except StonksError as err:
+        failures.append(err)
+    if failures:
+        failed.note(now)
+        yield Raw(login.name, datetime.now(UTC), failures=failures)
+    progress("Done", len(spans), len(spans))
+
+
+def _wanted(login: str, query: str, since: date, now: datetime) -> list[Span]:
+    until = (now.astimezone(EASTERN) - _BOOKS_DONE).date() - timedelta(days=1)
+    until -= timedelta(days=max(0, until.weekday() - 4))  # weekends have no books
+    covered = []
+    rows = IbkrAnswer.objects.filter(login=login, endpoint=statements.ENDPOINT)
+    for request in rows.values_list("request", flat=True):
+        told = json.loads(request)
+        if told["query"] == query:
+            first, last = (date.fromisoformat(day) for day in told["covers"])
+            covered.append((first, last))
+    spans = windows(since, until, covered)
+    if spans and covered and spans[0][1] == until:
+        spans[0] = max(since, spans[0][0] - _OVERLAP, until - timedelta(days=364)), until
+    return spans
+
+
+def _request(query: str, asked: Span, covers: Span, accounts: tuple[str, ...] | None) -> dict[str, object]:
+    request: dict[str, object] = {
+        "query": query,
+        "asked": [day.isoformat() for day in asked],
+        "covers": [day.isoformat() for day in covers],
+    }
+    return request | {"accounts": list(accounts)} if accounts else request
+
+
+def _step(span: Span) -> str:
+    return f"Statement of {span[0]} to {span[1]}"
+
+
+class _Failure:
+    """When a token and query last brought less than was asked for; another token or query has not yet."""
+
+    def __init__(self, what: str, address: str) -> None:
+        self._key = pace.Pacer(what, address).key
+
+    def is_recent(self, now: datetime) -> bool:
+        last = IbkrCall.objects.filter(pace_key=self._key, endpoint="flex failed").first()
+        return last is not None and timedelta(0) <= now - last.last_at < _PAUSE
+
+    def note(self, now: datetime) -> None:
+        IbkrCall.objects.update_or_create(
+            pace_key=self._key, endpoint="flex failed", defaults={"last_at": now}
+        )

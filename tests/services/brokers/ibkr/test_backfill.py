@@ -1,0 +1,188 @@
+"""The statements of a login with a Flex query, through whole runs against the sandbox."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from stonks_overwatch import sync
+from stonks_overwatch.ledger.models import Activity, InboxItem, NavPoint, Period, SyncRun
+from stonks_overwatch.services.brokers.ibkr import pace
+from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer, IbkrCall
+from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
+from tests.conftest import StartSandbox
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class User:
+    """A login at the sandbox with its Flex query."""
+
+    def __init__(self, sandbox: Sandbox, file: Path) -> None:
+        self.sandbox = sandbox
+        self.file = file
+        self.config: dict[str, Any] = json.loads(sandbox.config_file.read_text())
+        self.set_flex(sandbox.flex.token)
+
+    def set_flex(self, token: str, start_date: str = "2015-01-01") -> None:
+        self.config["ibkr"]["flex"] = {"token": token, "query_id": self.sandbox.flex.query}
+        self.config["ibkr"]["start_date"] = start_date
+        self.file.write_text(json.dumps(self.config))
+        self.file.chmod(0o600)
+
+    def sync(self) -> SyncRun:
+        (run,) = sync.run_all("ibkr")
+        return run
+
+    @property
+    def asked(self) -> list[tuple[date, date]]:
+        return [call.asked for call in self.sandbox.flex.calls if call.asked]
+
+
+@pytest.fixture
+def user(sandbox: StartSandbox, waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
+    running = sandbox("small")
+    monkeypatch.setitem(pace.SECONDS_BETWEEN, "flex", 0)
+    monkeypatch.setenv("STONKS_OVERWATCH_CONFIG", str(tmp_path / "config.json"))
+    monkeypatch.setenv("IBIND_OAUTH1A_REST_URL", running.rest_url)
+    monkeypatch.setenv("STONKS_OVERWATCH_IBKR_FLEX_URL", running.flex_url)
+    return User(running, tmp_path / "config.json")
+
+
+def ledger() -> list[tuple[object, ...]]:
+    return list(
+        Activity.objects.order_by("account", "trade_date", "key").values_list(
+            "key", "kind", "trade_date", "quantity", "price", "gross", "fee", "tax", "is_derived"
+        )
+    )
+
+
+def test_a_first_run_brings_the_whole_history(user: User) -> None:
+    run = user.sync()
+
+    assert run.status == "ok"
+    opened_on = user.sandbox.world.holders["U7654321"].opened_on
+    deposits = Activity.objects.filter(kind="deposit").order_by("trade_date")
+    assert deposits[0].trade_date == opened_on
+    assert NavPoint.objects.filter(on__lte=opened_on + timedelta(days=7)).exists()
+    # Everything is explained by what was told: nothing had to be worked out.
+    assert not Activity.objects.filter(is_derived=True).exists()
+    assert {p.topic for p in Period.objects.all()} == {"trades", "cash", "corporate_actions", "transfers"}
+
+
+def test_a_second_run_asks_for_nothing_and_changes_nothing(user: User) -> None:
+    user.sync()
+    before, calls = ledger(), len(user.sandbox.flex.calls)
+
+    again = user.sync()
+
+    assert (again.status, again.activities_new) == ("ok", 0)
+    assert len(user.sandbox.flex.calls) == calls
+    assert ledger() == before
+
+
+def test_later_runs_ask_for_the_new_days_alone(user: User) -> None:
+    user.sync()
+    newest = IbkrAnswer.objects.filter(endpoint="GET flex/statement").order_by("id")[0]
+    told = json.loads(newest.request)
+    first, last = (date.fromisoformat(day) for day in told["covers"])
+    told["covers"] = [first.isoformat(), (last - timedelta(days=1)).isoformat()]
+    newest.request = json.dumps(told, sort_keys=True)
+    newest.save()
+    user.sandbox.flex.calls.clear()
+
+    user.sync()
+
+    # The missing day and the days before it, whose late bookings come with it.
+    assert user.asked == [(last - timedelta(days=5), last)]
+
+
+def test_a_fill_that_was_interrupted_goes_on_where_it_stopped(user: User) -> None:
+    user.sync()
+    kept = list(IbkrAnswer.objects.filter(endpoint="GET flex/statement").order_by("id"))
+    for answer in kept[1:]:
+        answer.delete()
+    user.sandbox.flex.calls.clear()
+
+    user.sync()
+
+    newest_asked = json.loads(kept[0].request)["asked"][1]
+    assert all(until.isoformat() < newest_asked for _, until in user.asked)
+    assert user.asked
+
+
+def test_a_refused_token_leaves_the_rest_of_the_run_and_is_not_sent_again_soon(user: User) -> None:
+    user.set_flex("999999999999999999999999")
+
+    first = user.sync()
+    calls = len(user.sandbox.flex.calls)
+    second = user.sync()
+
+    assert first.status == "partial"
+    assert "ibkr.flex.token" in first.error_next_step
+    assert first.positions
+    assert second.status == "ok"
+    assert len(user.sandbox.flex.calls) == calls
+
+
+def test_another_token_is_tried_at_once(user: User) -> None:
+    user.set_flex("999999999999999999999999")
+    user.sync()
+
+    user.set_flex(user.sandbox.flex.token)
+
+    assert user.sync().status == "ok"
+    assert Activity.objects.filter(kind="deposit").exists()
+
+
+def test_after_some_hours_it_is_tried_again(user: User) -> None:
+    user.sandbox.flex.fail("SendRequest", 1013)
+    assert user.sync().status == "partial"
+
+    IbkrCall.objects.filter(endpoint="flex failed").update(last_at=datetime.now(UTC) - timedelta(hours=5))
+
+    assert user.sync().status == "ok"
+
+
+def test_a_query_without_sections_is_named_with_the_boxes_to_tick(user: User) -> None:
+    style = user.sandbox.flex.style
+    user.sandbox.flex.style = type(style)(sections=("Trades", "CashTransactions"))
+
+    user.sync()
+
+    (item,) = InboxItem.objects.all()
+    assert "Corporate Actions (splits, mergers" in item.reason
+    assert "Trades (" not in item.reason
+
+
+def test_statements_start_at_the_start_date(user: User) -> None:
+    start = user.sandbox.world.market.last_close - timedelta(days=100)
+    user.set_flex(user.sandbox.flex.token, start.isoformat())
+
+    user.sync()
+
+    assert min(since for since, _ in user.asked) == start
+    # What happened before is an opening balance.
+    assert Activity.objects.filter(is_derived=True).exists()
+
+
+def test_the_ledger_made_anew_is_the_same(user: User) -> None:
+    user.sync()
+    before = ledger()
+
+    sync.rebuild("ibkr")
+
+    assert ledger() == before
+
+
+def test_the_token_is_in_no_row_of_the_database(user: User) -> None:
+    user.sync()
+
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+        for table in tables:
+            cursor.execute(f'SELECT * FROM "{table}"')
+            assert user.sandbox.flex.token not in repr(cursor.fetchall())
