@@ -1,8 +1,12 @@
 """`ibkr-setup` as a user runs it, against the sandbox and its self-service page."""
 
 import json
+import os
+import pty
 import stat
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -125,3 +129,55 @@ def test_the_rehearsal_touches_nothing_of_the_users(tmp_path: Path, sandbox: Sta
     assert "http://127.0.0.1:" in ended.stdout
     assert not (tmp_path / "config.json").exists()
     assert (tmp_path / "data" / "rehearsal" / "ibkr_certs" / keys.PRIVATE_SIGNATURE).exists()
+
+
+@contextmanager
+def at_a_terminal(folder: Path, server: Sandbox) -> Iterator[Callable[..., str]]:
+    """The command at a terminal: `type_in("text", until="words")` returns what was shown up to the words."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "ibkr-setup"],
+        env=environment(
+            folder,
+            IBIND_OAUTH1A_REST_URL=server.rest_url,
+            STONKS_OVERWATCH_IBKR_PORTAL_URL=server.portal_url,
+        ),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+
+    def type_in(text: str | None, until: str) -> str:
+        if text is not None:
+            os.write(ours, f"{text}\n".encode())
+        shown = ""
+        while until not in shown:
+            shown += os.read(ours, 4096).decode()
+        return shown
+
+    try:
+        yield type_in
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def test_at_a_terminal_what_is_wrong_is_asked_again_and_secrets_are_not_shown(
+    tmp_path: Path, certs: Path, sandbox: StartSandbox
+) -> None:
+    server = sandbox()
+    with at_a_terminal(tmp_path, server) as type_in:
+        type_in(None, until="Consumer key (nine letters): ")
+        assert "9 letters from A to Z" in type_in("short", until="Consumer key (nine letters): ")
+        type_in(CONSUMER_KEY, until="Access token (not shown): ")
+        token, secret = register(server, certs, CONSUMER_KEY)
+        shown = type_in(secret, until="Access token secret (not shown): ")
+        shown += type_in(token, until="Access token (not shown): ")
+        assert "are exchanged" in shown
+        shown += type_in(token, until="Access token secret (not shown): ")
+        shown += type_in(secret, until="Connected.")
+        assert token not in shown
+        assert secret not in shown

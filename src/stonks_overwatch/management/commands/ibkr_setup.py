@@ -3,12 +3,13 @@
 import getpass
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +21,8 @@ from stonks_overwatch.ibkr_setup import Setup
 from stonks_overwatch.management.command import Command as BaseCommand
 from stonks_overwatch.services.brokers.ibkr import credentials, keys
 
-AGAIN = "Run `stonks-overwatch ibkr-setup` again: it goes on from here."
+REHEARSAL_PAUSE = timedelta(seconds=10)
+"""Between two logins of a rehearsal, whose registrations are active at once."""
 
 
 class Command(BaseCommand):
@@ -35,6 +37,11 @@ class Command(BaseCommand):
         parser.add_argument("--rehearse", action="store_true", help="against a made-up IBKR on this computer")
 
     def handle(self, *, login: str | None, rehearse: bool, **options: Any) -> None:
+        given = [*(["--login", login] if login else []), *(["--rehearse"] if rehearse else [])]
+        self.again = (
+            f"Run `{shlex.join(['stonks-overwatch', 'ibkr-setup', *given])}` again: it goes on from here."
+        )
+        self.is_rehearsal = rehearse
         database.prepare()
         with rehearsal() if rehearse else nullcontext():
             if rehearse:
@@ -43,7 +50,7 @@ class Command(BaseCommand):
             try:
                 self.go_through(ibkr_setup.choose(login), **options)
             except KeyboardInterrupt:
-                self.explain("The set-up was interrupted; nothing is lost.", AGAIN)
+                self.explain("The set-up was interrupted; nothing is lost.", self.again)
                 sys.exit(130)
 
     def go_through(
@@ -84,7 +91,7 @@ class Command(BaseCommand):
         if setup.missing:
             raise ConfigError(
                 setup.failure or "The keys were not finished: the process that makes them has ended.",
-                next_step=AGAIN,
+                next_step=self.again,
             )
         self.progress("The keys are made.\n")
         return setup
@@ -109,16 +116,21 @@ class Command(BaseCommand):
             if notes.outcome == "connected":
                 for finding in findings:
                     self.say(f"  {finding.status:8}{finding.check}: {finding.what}")
-                self.say("Connected. Start the app with `make run` (or `stonks-overwatch run`).")
+                self.say(
+                    "Connected. That was the rehearsal; without --rehearse it is IBKR."
+                    if self.is_rehearsal
+                    else "Connected. Start the app with `make run` (or `stonks-overwatch run`)."
+                )
                 return
             if notes.outcome == "refused" or once or setup.next_try_at is None:
-                raise NotActiveError(notes.what, next_step=f"{notes.next_step} {AGAIN}")
+                raise NotActiveError(notes.what, next_step=f"{notes.next_step} {self.again}")
+            until = datetime.now(UTC) + REHEARSAL_PAUSE if self.is_rehearsal else setup.next_try_at
             self.say(f"{notes.what}\n{notes.next_step}")
             self.say(
-                f"The next try is at {setup.next_try_at.astimezone():%H:%M}. Ctrl-C stops this: the app "
-                "goes on trying while it runs, and so does this command when it is run again."
+                f"The next try is at {until.astimezone():%H:%M:%S}. Ctrl-C stops this: the app goes on "
+                "trying while it runs, and so does this command when it is run again."
             )
-            while datetime.now(UTC) < setup.next_try_at:
+            while datetime.now(UTC) < until:
                 time.sleep(1)
 
     @contextmanager
@@ -137,7 +149,7 @@ class Command(BaseCommand):
             return getpass.getpass(f"{question} (not shown): ") if secret else input(f"{question}: ")
         line = sys.stdin.readline()
         if not line:
-            raise ConfigError(f"{question} is still to be entered.", next_step=AGAIN)
+            raise ConfigError(f"{question} is still to be entered.", next_step=self.again)
         return line.strip()
 
     def say(self, text: str) -> None:
