@@ -7,7 +7,9 @@ from stonks_overwatch.ledger import models, packed
 
 def pack() -> None:
     """Make the blocks of everything that is stored."""
-    packed.prices_changed(dict.fromkeys(models.Price.objects.values_list("instrument_id", flat=True), date.min))
+    packed.prices_changed(
+        dict.fromkeys(models.Price.objects.values_list("instrument_id", flat=True), date.min)
+    )
     packed.rates_changed(dict.fromkeys(models.FxRate.objects.values_list("base", "quote"), date.min))
     packed.activities_changed(
         (account, booked or traded)

@@ -11,7 +11,9 @@ from tests.reports.packing import pack
 
 pytestmark = pytest.mark.django_db
 EUR = Scope("EUR")
-FRIDAY, SATURDAY, MONDAY, TUESDAY, WEDNESDAY = (date(2026, 2, 27) + timedelta(days=n) for n in (0, 1, 3, 4, 5))
+FRIDAY, SATURDAY, MONDAY, TUESDAY, WEDNESDAY = (
+    date(2026, 2, 27) + timedelta(days=n) for n in (0, 1, 3, 4, 5)
+)
 
 
 def by_day(document: SeriesDocument) -> dict[date, tuple[Decimal | None, ...]]:

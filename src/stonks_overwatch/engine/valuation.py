@@ -332,6 +332,7 @@ class _Flows:
     """Events of the days valued with what they add: shape (events,) each, in their own currency.
 
     `moved` is in units of the instrument; `cash` what it adds to cash; `paid` see State. `day` counts from 0.
+    `transfers` are the places of those that move securities, `split` the instruments that are ever split.
     """
 
     events: Events
@@ -339,6 +340,8 @@ class _Flows:
     moved: Floats
     cash: Floats
     paid: Floats
+    transfers: Whole
+    split: Whole
 
 
 def _flows(book: Book) -> _Flows:
@@ -348,8 +351,9 @@ def _flows(book: Book) -> _Flows:
         events = events.only(kept)
     is_exchange = events.kind == Kind.FX
     has_instrument = events.instrument >= 0
-    unit = np.where(has_instrument, book.instruments.unit[events.instrument], 1.0)
-    style = np.where(has_instrument, book.instruments.style[events.instrument], Style.VALUE)
+    # Row -1, of events without an instrument, is the one appended.
+    unit = np.append(book.instruments.unit, 1.0)[events.instrument]
+    style = np.append(book.instruments.style, Style.VALUE)[events.instrument]
     moved = np.where(has_instrument & ~is_exchange, _or_zero(events.quantity), 0.0)
     _resolve_ratios(events, moved, book.start.quantity)
     traded = np.isin(events.kind, _TRADES)
@@ -371,6 +375,8 @@ def _flows(book: Book) -> _Flows:
         moved,
         cash,
         paid,
+        np.nonzero(np.isin(events.kind, _TRANSFERS) & has_instrument)[0],
+        np.unique(events.instrument[(events.kind == Kind.SPLIT) & has_instrument]),
     )
 
 
@@ -420,7 +426,6 @@ def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
     held_at_start = np.nonzero((start.quantity != 0.0) | (start.paid != 0.0))[0]
     rows = np.union1d(all_rows[order], held_at_start)
     row_of = np.searchsorted(rows, all_rows[order])
-    splits = np.unique(all_rows[flows.events.kind == Kind.SPLIT])
     skipped = book.first - book.prices.first
     for low in range(0, rows.size, _ROWS_AT_ONCE):
         some = rows[low : low + _ROWS_AT_ONCE]
@@ -429,7 +434,7 @@ def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
         shape = (some.size, book.days)
         quantity = _running(flat, moved[first:last], start.quantity[some], shape)
         price = book.prices.filled[some, skipped:]
-        for row in np.intersect1d(some, splits):
+        for row in flows.split[np.isin(flows.split, some)]:
             price[np.searchsorted(some, row)] *= _since_split(book, flows, int(row))
         value = quantity * price
         value *= book.instruments.unit[some, None]
@@ -475,7 +480,7 @@ def _by_day(flows: _Flows, amounts: Floats, book: Book, kinds: Sequence[Kind] | 
 def _transferred(flows: _Flows, chunk: _Chunk, book: Book) -> tuple[Whole, Floats]:
     """The transfers of the chunk's instruments and their values in the instrument's currency."""
     events = flows.events
-    at = np.nonzero(np.isin(events.kind, _TRANSFERS) & np.isin(events.instrument, chunk.rows))[0]
+    at = flows.transfers[np.isin(events.instrument[flows.transfers], chunk.rows)]
     row = events.instrument[at]
     price = chunk.price[np.searchsorted(chunk.rows, row), flows.day[at]]
     priced = flows.moved[at] * price * book.instruments.unit[row]
