@@ -47,24 +47,27 @@ def test_what_is_closed_counts_in_the_total() -> None:
     assert document.totals.realized_pnl_base == 30
 
 
-def test_the_gain_is_converted_at_the_rate_of_the_day_it_was_made() -> None:
-    """10 USD of gain on 2 February at 0.9 EUR are 9 EUR, whatever the rate is today."""
+def test_cost_and_proceeds_are_converted_at_the_rates_of_their_own_days() -> None:
+    """100 USD at 0.95 are 95 EUR, 110 USD at 0.9 are 99: a gain of 4, whatever the rate is today."""
     account, share = builders.account(), builders.instrument(currency="USD")
+    builders.rate("USD", "EUR", "0.95", JAN)
     builders.rate("USD", "EUR", "0.9", FEB)
     builders.rate("USD", "EUR", "0.8")
     builders.position(account, share, "0")
     builders.activity(account, "buy", JAN, share, quantity="1", gross="-100")
     builders.activity(account, "sell", FEB, share, quantity="-1", gross="110")
-    assert realized() == 9
+    assert realized() == 4
 
 
-def test_the_rate_booked_with_the_sale_comes_first() -> None:
+def test_the_rates_booked_with_the_trades_come_first() -> None:
+    """110 × 0.85 − 100 × 0.75 = 18.5."""
     account, share = builders.account(), builders.instrument(currency="USD")
+    builders.rate("USD", "EUR", "0.95", JAN)
     builders.rate("USD", "EUR", "0.9", FEB)
     builders.position(account, share, "0")
-    builders.activity(account, "buy", JAN, share, quantity="1", gross="-100")
+    builders.activity(account, "buy", JAN, share, quantity="1", gross="-100", fx_rate="0.75")
     builders.activity(account, "sell", FEB, share, quantity="-1", gross="110", fx_rate="0.85")
-    assert realized() == Decimal("8.5")
+    assert realized() == Decimal("18.5")
 
 
 def test_a_gain_on_an_unknown_cost_is_unknown_and_so_is_the_total() -> None:

@@ -65,7 +65,10 @@ function say(problem: string): void {
 
 document.addEventListener("htmx:sendError", () => say("The app did not answer. Is it still running?"));
 document.addEventListener("htmx:responseError", () => say("The app could not do that. Load the page again to see why."));
-document.addEventListener("htmx:afterOnLoad", () => say(""));
+document.addEventListener("htmx:afterOnLoad", (event) => {
+  // What went wrong stays until something that was asked for goes well; a page refreshes by itself too.
+  if ((event as CustomEvent<{ elt: Element }>).detail.elt !== document.body) say("");
+});
 
 async function drawCharts(within: ParentNode): Promise<void> {
   const places = within.querySelectorAll<HTMLElement>("[data-chart]");

@@ -1,4 +1,5 @@
-// Follows the runs by server-sent events: progress as it goes, fresh figures when one has ended.
+// Follows the runs by server-sent events: progress as it goes, fresh figures when one has ended, and the
+// figures that move with the market (each has its name in data-live).
 import htmx from "htmx.org";
 
 const PATIENCE = 6_000; // ms without the app before the page says so
@@ -33,16 +34,68 @@ function show(fragment: string): void {
   if (isRunning() && !wasRunning) fill("announce", "A sync has started.");
 }
 
-/** Fetches the page again and puts its main part in place, with what was unfolded still unfolded. */
+/** Fetches the page again and puts what may change in place, with what was unfolded still unfolded. */
 async function refresh(): Promise<void> {
   const unfolded = [...document.querySelectorAll("details[id][open]")].map((details) => details.id);
   const hadFocus = document.activeElement !== null && document.activeElement !== document.body;
-  await htmx.ajax("get", location.href, { target: "#main", select: "#main", swap: "outerHTML" });
+  const part = document.getElementById("main")?.dataset["refresh"] ?? "#main";
+  await htmx.ajax("get", location.href, { target: part, select: part, swap: "outerHTML" });
   for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
   if (hadFocus && document.activeElement === document.body) {
     document.getElementById("main")?.focus({ preventScroll: true });
   }
   fill("announce", "A sync has ended. The page shows the new state.");
+}
+
+type Figure = [html: string, said: string];
+type News = { label?: string; why?: string; figures?: Record<string, Figure> };
+
+const now = new Map<string, Figure>(); // what moved, for parts of the page that are put in place later
+let told: News = {};
+
+function put(place: HTMLElement, [html, said]: Figure, moves: boolean): void {
+  if (place.dataset["said"] === undefined) place.style.minWidth = `${place.getBoundingClientRect().width}px`;
+  const changes = place.innerHTML !== html;
+  if (changes) place.innerHTML = html;
+  place.dataset["said"] = said;
+  place.title = said;
+  place.classList.toggle("is-live", said !== "");
+  if (!changes || !moves) return;
+  place.classList.remove("has-moved");
+  void place.offsetWidth; // lets the animation begin again
+  place.classList.add("has-moved");
+}
+
+function tell(): void {
+  const place = document.querySelector<HTMLElement>("[data-live-page]");
+  if (place === null) return;
+  place.classList.toggle("is-told", Boolean(told.label));
+  const label = place.querySelector("[data-live-label]");
+  const why = place.querySelector("[data-live-why]");
+  if (label !== null && told.label !== undefined) label.innerHTML = told.label;
+  if (why !== null && told.why !== undefined) why.innerHTML = told.why;
+}
+
+function move(news: News): void {
+  if (news.label !== undefined) {
+    told = news;
+    tell();
+  }
+  for (const [name, figure] of Object.entries(news.figures ?? {})) {
+    const moves = now.has(name);
+    now.set(name, figure);
+    for (const place of document.querySelectorAll<HTMLElement>(`[data-live="${CSS.escape(name)}"]`)) {
+      put(place, figure, moves);
+    }
+  }
+}
+
+function moveAgain(): void {
+  tell();
+  for (const place of document.querySelectorAll<HTMLElement>("[data-live]")) {
+    const figure = now.get(place.dataset["live"] ?? "");
+    if (figure !== undefined) put(place, figure, false);
+  }
 }
 
 function found(): void {
@@ -54,13 +107,20 @@ function found(): void {
 function open(): void {
   if (stream !== null) return;
   const seen = document.getElementById("main")?.dataset["run"] ?? "";
-  stream = new EventSource(`/events?seen=${encodeURIComponent(seen)}`);
+  const parameters = new URLSearchParams({ seen });
+  const moving = document.querySelector<HTMLElement>("[data-live-page]");
+  if (moving !== null) {
+    parameters.set("page", moving.dataset["livePage"] ?? "");
+    parameters.set("account", moving.dataset["liveAccount"] ?? "");
+  }
+  stream = new EventSource(`/events?${parameters}`);
   stream.addEventListener("open", found);
   stream.addEventListener("error", () => {
     lost ??= window.setTimeout(() => fill("lost", "The app does not answer. Is it still running? This page tries again."), PATIENCE);
   });
   stream.addEventListener("progress", (event: MessageEvent<string>) => show(event.data));
   stream.addEventListener("finished", () => void refresh());
+  stream.addEventListener("live", (event: MessageEvent<string>) => move(JSON.parse(event.data) as News));
 }
 
 function close(): void {
@@ -85,5 +145,6 @@ export function startLive(): void {
   document.addEventListener("htmx:afterRequest", asked);
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", follow);
+  document.addEventListener("htmx:afterSettle", moveAgain);
   follow();
 }
