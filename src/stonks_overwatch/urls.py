@@ -2,12 +2,15 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from stonks_overwatch.web import connect, views
+from stonks_overwatch.web import cashflow, connect, views
 from stonks_overwatch.web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.dashboard_page, name="dashboard"),
     path("holdings", views.holdings_page, name="holdings"),
+    path("income", cashflow.income_page, name="income"),
+    path("fees", cashflow.fees_page, name="fees"),
+    path("contributions", cashflow.contributions_page, name="contributions"),
     path("accounts", views.accounts_page, name="accounts"),
     path("sync", views.sync_page, name="sync"),
     path("sync/now", views.sync_now, name="sync-now"),

@@ -112,6 +112,15 @@ class ReadingCommand(Command):
         )
 
 
+class PeriodCommand(ReadingCommand):
+    """A reading command that looks at the days from one to another, both included."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
+        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+
+
 def day(text: str) -> date:
     """The day an argument names; for `type=` of an argument."""
     try:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
-from django.db.models import Q
+from django.db.models import Min, Q
 
 from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.reports.documents import Computed, Document, times, total
@@ -181,6 +181,16 @@ def months(first: date, last: date) -> list[str]:
 def last_day(accounts: Iterable[Account], as_of: date | None) -> date | None:
     """The day that a report over time ends with: the one asked for, else that of the newest update."""
     return as_of or max((account.updated_at.date() for account in accounts), default=None)
+
+
+def first_day(accounts: Iterable[Account]) -> date | None:
+    """The day of the first reported activity."""
+    found: date | None = (
+        Activity.objects.reported()
+        .filter(account__in=list(accounts))
+        .aggregate(first=Min("trade_date"))["first"]
+    )
+    return found
 
 
 def year_before(on: date, years: int = 1) -> date:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.db.models import Q
+from pydantic import Field
 
 from stonks_overwatch.ledger.models import Price
 from stonks_overwatch.ledger.types import ActivityKind
@@ -74,8 +75,8 @@ class ContributionTotals(Sums):
 class ContributionsDocument(Document):
     """Oldest period first, largest group first, newest flow first."""
 
-    start: date | None
-    end: date | None
+    start: date | None = Field(serialization_alias="from")
+    end: date | None = Field(serialization_alias="to")
     base_currency: str
     totals: ContributionTotals
     by_month: tuple[ContributionGroup, ...]
@@ -186,15 +187,10 @@ def _values(rows: Sequence[Booked]) -> dict[int, list[tuple[date, Decimal, str]]
         on__gte=min(row.on for row in without) - MAX_AGE,
         on__lte=max(row.on for row in without),
     )
-    return grouped_prices(prices.order_by("on").values_list("instrument_id", "on", "close", "currency"))
-
-
-def grouped_prices(
-    rows: Sequence[tuple[int, date, Decimal, str]],
-) -> dict[int, list[tuple[date, Decimal, str]]]:
     found: dict[int, list[tuple[date, Decimal, str]]] = {}
-    for instrument_id, *price in rows:
-        found.setdefault(instrument_id, []).append((price[0], price[1], price[2]))
+    columns = prices.order_by("on").values_list("instrument_id", "on", "close", "currency")
+    for instrument_id, on, close, currency in columns:
+        found.setdefault(instrument_id, []).append((on, close, currency))
     return found
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.db.models import Q
+from pydantic import Field
 
 from stonks_overwatch.ledger.models import NavPoint
 from stonks_overwatch.ledger.types import ActivityKind
@@ -69,8 +70,8 @@ class FeeTotals(Sums):
 class FeesDocument(Document):
     """Oldest period first, largest group first, newest charge first."""
 
-    start: date | None
-    end: date | None
+    start: date | None = Field(serialization_alias="from")
+    end: date | None = Field(serialization_alias="to")
     base_currency: str
     totals: FeeTotals
     by_month: tuple[FeeGroup, ...]

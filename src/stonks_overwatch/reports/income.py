@@ -14,8 +14,9 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from django.db.models import Q
+from pydantic import Field
 
-from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Instrument
+from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import (
     DAY,
@@ -31,7 +32,6 @@ from stonks_overwatch.reports.booked import (
 )
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
 from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
-from stonks_overwatch.reports.lots import moving
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 
@@ -190,8 +190,8 @@ class Totals(Sums):
 class IncomeDocument(Document):
     """Oldest month first, largest part first, newest payment first, next expected payment first."""
 
-    start: date | None
-    end: date | None
+    start: date | None = Field(serialization_alias="from")
+    end: date | None = Field(serialization_alias="to")
     base_currency: str
     totals: Totals
     by_month: tuple[Period, ...]
@@ -313,7 +313,12 @@ def _scales(
     pairs = {(account_id, instrument_id) for account_id, instrument_id, _ in wanted}
     if not pairs:
         return {}
-    rows = moving(looked_at, today).filter(instrument__in={instrument_id for _, instrument_id in pairs})
+    rows = (
+        Activity.objects.current()
+        .filter(account__in=list(looked_at), trade_date__lte=today, quantity__isnull=False)
+        .filter(instrument__in={instrument_id for _, instrument_id in pairs})
+        .exclude(kind=ActivityKind.FX)
+    )
     moves: dict[tuple[int, int], list[tuple[date, str, Decimal]]] = {}
     for account_id, instrument_id, on, kind, quantity in rows.order_by("-trade_date", "-id").values_list(
         "account_id", "instrument_id", "trade_date", "kind", "quantity"

@@ -19,9 +19,12 @@ from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.accounts import AccountsDocument, account_rows
 from stonks_overwatch.reports.activities import ActivitiesDocument, activities
 from stonks_overwatch.reports.allocation import AllocationDocument, By, allocation
+from stonks_overwatch.reports.contributions import ContributionsDocument, contributions
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
+from stonks_overwatch.reports.income import IncomeDocument, income
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 from stonks_overwatch.reports.reconcile import ReconcileDocument, reconcile
 from stonks_overwatch.reports.scope import Scope
@@ -124,6 +127,24 @@ def get_performance(request: HttpRequest, asked: Query[AskedDays], benchmark: st
 def get_series(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
     """Value, net contribution and growth of every day."""
     return _answer(series(asked.scope(), asked.start, asked.end))
+
+
+@api.get("/income", response=IncomeDocument, by_alias=True)
+def get_income(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """Dividends and interest: what came, what was withheld, what is to come."""
+    return _answer(income(asked.scope(), asked.start, asked.end))
+
+
+@api.get("/fees", response=FeesDocument, by_alias=True)
+def get_fees(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """Fees and taxes by kind, and what they are of the value."""
+    return _answer(fees(asked.scope(), asked.start, asked.end))
+
+
+@api.get("/contributions", response=ContributionsDocument, by_alias=True)
+def get_contributions(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """What was put in and taken out."""
+    return _answer(contributions(asked.scope(), asked.start, asked.end))
 
 
 @api.get("/reconcile", response=ReconcileDocument)

@@ -71,10 +71,16 @@ document.addEventListener("htmx:afterOnLoad", (event) => {
 });
 
 async function drawCharts(within: ParentNode): Promise<void> {
-  const places = within.querySelectorAll<HTMLElement>("[data-chart]");
-  if (places.length === 0) return;
-  const { drawValueChart } = await import("./chart");
-  for (const place of places) drawValueChart(place);
+  const charts = within.querySelectorAll<HTMLElement>("[data-chart]");
+  if (charts.length > 0) {
+    const { drawValueChart } = await import("./chart");
+    for (const place of charts) drawValueChart(place);
+  }
+  const plots = within.querySelectorAll<HTMLElement>("[data-plot]");
+  if (plots.length > 0) {
+    const { drawPlot } = await import("./plots");
+    for (const place of plots) void drawPlot(place);
+  }
 }
 
 htmx.onLoad((loaded) => {

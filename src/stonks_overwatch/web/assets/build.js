@@ -37,7 +37,7 @@ await Promise.all([
 ]);
 
 // What is shipped carries the licences of what is in it.
-const packages = ["@fontsource-variable/inter", "@tabler/core", "echarts", "htmx.org", "tslib", "zrender"];
+const packages = ["@fontsource-variable/inter", "@tabler/core", "echarts", "htmx.org", "topojson-client", "tslib", "world-atlas", "zrender"];
 const texts = [];
 for (const name of packages) {
   const folder = here(`../../../../node_modules/${name}/`);

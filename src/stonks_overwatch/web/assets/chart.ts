@@ -3,6 +3,7 @@ import { LineChart } from "echarts/charts";
 import { GridComponent, TooltipComponent } from "echarts/components";
 import { init, use, type EChartsType } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
+import { colours, compact, dayText, follow, money, monthFormat, tooltipLook, trueMinus } from "./drawing";
 
 use([LineChart, GridComponent, TooltipComponent, CanvasRenderer]);
 
@@ -18,25 +19,7 @@ interface Point {
   value: number | null;
 }
 
-const monthFormat = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-
-/** As the server writes it: 3 Jun 2026. */
-function dayText(date: string): string {
-  const day = new Date(date);
-  return `${day.getUTCDate()} ${monthFormat.format(day)} ${day.getUTCFullYear()}`;
-}
-
-function trueMinus(text: string): string {
-  return text.replace("-", "−");
-}
-
-function money(value: number, currency: string): string {
-  const digits = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
-  const format = new Intl.NumberFormat("en", { minimumFractionDigits: digits ?? 2, maximumFractionDigits: digits ?? 2 });
-  return `${trueMinus(format.format(value))} ${currency}`;
-}
 
 /** The first day of a range that ends on `last`; undefined for all days. */
 function rangeStart(range: string, last: string): string | undefined {
@@ -49,21 +32,6 @@ function rangeStart(range: string, last: string): string | undefined {
   start.setUTCMonth(start.getUTCMonth() - back);
   if (start.getUTCDate() !== day) start.setUTCDate(0);
   return start.toISOString().slice(0, 10);
-}
-
-function colours(place: HTMLElement): (name: string) => string {
-  // Canvas understands no light-dark(): the colour is read back from an element that wears it.
-  const probe = document.createElement("span");
-  place.append(probe);
-  const read = (name: string): string => {
-    probe.style.color = `var(${name})`;
-    const canvas = document.createElement("canvas").getContext("2d");
-    if (canvas === null) return "#888888";
-    canvas.fillStyle = getComputedStyle(probe).color;
-    return canvas.fillStyle;
-  };
-  queueMicrotask(() => probe.remove());
-  return read;
 }
 
 function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency: string): void {
@@ -85,16 +53,8 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
       grid: { left: 4, right: narrow ? 8 : 16, top: 16, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
       textStyle: { fontFamily: getComputedStyle(place).fontFamily },
       tooltip: {
+        ...tooltipLook(colour),
         trigger: "axis",
-        renderMode: "richText",
-        confine: true,
-        backgroundColor: colour("--so-ink"),
-        borderWidth: 0,
-        padding: [8, 12],
-        textStyle: {
-          color: colour("--so-surface"),
-          rich: { value: { fontSize: 14, fontWeight: 600, lineHeight: 22 }, day: { fontSize: 12, lineHeight: 18 } },
-        },
         axisPointer: { type: "line", lineStyle: { color: muted, type: "dashed" } },
         formatter: (hovered: unknown) => {
           const point = (hovered as { value: [string, number | null] }[]).at(-1);
@@ -228,16 +188,5 @@ export function drawValueChart(place: HTMLElement): void {
   choose(offered ? asked : "all");
   card.querySelector<HTMLElement>("[data-ranges]")?.removeAttribute("hidden");
 
-  const themes = new MutationObserver(() => paint(chart, place, shown, series.currency));
-  themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });
-  const sizes = new ResizeObserver(() => {
-    if (!place.isConnected) {
-      themes.disconnect();
-      sizes.disconnect();
-      chart.dispose();
-      return;
-    }
-    chart.resize();
-  });
-  sizes.observe(place);
+  follow(chart, place, () => paint(chart, place, shown, series.currency));
 }

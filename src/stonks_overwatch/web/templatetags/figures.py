@@ -168,6 +168,18 @@ def day(value: date | None) -> str:
 
 
 @register.filter
+def period(key: str) -> str:
+    """A month (2026-01) or year (2026) of a report."""
+    return key if len(key) == 4 else f"{date.fromisoformat(f'{key}-01'):%b %Y}"
+
+
+@register.filter
+def words(name: str) -> str:
+    """A name of the ledger as a reader writes it: payment_in_lieu is Payment in lieu."""
+    return name.replace("_", " ")[:1].upper() + name.replace("_", " ")[1:]
+
+
+@register.filter
 def moment(value: datetime | None) -> SafeString:
     """A moment in this machine's time zone: the time today, with the date on other days."""
     if value is None:

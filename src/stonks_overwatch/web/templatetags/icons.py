@@ -14,6 +14,15 @@ _ICONS = {
     "settings": (
         '<path d="M4 7h8M18 7h2M4 17h2M12 17h8"/><circle cx="15" cy="7" r="3"/><circle cx="9" cy="17" r="3"/>'
     ),
+    "income": '<path d="M4 20h16M6 16v-4M11 16V8M16 16v-6M16 3v4M14 5l2 2 2-2"/>',
+    "fees": '<path d="M6 3h12v18l-3-2-3 2-3-2-3 2zM9 8h6M9 12h6"/>',
+    "contributions": '<path d="M8 4v14M4 14l4 4 4-4M16 20V6M12 10l4-4 4 4"/>',
+    "cash": '<rect x="3" y="6" width="18" height="12" rx="1.5"/><circle cx="12" cy="12" r="2.5"/>',
+    "diversification": '<path d="M4 4h9v16H4zM13 4h7v9h-7zM13 13h7v7h-7z"/>',
+    "exposures": '<path d="M12 4v16M7 20h10M5 8l7-2 7 2M5 8l-2.5 6h5zM19 8l-2.5 6h5z"/>',
+    "targets": '<circle cx="12" cy="12" r="8.5"/><circle cx="12" cy="12" r="4"/>',
+    "menu": '<path d="M4 7h16M4 12h16M4 17h16"/>',
+    "download": '<path d="M12 4v11M7.5 10.5L12 15l4.5-4.5M4 20h16"/>',
     "theme": '<circle cx="12" cy="12" r="8"/><path class="solid" d="M12 4a8 8 0 0 1 0 16z"/>',
     "search": '<circle cx="10.5" cy="10.5" r="6.5"/><path d="M20 20l-4.8-4.8"/>',
     "close": '<path d="M6 6l12 12M18 6L6 18"/>',

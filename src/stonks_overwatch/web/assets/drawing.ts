@@ -1,0 +1,73 @@
+// What all charts share: numbers as the pages write them, colours of the theme, following theme and size.
+import type { EChartsType } from "echarts/core";
+
+export const monthFormat = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
+export const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
+
+/** As the server writes it: 3 Jun 2026. */
+export function dayText(date: string): string {
+  const day = new Date(date);
+  return `${day.getUTCDate()} ${monthFormat.format(day)} ${day.getUTCFullYear()}`;
+}
+
+export function trueMinus(text: string): string {
+  return text.replace("-", "−");
+}
+
+export function money(value: number, currency: string): string {
+  const digits = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
+  const format = new Intl.NumberFormat("en", { minimumFractionDigits: digits ?? 2, maximumFractionDigits: digits ?? 2 });
+  return `${trueMinus(format.format(value))} ${currency}`;
+}
+
+export function colours(place: HTMLElement): (name: string) => string {
+  // Canvas understands no light-dark(): the colour is read back from an element that wears it.
+  const probe = document.createElement("span");
+  // A change of colour takes no time here: read half-way, it would still be the old one.
+  probe.style.transitionProperty = "none";
+  place.append(probe);
+  const read = (name: string): string => {
+    probe.style.color = `var(${name})`;
+    const canvas = document.createElement("canvas").getContext("2d");
+    if (canvas === null) return "#888888";
+    canvas.fillStyle = getComputedStyle(probe).color;
+    return canvas.fillStyle;
+  };
+  queueMicrotask(() => probe.remove());
+  return read;
+}
+
+/** The look of a chart's tooltip: drawn on the canvas, because the pages' policy allows no inline styles. */
+export function tooltipLook(colour: (name: string) => string): object {
+  return {
+    renderMode: "richText",
+    confine: true,
+    backgroundColor: colour("--so-ink"),
+    borderWidth: 0,
+    padding: [8, 12],
+    textStyle: {
+      color: colour("--so-surface"),
+      fontSize: 12,
+      rich: {
+        value: { fontSize: 14, fontWeight: 600, lineHeight: 22 },
+        day: { fontSize: 12, lineHeight: 18 },
+      },
+    },
+  };
+}
+
+/** Paints the chart again when the theme changes, and keeps its size until its place is gone. */
+export function follow(chart: EChartsType, place: HTMLElement, paint: () => void): void {
+  const themes = new MutationObserver(paint);
+  themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });
+  const sizes = new ResizeObserver(() => {
+    if (!place.isConnected) {
+      themes.disconnect();
+      sizes.disconnect();
+      chart.dispose();
+      return;
+    }
+    chart.resize();
+  });
+  sizes.observe(place);
+}

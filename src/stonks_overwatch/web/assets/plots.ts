@@ -1,0 +1,246 @@
+// Bars and lines over time, the treemap and the map. Their data stands in the page as JSON.
+import { BarChart, LineChart, MapChart, TreemapChart } from "echarts/charts";
+import { GridComponent, LegendComponent, TooltipComponent, VisualMapComponent } from "echarts/components";
+import { init, registerMap, use, type EChartsCoreOption, type EChartsType } from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+import { colours, compact, dayText, follow, money, monthFormat, tooltipLook, trueMinus } from "./drawing";
+
+use([
+  BarChart, LineChart, MapChart, TreemapChart, GridComponent, LegendComponent, TooltipComponent,
+  VisualMapComponent, CanvasRenderer,
+]);
+
+/** Decimals come as strings and become floats here only to be drawn; null is unknown. */
+interface Series {
+  name: string;
+  colour: string;
+  values: (string | null)[];
+  line?: boolean;
+}
+
+/** `keys` are months (2026-01), years (2026) or days (2026-01-31). */
+interface OverTime {
+  kind: "bars" | "lines";
+  currency: string;
+  keys: string[];
+  series: Series[];
+}
+
+interface Node {
+  name: string;
+  value: string;
+  share: string;
+  colour?: string;
+  href?: string;
+  children?: Node[];
+}
+
+interface Treemap {
+  kind: "treemap";
+  currency: string;
+  nodes: Node[];
+}
+
+/** `id` is the number of the country in ISO 3166. */
+interface WorldMap {
+  kind: "map";
+  currency: string;
+  countries: { id: string; name: string; value: string; share: string }[];
+}
+
+type Plot = OverTime | Treemap | WorldMap;
+type Colour = (name: string) => string;
+
+const number = (value: string | null): number | null => (value === null ? null : Number(value));
+
+function keyText(key: string): string {
+  if (key.length === 4) return key;
+  if (key.length === 10) return dayText(key);
+  return `${monthFormat.format(new Date(`${key}-01`))} ${key.slice(0, 4)}`;
+}
+
+function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreOption {
+  const muted = colour("--so-muted");
+  const isBars = plot.kind === "bars";
+  return {
+    grid: { left: 4, right: narrow ? 8 : 16, top: 40, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, icon: "roundRect", textStyle: { color: muted, fontSize: 12 }, data: plot.series.map(({ name }) => name) },
+    tooltip: {
+      ...tooltipLook(colour),
+      trigger: "axis",
+      axisPointer: isBars ? { type: "shadow", shadowStyle: { color: `${muted}22` } } : { type: "line", lineStyle: { color: muted, type: "dashed" } },
+      formatter: (hovered: unknown) => {
+        const points = hovered as { seriesName: string; dataIndex: number }[];
+        const at = points[0]?.dataIndex ?? 0;
+        const lines = plot.series
+          .map((one) => ({ name: one.name, value: number(one.values[at] ?? null) }))
+          .filter(({ value }) => value !== 0)
+          .map(({ name, value }) => `${name}  ${value === null ? "unknown" : money(value, plot.currency)}`);
+        return [`{value|${keyText(plot.keys[at] ?? "")}}`, ...lines].join("\n");
+      },
+    },
+    xAxis: {
+      type: "category",
+      data: plot.keys,
+      axisLine: { lineStyle: { color: colour("--so-line-strong") } },
+      axisTick: { show: false },
+      axisLabel: { color: muted, fontSize: 12, hideOverlap: true, formatter: keyText },
+    },
+    yAxis: {
+      type: "value",
+      position: "right",
+      splitNumber: narrow ? 3 : 4,
+      axisLabel: { color: muted, fontSize: 12, formatter: (value: number) => trueMinus(compact.format(value)) },
+      splitLine: { lineStyle: { color: colour("--so-line") } },
+    },
+    series: plot.series.map((one) => {
+      const shown = colour(one.colour);
+      const values = one.values.map(number);
+      if (isBars && !one.line) {
+        return { type: "bar", name: one.name, stack: "all", barMaxWidth: 36, itemStyle: { color: shown }, data: values };
+      }
+      return {
+        type: "line", name: one.name, symbol: "none", connectNulls: false, step: isBars ? undefined : "end",
+        lineStyle: { width: 2, color: shown }, itemStyle: { color: shown }, data: values,
+      };
+    }),
+  };
+}
+
+function leaf(node: Node, colour: Colour): object {
+  return {
+    name: node.name,
+    value: Number(node.value),
+    share: node.share,
+    href: node.href,
+    ...(node.colour === undefined ? {} : { itemStyle: { color: colour(node.colour) } }),
+    ...(node.children === undefined ? {} : { children: node.children.map((child) => leaf(child, colour)) }),
+  };
+}
+
+function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
+  const surface = colour("--so-surface");
+  return {
+    tooltip: {
+      ...tooltipLook(colour),
+      formatter: (hovered: unknown) => {
+        const { name, value, data } = hovered as { name: string; value: number; data: { share?: string } };
+        return `{value|${name}}\n${money(value, plot.currency)}${data.share === undefined ? "" : `\n${data.share}`}`;
+      },
+    },
+    series: [
+      {
+        type: "treemap",
+        left: 0, right: 0, top: 0, bottom: 0,
+        roam: false,
+        nodeClick: false,
+        breadcrumb: { show: false },
+        label: { fontSize: 12, color: surface, overflow: "truncate" },
+        upperLabel: { show: true, height: 22, fontSize: 12, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
+        itemStyle: { borderColor: surface, borderWidth: 1, gapWidth: 1 },
+        levels: [
+          { itemStyle: { borderWidth: 0, gapWidth: 3 }, upperLabel: { show: false } },
+          { itemStyle: { borderColor: colour("--so-raised"), borderWidth: 3, gapWidth: 1 }, colorSaturation: undefined },
+          { itemStyle: { gapWidth: 1 } },
+        ],
+        data: plot.nodes.map((node) => leaf(node, colour)),
+      },
+    ],
+  };
+}
+
+// Equal Earth (Savric, Patterson, Jenny, 2018): areas keep their proportions. Radians in, units out.
+const A = [1.340264, -0.081106, 0.000893, 0.003796] as const;
+const M = Math.sqrt(3) / 2;
+
+function slope(l: number): number {
+  return A[0] + 3 * A[1] * l ** 2 + l ** 6 * (7 * A[2] + 9 * A[3] * l ** 2);
+}
+
+const equalEarth = {
+  project([longitude, latitude]: number[]): number[] {
+    const l = Math.asin(M * Math.sin(((latitude ?? 0) * Math.PI) / 180));
+    const x = (((longitude ?? 0) * Math.PI) / 180) * Math.cos(l) / (M * slope(l));
+    return [x * 100, -l * (A[0] + A[1] * l ** 2 + l ** 6 * (A[2] + A[3] * l ** 2)) * 100];
+  },
+  unproject([x, y]: number[]): number[] {
+    const height = -(y ?? 0) / 100;
+    let l = height;
+    for (let step = 0; step < 12; step += 1) {
+      l -= (l * (A[0] + A[1] * l ** 2 + l ** 6 * (A[2] + A[3] * l ** 2)) - height) / slope(l);
+    }
+    const longitude = (M * ((x ?? 0) / 100) * slope(l)) / Math.cos(l);
+    return [(longitude * 180) / Math.PI, (Math.asin(Math.sin(l) / M) * 180) / Math.PI];
+  },
+};
+
+let isMapKnown = false;
+
+async function knowMap(): Promise<void> {
+  if (isMapKnown) return;
+  const { world } = await import("./world");
+  registerMap("world", world as Parameters<typeof registerMap>[1]);
+  isMapKnown = true;
+}
+
+function worldMap(plot: WorldMap, colour: Colour): EChartsCoreOption {
+  const most = Math.max(...plot.countries.map(({ value }) => Number(value)), 0);
+  const byId = new Map(plot.countries.map((country) => [country.id, country]));
+  return {
+    tooltip: {
+      ...tooltipLook(colour),
+      formatter: (hovered: unknown) => {
+        const country = byId.get((hovered as { name: string }).name);
+        if (country === undefined) return "";
+        return `{value|${country.name}}\n${money(Number(country.value), plot.currency)}\n${country.share}`;
+      },
+    },
+    visualMap: {
+      show: false, min: 0, max: most, seriesIndex: 0,
+      // By the root, so that one large country does not make all others pale.
+      inRange: { color: [colour("--so-map-low"), colour("--so-accent")] },
+    },
+    series: [
+      {
+        type: "map", map: "world", nameProperty: "id", projection: equalEarth, roam: false, selectedMode: false,
+        left: 0, right: 0, top: 8, bottom: 8,
+        itemStyle: { areaColor: colour("--so-line"), borderColor: colour("--so-surface"), borderWidth: 0.5 },
+        emphasis: { label: { show: false }, itemStyle: { areaColor: colour("--so-3") } },
+        label: { show: false },
+        data: plot.countries.map(({ id, value }) => ({ name: id, value: Math.sqrt(Number(value) * most) })),
+      },
+    ],
+  };
+}
+
+function paint(chart: EChartsType, place: HTMLElement, plot: Plot): void {
+  const colour = colours(place);
+  const narrow = place.clientWidth < 520;
+  const option =
+    plot.kind === "treemap" ? treemap(plot, colour)
+    : plot.kind === "map" ? worldMap(plot, colour)
+    : overTime(plot, colour, narrow);
+  const animation = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  chart.setOption(
+    { animation, animationDuration: 350, textStyle: { fontFamily: getComputedStyle(place).fontFamily }, ...option },
+    { notMerge: true },
+  );
+}
+
+/** Draws the plot whose data has the id in `data-plot`. */
+export async function drawPlot(place: HTMLElement): Promise<void> {
+  const source = document.getElementById(place.dataset["plot"] ?? "");
+  if (source === null) return;
+  const plot = JSON.parse(source.textContent ?? "") as Plot;
+  if (plot.kind === "map") await knowMap();
+  place.replaceChildren();
+  const chart = init(place, null, { renderer: "canvas" });
+  paint(chart, place, plot);
+  if (plot.kind === "treemap") {
+    chart.on("click", (event) => {
+      const href = (event.data as { href?: string } | undefined)?.href;
+      if (href !== undefined) location.assign(href);
+    });
+  }
+  follow(chart, place, () => paint(chart, place, plot));
+}
