@@ -9,18 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 
-from stonks_overwatch.ledger import opening, types
-from stonks_overwatch.ledger.lots import moved
+from stonks_overwatch.ledger import imported, opening, packed, types
+from stonks_overwatch.ledger.lots import Method, moved
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
+    ActivityBlock,
     ActivitySource,
     CashBalance,
     Coverage,
+    DailySeries,
     Figure,
     FxRate,
     InboxItem,
@@ -34,6 +36,7 @@ from stonks_overwatch.ledger.sql import upsert
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass, Batch
 
 ZERO = Decimal(0)
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,20 @@ def clear(broker: str) -> None:
         accounts = list(Account.objects.filter(broker=broker).values_list("pk", flat=True))
         ActivitySource.objects.filter(activity__account__in=accounts).delete()
         Activity.objects.filter(account__in=accounts).delete()
-        for table in (Position, CashBalance, Coverage, NavPoint, Period, Figure):
+        for table in (Position, CashBalance, Coverage, NavPoint, Period, Figure, ActivityBlock, DailySeries):
             table.objects.filter(account__in=accounts).delete()
-        Account.objects.filter(broker=broker).delete()
-        Price.objects.filter(instrument__broker=broker, source=broker).delete()
-        Instrument.objects.filter(broker=broker, price=None).delete()
-        FxRate.objects.filter(source=broker).delete()
+        # What the user chose is not the broker's to tell again.
+        Account.objects.filter(broker=broker, lot_method=Method.FIFO).delete()
+        Account.objects.filter(broker=broker).update(**dict.fromkeys(_TOLD_OF_ACCOUNT))
+        prices = Price.objects.filter(instrument__broker=broker, source=broker)
+        priced = dict.fromkeys(prices.values_list("instrument_id", flat=True).distinct(), date.min)
+        prices.delete()
+        packed.prices_changed(priced)
+        Instrument.objects.filter(broker=broker, price=None, names=None).delete()
+        rates = FxRate.objects.filter(source=broker)
+        pairs = dict.fromkeys(rates.values_list("base", "quote").distinct(), date.min)
+        rates.delete()
+        packed.rates_changed(pairs)
         InboxItem.objects.filter(broker=broker).delete()
 
 
@@ -75,6 +86,10 @@ def clear(broker: str) -> None:
 _IDENTITY = {"account", "key", "source", "broker_ref", "refs"}
 _CONTENT = [f.name for f in fields(types.Activity) if f.name not in _IDENTITY]
 _INSTRUMENT = [f.name for f in fields(types.Instrument) if f.name not in ("broker_ref", "is_whole")]
+_TOLD_OF_ACCOUNT = [
+    "opened_on", "reported_nav", "reported_cash", "reported_accrued_interest", "reported_accrued_dividends",
+    "reported_as_of", "positions_since", "positions_at", "cash_since", "cash_at",
+]  # fmt: skip
 _POSITION_STATE = [
     "quantity", "is_open", "price", "market_value", "exposure", "average_cost", "cost_basis",
     "unrealized_pnl", "priced_at", "changed_at", "changed_after", "closed_at", "anchor_quantity",
@@ -83,6 +98,9 @@ _POSITION_STATE = [
 _CASH_AMOUNTS = [
     "amount", "settled", "accrued_interest", "accrued_dividends", "futures_pnl", "reported_nav",
 ]  # fmt: skip
+_MARGIN = (
+    "initial_margin", "maintenance_margin", "excess_liquidity", "available_funds", "buying_power", "cushion",
+)  # fmt: skip
 _CASH_STATE = [*_CASH_AMOUNTS, "updated_at", "anchor_amount", "anchor_at"]
 
 
@@ -107,6 +125,7 @@ class _Recording:
         self.instruments: dict[str, Instrument] = {}
         self.positions: dict[tuple[int, int], dict[str, Any]] = {}
         self.touched: set[tuple[int, int]] = set()
+        self.changed: set[tuple[int, date]] = set()  # days of activities that came, changed or went
 
     def run(self) -> Counts:
         self._record_accounts()
@@ -122,6 +141,7 @@ class _Recording:
         self._record_coverage()
         self._save_positions()
         self._remake_derived(entries)
+        packed.activities_changed(self.changed)
         self._save_reports()
         return Counts(
             accounts=len(self.batch.accounts),
@@ -149,9 +169,9 @@ class _Recording:
 
     def _record_instruments(self) -> None:
         """A whole description replaces, a part fills gaps; the first to tell the class counts as whole."""
-        classes = dict(
-            Instrument.objects.filter(broker=self.batch.broker).values_list("broker_ref", "asset_class")
-        )
+        known_before = Instrument.objects.filter(broker=self.batch.broker)
+        classes = dict(known_before.values_list("broker_ref", "asset_class"))
+        isins = dict(known_before.values_list("broker_ref", "isin"))
         whole: list[types.Instrument] = []
         parts: list[types.Instrument] = []
         for instrument in self.batch.instruments:
@@ -169,6 +189,9 @@ class _Recording:
         self.instruments = {
             row.broker_ref: row for row in Instrument.objects.filter(broker=self.batch.broker)
         }
+        imported.share_prices(
+            row.pk for ref, row in self.instruments.items() if row.isin and row.isin != isins.get(ref)
+        )
 
     # Positions
 
@@ -287,11 +310,14 @@ class _Recording:
                 rows.append((row.priced_at, instrument_pk, row.price, currency))
         upsert(
             Price,
-            ["instrument", "on", "close", "currency", "source"],
-            ((pk, at.date(), price, currency, self.batch.broker) for at, pk, price, currency in sorted(rows)),
-            unique=["instrument", "on"],
-            same="source",
+            ["instrument", "on", "close", "currency", "source", "is_imported"],
+            (
+                (pk, at.date(), price, currency, self.batch.broker, False)
+                for at, pk, price, currency in sorted(rows)
+            ),
+            unique=["instrument", "on", "is_imported"],
         )
+        packed.prices_changed(_earliest((pk, at.date()) for at, pk, _, _ in rows))
 
     def _record_coverage(self) -> None:
         """Ranges that meet become one; a position shows the one that its anchor lies in, else the latest."""
@@ -365,11 +391,12 @@ class _Recording:
         batch = self.batch
         upsert(
             FxRate,
-            ["base", "quote", "on", "rate", "source"],
-            ((r.base, r.quote, r.on, r.rate, batch.broker) for r in batch.rates),
-            unique=["base", "quote", "on"],
+            ["base", "quote", "on", "rate", "source", "is_imported"],
+            ((r.base, r.quote, r.on, r.rate, batch.broker, False) for r in batch.rates),
+            unique=["base", "quote", "on", "is_imported"],
             same="source",
         )
+        packed.rates_changed(_earliest(((r.base, r.quote), r.on) for r in batch.rates))
         upsert(
             NavPoint,
             ["account", "on", "nav", "currency"],
@@ -409,6 +436,11 @@ class _Recording:
             account.reported_accrued_interest = value.accrued_interest
             account.reported_accrued_dividends = value.accrued_dividends
             account.reported_as_of = value.as_of
+            margin = {name: getattr(value, name) for name in _MARGIN}
+            if any(figure is not None for figure in margin.values()):
+                for name, figure in margin.items():
+                    setattr(account, f"reported_{name}", figure)
+                account.reported_margin_at = value.as_of
         for account in self._accounts_touched():
             account.save()
 
@@ -478,6 +510,9 @@ class _Recording:
             key = entry.activity.key
             trail = Activity.objects.filter(account=account_pk, key__startswith=f"{key}#").count()
             Activity.objects.filter(pk=old_pk).update(key=f"{key}#{trail + 1}")
+            for day in Activity.objects.filter(pk=old_pk).values_list("trade_date", "booked_on"):
+                self.changed.add((account_pk, day[1] or day[0]))
+        self.changed |= {(pk, _counts_on(entry.activity)) for pk, entry in changed}
         self._upsert_activities(((pk, entry.activity) for pk, entry in changed), is_derived=False)
         pks = self._activity_pks(
             [*changed, *((pk, e) for pk, o in entries.items() for e in o.current if e.sources)]
@@ -546,10 +581,13 @@ class _Recording:
                 **_typed(dict(zip(_CONTENT, content, strict=True))),
             )
             want = wanted.get((account_pk, key))
+            if want is not None and replace(want, source="") == activity:
+                del wanted[account_pk, key]
+                continue
+            self.changed.add((account_pk, _counts_on(activity)))
             if want is None:
                 gone.append(pk)
-            elif replace(want, source="") == activity:
-                del wanted[account_pk, key]
+        self.changed |= {(pk, _counts_on(activity)) for (pk, _), activity in wanted.items()}
         _delete(Activity, gone)
         self._upsert_activities(((pk, activity) for (pk, _), activity in wanted.items()), is_derived=True)
 
@@ -645,6 +683,19 @@ def _tell(entry: _Entry, activity: types.Activity) -> None:
         entry.is_changed = True
     if is_correction and entry.pk is not None:
         entry.replaces, entry.pk = entry.pk, None
+
+
+def _counts_on(activity: types.Activity) -> date:
+    """The day from which the account holds what the activity brought."""
+    return activity.booked_on or activity.trade_date
+
+
+def _earliest(days: Iterable[tuple[_Key, date]]) -> dict[_Key, date]:
+    """The first of the days of each key."""
+    first: dict[_Key, date] = {}
+    for key, day in days:
+        first[key] = min(day, first.get(key, day))
+    return first
 
 
 def _delete(table: type[Activity] | type[Coverage], pks: Sequence[int]) -> None:
