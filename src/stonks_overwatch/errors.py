@@ -160,6 +160,12 @@ class UnknownInstrumentError(StonksError):
     code = "unknown_instrument"
 
 
+class LotsRefusedError(StonksError):
+    """What was asked about lots does not fit the lots that there are."""
+
+    code = "lots_refused"
+
+
 class SyncInterruptedError(StonksError):
     """The process that was at work on a run ended before the run did."""
 
@@ -182,6 +188,12 @@ class DatabaseUnusableError(StonksError):
     """The database cannot be read or written: disk full, no rights, a damaged file."""
 
     code = "database_unusable"
+
+
+class BackupError(StonksError):
+    """A copy of the database cannot be made or put back; the database is as it was."""
+
+    code = "backup_failed"
 
 
 class PortBusyError(StonksError):

@@ -271,5 +271,5 @@ def test_the_number_of_queries_does_not_grow_with_the_positions(
     account = builders.account()
     for index in range(positions):
         builders.position(account, builders.instrument(f"S{index}"))
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         assert len(holdings(EUR).holdings) == positions

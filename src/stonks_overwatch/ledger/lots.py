@@ -103,7 +103,7 @@ class Lots:
 class Pick(NamedTuple):
     """A lot that a closing activity names: by the key that opened it, or by its day; None is any.
 
-    `quantity` is positive. `cost` is the broker's own cost of that part, with the lot's sign.
+    `quantity` is positive, and so is `cost`, the broker's own of that part.
     """
 
     quantity: Decimal
@@ -193,7 +193,8 @@ class Pile:
                 of_pick = EXACT.subtract(of_pick, part.quantity)
                 left = EXACT.subtract(left, part.quantity)
                 if pick.cost is not None:
-                    share, _ = divided(pick.cost, part.quantity, pick.quantity.copy_sign(wanted))
+                    share, _ = divided(pick.cost, abs(part.quantity), pick.quantity)
+                    share = share if wanted > 0 or share is None else -share
                     part = part._replace(cost=share, cost_base=_scaled(part.cost_base, part.cost, share))
                 taken.append(Taken(part, is_told=True))
         while left and self._lots:

@@ -88,8 +88,8 @@ class Convert(NamedTuple):
 class Told:
     """What others decided or know. All of it may be empty.
 
-    `methods` by account; `choices` by account and closing key; `matched` by account, instrument and day
-    of the closing: the broker's own closed lots; `price` of an instrument on a day.
+    `methods` by account; `choices` by account and closing key; `matched` by account, instrument and the
+    day the closing was booked: the broker's own closed lots; `price` of an instrument on a day.
     """
 
     methods: Mapping[str, Method]
@@ -334,7 +334,7 @@ class _Matcher:
             return pile.take(wanted, self._told.choices.get((account, activity.key), ()))
         if method is not Method.BROKER:
             return pile.take(wanted)
-        where = account, _ref(activity), activity.trade_date
+        where = account, _ref(activity), activity.booked_on or activity.trade_date
         picks = self._used.get(where)
         if picks is None:
             picks = self._used[where] = list(self._told.matched.get(where, ()))

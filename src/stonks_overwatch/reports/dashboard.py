@@ -9,10 +9,10 @@ from django.db.models import Max, Min, Q
 from stonks_overwatch.ledger.models import Account, NavPoint
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
+from stonks_overwatch.reports.books import moving
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.documents import Computed, Document, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
-from stonks_overwatch.reports.lots import moving
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.syncs import LoginState, logins

@@ -10,17 +10,18 @@ totals and counted there. An account is valued on the day of its last update.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.reports.books import NO_LOTS, Books, Key, books
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
-from stonks_overwatch.reports.lots import Key, beyond_opening, moving, realized, trades
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Balance, Held, State, state_of
@@ -147,20 +148,50 @@ class Valuation:
         return all(part.amount_base is not None for part in self.parts[account.pk])
 
 
-def holdings(scope: Scope) -> HoldingsDocument:
-    return valuation(scope).document
+def holdings(scope: Scope, method: Method | None = None) -> HoldingsDocument:
+    """`method` replaces the accounts' own; without it costs are the broker's where an account is at FIFO."""
+    return valuation(scope, method).document
 
 
-def valuation(scope: Scope) -> Valuation:
+def valuation(scope: Scope, method: Method | None = None) -> Valuation:
     """Value everything in the scope: the base of `holdings`, `allocation`, `accounts` and `dashboard`."""
     looked_at = accounts(scope)
     state = state_of(looked_at, scope.as_of)
     days = state.days.values()
     rates = Rates.between(min(days), max(days)) if days else Rates(())
-    moves = moving(looked_at, scope.as_of)
-    earned = realized(trades(beyond_opening(moves)), looked_at, scope.base_currency)
+    kept = books(looked_at, scope.base_currency, scope.as_of, method)
+    state = replace(state, held=[_at_cost(row, kept, asked=method) for row in state.held])
+    earned = _realized(kept)
     as_of = scope.as_of or min((account.updated_at for account in looked_at), default=None)
     return _valued(scope.base_currency, as_of, state, rates, earned)
+
+
+def _realized(kept: Books) -> dict[Key, Decimal | None]:
+    """In the base currency, of what closed anything: proceeds minus cost, each at the rate of its day."""
+    sums = {
+        key: total(close.realized_pnl_base for close in lots.closed)
+        for key, lots in kept.lots.items()
+        if lots.closed
+    }
+    return {key: None if earned.unknown else earned.value for key, earned in sums.items()}
+
+
+def _at_cost(row: Held, kept: Books, *, asked: Method | None) -> Held:
+    """The position at the cost of its lots, unknown where they do not explain its quantity.
+
+    The broker's own cost stays for accounts that go first in, first out, unless a method is asked for.
+    """
+    is_own = asked is None and kept.methods[row.account_id] is Method.FIFO
+    if is_own and row.cost_basis is not None:
+        return row
+    lots = kept.lots.get((row.account_id, row.instrument_id), NO_LOTS)
+    cost = lots.cost if row.quantity == lots.quantity else None
+    units = None if row.quantity is None else row.quantity * row.multiplier * row.quote_factor
+    return row._replace(
+        cost_basis=cost,
+        average_cost=cost / units if cost is not None and units else None,
+        unrealized_pnl=None if cost is None or row.exposure is None else row.exposure - cost,
+    )
 
 
 class Factors(NamedTuple):

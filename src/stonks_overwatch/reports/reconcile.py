@@ -14,10 +14,10 @@ from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint, Position
 from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.books import moving
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import Computed, Document, total
 from stonks_overwatch.reports.holdings import Part, Valuation, valuation
-from stonks_overwatch.reports.lots import moving
 from stonks_overwatch.reports.scope import Scope
 
 

@@ -12,13 +12,12 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from stonks_overwatch.ledger import lots
-from stonks_overwatch.ledger.matching import fifo
-from stonks_overwatch.ledger.models import Account, CashBalance, Period, Position, Price
+from stonks_overwatch.ledger.lots import Lots
+from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Period, Position, Price
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
+from stonks_overwatch.reports.books import NO_LOTS, Key, books
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import total
-from stonks_overwatch.reports.lots import Trades, moving, trades
 from stonks_overwatch.reports.rates import MAX_AGE
 
 TOPICS = ("trades", "cash", "corporate_actions", "transfers")
@@ -151,30 +150,48 @@ def _balances(accounts: list[Account]) -> list[Balance]:
 
 
 def _held_on(day: date, accounts: list[Account]) -> list[Held]:
-    """Today's quantities without what moved them since, at that day's prices and first-in first-out costs."""
-    moved_by = trades(moving(accounts))
-    rows = _held(accounts, only_open=False)
+    """Today's quantities without what moved them since, at that day's prices and the cost of its lots."""
+    then = books(accounts, base=None, until=day).lots
+    later = _moved_since(day, accounts)
     prices = _prices(day)
-    held = [
-        _worked_back(
-            row, moved_by.get((row.account_id, row.instrument_id)), day, prices.get(row.instrument_id)
+    held = []
+    for row in _held(accounts, only_open=False):
+        key = row.account_id, row.instrument_id
+        open_then = then.get(key, NO_LOTS)
+        quantity = (
+            open_then.quantity if row.quantity is None else _quantity_on(row.quantity, later[key], open_then)
         )
-        for row in rows
-    ]
+        held.append(_worked_back(row, quantity, open_then, prices.get(row.instrument_id)))
     return [row for row in held if row.quantity != 0]
 
 
+def _moved_since(day: date, accounts: list[Account]) -> defaultdict[Key, list[tuple[str, Decimal | None]]]:
+    """Kind and quantity of what moved each position after the day; no quantity for splits told by a ratio."""
+    rows = Activity.objects.current().filter(
+        account__in=accounts, instrument__isnull=False, trade_date__gt=day
+    )
+    rows = rows.exclude(kind=ActivityKind.FX).exclude(quantity=None, ratio=None)
+    later: defaultdict[Key, list[tuple[str, Decimal | None]]] = defaultdict(list)
+    for account_id, instrument_id, kind, quantity in rows.values_list(
+        "account_id", "instrument_id", "kind", "quantity"
+    ):
+        later[account_id, instrument_id].append((kind, quantity))
+    return later
+
+
+def _quantity_on(now: Decimal, later: list[tuple[str, Decimal | None]], open_then: Lots) -> Decimal | None:
+    """Unknown on days before the opening balance; the lots' own where a ratio cannot be taken back."""
+    if any(kind == ActivityKind.OPENING for kind, _ in later):
+        return None
+    if any(quantity is None for _, quantity in later):
+        return open_then.quantity
+    return now - sum((quantity for _, quantity in later if quantity is not None), Decimal(0))
+
+
 def _worked_back(
-    row: Held, moves: Trades | None, day: date, quoted: tuple[date, Decimal, str] | None
+    row: Held, quantity: Decimal | None, open_then: Lots, quoted: tuple[date, Decimal, str] | None
 ) -> Held:
-    """The position at the end of the day; its quantity is unknown on days before the opening balance."""
-    activities = moves.activities if moves else []
-    quantity: Decimal | None = row.quantity
-    for activity in activities:
-        if activity.trade_date > day and quantity is not None:
-            quantity = None if activity.kind is ActivityKind.OPENING else quantity - lots.moved(activity)
-    until = [activity for activity in activities if activity.trade_date <= day]
-    open_then = fifo(until, row.multiplier, row.quote_factor)
+    """The position at the end of the day, at the price quoted by then."""
     cost = open_then.cost if open_then.quantity == quantity else None
     priced_on, price, _ = quoted if quoted and quoted[2] == row.currency else (None, None, None)
     units = None if quantity is None else quantity * row.multiplier * row.quote_factor
@@ -206,7 +223,10 @@ def _adds_to_nav(asset_class: str, exposure: Decimal | None, profit: Decimal | N
 
 def _prices(day: date) -> dict[int, tuple[date, Decimal, str]]:
     """By instrument the last price of the week up to the day, with its own day and currency."""
-    rows = Price.objects.filter(on__gte=day - MAX_AGE, on__lte=day).order_by("on")
+    # The range of each instrument stands together in the index; that of a day is spread over the whole table.
+    held = Position.objects.values("instrument")
+    rows = Price.objects.filter(instrument__in=held, on__gte=day - MAX_AGE, on__lte=day)
+    rows = rows.order_by("on", "is_imported")
     columns = rows.values_list("instrument_id", "on", "close", "currency")
     return {instrument_id: (on, close, currency) for instrument_id, on, close, currency in columns}
 

@@ -1,0 +1,317 @@
+"""The lots of accounts: activities read, matched by each account's method, converted into one currency."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
+
+from stonks_overwatch.ledger import matching, models
+from stonks_overwatch.ledger.lots import EXACT, Lots, Method, Pick
+from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass
+from stonks_overwatch.reports.rates import MAX_AGE, Rates
+
+Key = tuple[int, int]
+"""The rows of an account and an instrument."""
+
+NO_LOTS = Lots((), ())
+_MARGINED = frozenset({AssetClass.FUTURE, AssetClass.CFD})
+_ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
+
+
+class Paper(NamedTuple):
+    """An instrument as lots are shown of it, in the order of `_PAPER`."""
+
+    pk: int
+    broker_ref: str
+    symbol: str
+    name: str
+    asset_class: str
+    isin: str | None
+    currency: str
+    multiplier: Decimal
+    quote_factor: Decimal
+    right: str | None
+
+    @property
+    def per_unit(self) -> Decimal:
+        """Money for one unit at a price of 1."""
+        return EXACT.multiply(self.multiplier, self.quote_factor)
+
+    @property
+    def is_margined(self) -> bool:
+        """Whether only its gain is money, not what it stands for (futures, CFDs)."""
+        return self.asset_class in _MARGINED
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The lots of the accounts looked at, and what they were worked out with."""
+
+    base: str | None
+    accounts: Mapping[int, models.Account]
+    methods: Mapping[int, Method]
+    lots: Mapping[Key, Lots]
+    papers: Mapping[int, Paper]
+    rates: Rates
+    booked: Mapping[tuple[int, str], Decimal]
+    """Rates booked with activities, by account row and key: account currency for one unit."""
+
+    def rate(self, account: int, currency: str, on: date, closed_by: str | None = None) -> Decimal | None:
+        """Base currency for one unit: as booked with the closing activity, else of the day."""
+        booked = None if closed_by is None else self.booked.get((account, closed_by))
+        return _base_rate(self.rates, self.base, self.accounts[account].currency, currency, on, booked)
+
+
+def moving(accounts: Iterable[models.Account], until: date | None = None) -> QuerySet[models.Activity]:
+    """The activities that change a quantity, to the end of a day."""
+    rows = (
+        models.Activity.objects.current()
+        .filter(account__in=list(accounts), instrument__isnull=False, quantity__isnull=False)
+        .exclude(kind=ActivityKind.FX)
+    )
+    return rows if until is None else rows.filter(trade_date__lte=until)
+
+
+def books(
+    looked_at: Iterable[models.Account],
+    base: str | None,
+    until: date | None = None,
+    method: Method | None = None,
+) -> Books:
+    """Match everything that moved a quantity, to the end of a day.
+
+    Without a base currency nothing is converted. `method` is used in place of each account's own. The
+    activities of the other accounts of the same brokers are read too: a transfer takes its lots along.
+    What the opening balance holds is converted at the rate of the balance's day.
+    """
+    wanted = {account.pk: account for account in looked_at}
+    brokers = {account.broker for account in wanted.values()}
+    everyone = {account.pk: account for account in models.Account.objects.filter(broker__in=brokers)}
+    methods = {pk: method or Method(account.lot_method) for pk, account in everyone.items()}
+    rows = _activities(everyone, until)
+    papers = _papers({row.instrument_id for row in rows})
+    activities, booked = _ledger_types(rows, papers)
+    rates = Rates(()) if base is None else _rates(rows, papers, everyone, base)
+
+    def on(account: str, currency: str, day: date) -> Decimal | None:
+        return _base_rate(rates, base, everyone[int(account)].currency, currency, day, None)
+
+    def of(activity: Activity) -> Decimal | None:
+        kept_in = everyone[int(activity.account)].currency
+        return _base_rate(rates, base, kept_in, activity.currency, activity.trade_date, activity.fx_rate)
+
+    told = matching.Told(
+        methods={str(pk): own for pk, own in methods.items()},
+        choices=_choices(everyone) if Method.SPECIFIC in methods.values() else {},
+        matched=_broker_matching(everyone) if Method.BROKER in methods.values() else {},
+        price=_price,
+    )
+    found = matching.matched(
+        activities,
+        {str(pk): _terms(paper) for pk, paper in papers.items()},
+        told,
+        None if base is None else matching.Convert(on, of),
+    )
+    lots = {(int(account), int(ref)): of_key for (account, ref), of_key in found.items()}
+    return Books(
+        base=base,
+        accounts=wanted,
+        methods={pk: methods[pk] for pk in wanted},
+        lots={key: of_key for key, of_key in lots.items() if key[0] in wanted},
+        papers=papers,
+        rates=rates,
+        booked=booked,
+    )
+
+
+class _Row(NamedTuple):
+    """One activity, in the order of `_COLUMNS`."""
+
+    account_id: int
+    instrument_id: int
+    key: str
+    kind: str
+    trade_date: date
+    trade_at: datetime | None
+    quantity: Decimal | None
+    ratio: Decimal | None
+    price: Decimal | None
+    gross: Decimal | None
+    fee: Decimal | None
+    tax: Decimal | None
+    cost: Decimal | None
+    value: Decimal | None
+    realized_pnl: Decimal | None
+    booked_on: date | None
+    acquired_on: date | None
+    currency: str
+    fx_rate: Decimal | None
+    subtype: str
+    group: str | None
+    refs: str
+    reverses: str | None
+    told: str
+
+
+_COLUMNS = _Row._fields
+_PAPER = Paper._fields
+
+
+def _activities(accounts: Iterable[int], until: date | None) -> list[_Row]:
+    """All that moves a quantity, or is part of a corporate action."""
+    rows = models.Activity.objects.current().filter(
+        Q(quantity__isnull=False) | Q(kind__in=_ACTIONS),
+        account__in=list(accounts),
+        instrument__isnull=False,
+    )
+    rows = rows.exclude(kind=ActivityKind.FX)
+    if until is not None:
+        rows = rows.filter(trade_date__lte=until)
+    # The text is long, and only that of corporate actions says anything about lots.
+    text = Case(
+        When(kind=ActivityKind.CORPORATE_ACTION, then=F("description")),
+        default=Value(""),
+        output_field=TextField(),
+    )
+    return [_Row._make(row) for row in rows.annotate(told=text).values_list(*_COLUMNS)]
+
+
+def _papers(pks: Iterable[int]) -> dict[int, Paper]:
+    wanted = set(pks)
+    rows = map(Paper._make, models.Instrument.objects.values_list(*_PAPER))
+    return {paper.pk: paper for paper in rows if paper.pk in wanted}
+
+
+def _terms(paper: Paper) -> matching.Terms:
+    return matching.Terms(
+        per_unit=paper.per_unit,
+        currency=paper.currency,
+        is_margined=paper.is_margined,
+        right=paper.right,
+        isin=paper.isin,
+        symbol=paper.symbol,
+    )
+
+
+def _ledger_types(
+    rows: Iterable[_Row], papers: Mapping[int, Paper]
+) -> tuple[list[Activity], dict[tuple[int, str], Decimal]]:
+    """The activities as the ledger's own, with rows for names, and the rates booked with them.
+
+    Money in another currency than the instrument's says nothing about its cost there.
+    """
+    activities, booked = [], {}
+    for row in rows:
+        currency = papers[row.instrument_id].currency
+        same = row.currency == currency
+        if same and row.fx_rate is not None:
+            booked[row.account_id, row.key] = row.fx_rate
+        activities.append(
+            Activity(
+                account=str(row.account_id),
+                key=row.key,
+                source="",
+                kind=ActivityKind(row.kind),
+                trade_date=row.trade_date,
+                currency=currency,
+                broker_ref=str(row.instrument_id),
+                trade_at=row.trade_at,
+                quantity=row.quantity,
+                ratio=row.ratio,
+                price=row.price if same else None,
+                gross=row.gross if same else None,
+                fee=row.fee if same else None,
+                tax=row.tax if same else None,
+                fx_rate=row.fx_rate if same else None,
+                description=row.told,
+                subtype=row.subtype,
+                group=row.group,
+                booked_on=row.booked_on,
+                acquired_on=row.acquired_on,
+                value=row.value if same else None,
+                cost=row.cost if same else None,
+                realized_pnl=row.realized_pnl if same else None,
+                refs=tuple(row.refs.split()),
+                reverses=row.reverses,
+            )
+        )
+    return activities, booked
+
+
+def _rates(
+    rows: Iterable[_Row], papers: Mapping[int, Paper], accounts: Mapping[int, models.Account], base: str
+) -> Rates:
+    currencies = {paper.currency for paper in papers.values()}
+    currencies |= {account.currency for account in accounts.values()} | {base}
+    days = [row.trade_date for row in rows]
+    days += [row.acquired_on for row in rows if row.acquired_on is not None]
+    if not days or currencies == {base}:
+        return Rates(())
+    # Up to the latest stored: what is still open is valued at today's.
+    return Rates.between(min(days), date.max, currencies)
+
+
+def _base_rate(
+    rates: Rates, base: str | None, kept_in: str, currency: str, on: date, booked: Decimal | None
+) -> Decimal | None:
+    if base is None:
+        return None
+    if currency == base:
+        return Decimal(1)
+    if booked is not None:
+        rate = rates.rate(kept_in, base, on)
+        if rate is not None:
+            return booked * rate
+    return rates.rate(currency, base, on)
+
+
+def _choices(accounts: Mapping[int, models.Account]) -> dict[tuple[str, str], list[Pick]]:
+    """The lots that the user chose, by account row and key of the closing activity."""
+    pks = {(account.broker, account.account): pk for pk, account in accounts.items()}
+    found: defaultdict[tuple[str, str], list[Pick]] = defaultdict(list)
+    for row in models.LotChoice.objects.order_by("pk"):
+        pk = pks.get((row.broker, row.account))
+        if pk is not None:
+            found[str(pk), row.closing].append(Pick(row.quantity, opened_by=row.opening))
+    return found
+
+
+def _broker_matching(accounts: Iterable[int]) -> dict[tuple[str, str, date], list[Pick]]:
+    """The closed lots of the broker's statements, by account row, instrument row and booking day."""
+    figures = models.Figure.objects.filter(
+        account__in=list(accounts), section="ClosedLots", name__in=("quantity", "cost")
+    ).order_by("since", "ref")
+    amounts: defaultdict[tuple[int, str, date, date, str], dict[str, Decimal]] = defaultdict(dict)
+    for row in figures.values_list(
+        "account_id", "account__broker", "broker_ref", "until", "since", "ref", "name", "amount"
+    ):
+        account, broker, ref, until, since, tie, name, amount = row
+        amounts[account, f"{broker} {ref}", until, since, tie][name] = amount
+    instruments = {
+        f"{broker} {ref}": pk
+        for pk, broker, ref in models.Instrument.objects.values_list("pk", "broker", "broker_ref")
+    }
+    found: defaultdict[tuple[str, str, date], list[Pick]] = defaultdict(list)
+    for (account, ref, until, since, _), told in amounts.items():
+        pk, quantity = instruments.get(ref), told.get("quantity")
+        if pk is not None and quantity:
+            cost = told.get("cost")
+            size = None if cost is None else abs(cost)
+            found[str(account), str(pk), until].append(Pick(abs(quantity), opened_on=since, cost=size))
+    return found
+
+
+def _price(ref: str, on: date) -> Decimal | None:
+    """The instrument's price on the day, at most a week old."""
+    return (
+        models.Price.objects.filter(
+            instrument=int(ref), on__gt=on - MAX_AGE, on__lte=on, currency=F("instrument__currency")
+        )
+        .order_by("-on", "-is_imported")
+        .values_list("close", flat=True)
+        .first()
+    )
