@@ -261,11 +261,12 @@ def test_a_missing_price_is_no_price() -> None:
 
 def test_imported_prices_and_rates_stay() -> None:
     store.record(rich())
-    models.Price.objects.update(source="import", close=Decimal(1))
-    models.FxRate.objects.update(source="import", rate=Decimal(1))
+    models.Price.objects.update(is_imported=True, close=Decimal(1))
+    models.FxRate.objects.update(is_imported=True, rate=Decimal(1))
     store.record(rich())
-    assert set(models.Price.objects.values_list("close", flat=True)) == {Decimal(1)}
-    assert models.FxRate.objects.get().rate == Decimal(1)
+    imported = models.Price.objects.filter(is_imported=True)
+    assert set(imported.values_list("close", flat=True)) == {Decimal(1)}
+    assert models.FxRate.objects.get(is_imported=True).rate == Decimal(1)
 
 
 def test_the_accounts_own_figures_are_kept() -> None:

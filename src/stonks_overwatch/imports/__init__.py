@@ -1,21 +1,44 @@
-"""Files into the ledger: what each is is seen from its content; one transaction per file, all or nothing."""
+"""Files into the ledger: what a file is is seen from its content; one transaction per file, all or nothing.
+
+Each kind of file has a reader: a module with the three functions of `Reader`.
+"""
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from django.db import transaction
 
 from stonks_overwatch.errors import ImportRefusedError
-from stonks_overwatch.imports import canonical
-from stonks_overwatch.imports.canonical import Refusal, RefusedFileError
-from stonks_overwatch.ledger import imported
+from stonks_overwatch.imports import csv_files
+from stonks_overwatch.imports.stored import Refusal, Stored
 from stonks_overwatch.ledger.models import Import
 
-UNKNOWN = "unknown"
+HEAD = 4096
+
+
+class Reader(Protocol):
+    """What reads one sort of files."""
+
+    def recognises(self, head: bytes) -> bool:
+        """Whether a file that begins so is for this reader."""
+        ...
+
+    def store(self, path: Path, record: Import, now: datetime) -> Stored:
+        """Bring a file into the ledger. `record` is stored already, for rows to point to it."""
+        ...
+
+    def undo(self, record: Import, now: datetime) -> None:
+        """Take back what this import alone brought, and delete `record`."""
+        ...
+
+
+# The first that recognises a file reads it. The last takes all, and says what is wrong with the others.
+READERS: Sequence[Reader] = (csv_files,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +54,7 @@ class FileResult:
     new: int
     known: int
     refused: tuple[Refusal, ...]
-    number: int | None = None
+    number: int | None
 
 
 def import_file(
@@ -41,78 +64,81 @@ def import_file(
 
     Args:
         path: where it is; `name` is what the user calls it, where that is not its name there.
-        account: of all its rows, whatever the file says.
+        account: the one of all its rows, whatever the file says.
         dry_run: tell what would happen, and store nothing.
 
     Raises: ImportRefusedError when the file cannot be opened.
     """
     now = now or datetime.now(UTC)
     try:
-        digest, content = _kept(path)
+        digest, head, content = _kept(path)
     except OSError as err:
         raise ImportRefusedError(
             f"The file {path} cannot be read ({err.strerror}).", next_step="Check its name and its rights."
         ) from err
-    file = None
+    reader = next(reader for reader in READERS if reader.recognises(head))
     with transaction.atomic():
-        try:
-            file = canonical.File(path, now.date())
-            record = Import.objects.create(
-                file=name or path.name,
-                sha256=digest,
-                at=now,
-                kind=file.kind,
-                account=account,
-                rows=0,
-                new=0,
-                known=0,
-                content=content,
-            )
-            counts = _store(file, record, account, now)
-        except RefusedFileError as err:
-            refused = [*(file.refusals if file else ()), Refusal(err.line, err.reason)]
-            counts = imported.Counts(0, 0)
-        else:
-            refused = file.refusals
-        is_again = not counts.new and _is_again(digest, account)
-        is_kept = not (refused or dry_run or is_again)
+        is_listed = Import.objects.filter(sha256=digest, account=account).exists()
+        record = Import.objects.create(
+            file=name or path.name,
+            sha256=digest,
+            at=now,
+            kind="",
+            account=account,
+            rows=0,
+            new=0,
+            known=0,
+            content=content,
+        )
+        stored = reader.store(path, record, now)
+        is_kept = not (stored.refused or dry_run or (is_listed and not stored.new))
         if is_kept:
-            record.rows, record.new, record.known = file.rows, counts.new, counts.known
-            record.since = date.fromisoformat(file.since) if file.since else None
-            record.until = date.fromisoformat(file.until) if file.until else None
-            record.save(update_fields=["rows", "new", "known", "since", "until"])
+            for column in ("kind", "rows", "new", "known", "since", "until"):
+                setattr(record, column, getattr(stored, column))
+            record.save(update_fields=["kind", "rows", "new", "known", "since", "until"])
         else:
             transaction.set_rollback(True)
+    is_refused = bool(stored.refused)
     return FileResult(
-        file=name or path.name,
-        kind=file.kind if file else UNKNOWN,
-        rows=file.rows if file else 0,
-        new=0 if refused else counts.new,
-        known=0 if refused else counts.known,
-        refused=tuple(refused),
+        file=record.file,
+        kind=stored.kind,
+        rows=stored.rows,
+        new=0 if is_refused else stored.new,
+        known=0 if is_refused else stored.known,
+        refused=stored.refused,
         number=record.pk if is_kept else None,
     )
 
 
-def _store(file: canonical.File, record: Import, account: str, now: datetime) -> imported.Counts:
-    if file.kind == canonical.ACTIVITIES:
-        return imported.record_activities(record, file.activities(account), file.refuse, now)
-    if file.kind == canonical.PRICES:
-        return imported.record_prices(record, file.prices(), file.refuse, now)
-    return imported.record_rates(record, file.rates())
+def undo(number: int, now: datetime | None = None) -> Import:
+    """Take back what one import alone brought; return what the list of imports said of it.
+
+    Raises: ImportRefusedError when there is no such import.
+    """
+    with transaction.atomic():
+        record = Import.objects.filter(pk=number).first()
+        if record is None:
+            known = ", ".join(str(pk) for pk in Import.objects.order_by("pk").values_list("pk", flat=True))
+            raise ImportRefusedError(
+                f"There is no import {number}.",
+                next_step=f"Name one of these: {known}." if known else "Nothing was imported yet.",
+            )
+        reader = next(
+            r for r in READERS if r.recognises(zlib.decompressobj().decompress(record.content, HEAD))
+        )
+        reader.undo(record, now or datetime.now(UTC))
+    record.pk = number  # deleting has taken it away
+    return record
 
 
-def _is_again(digest: str, account: str) -> bool:
-    """Whether the list of imports has this very file already (beside the one that is under way)."""
-    return Import.objects.filter(sha256=digest, account=account).count() > 1
-
-
-def _kept(path: Path) -> tuple[str, bytes]:
-    """SHA-256 and the compressed content of a file."""
+def _kept(path: Path) -> tuple[str, bytes, bytes]:
+    """SHA-256, beginning and compressed content of a file."""
     digest, packer = hashlib.sha256(), zlib.compressobj(6)
     packed = []
+    head = b""
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
+            head = head or block[:HEAD]
             digest.update(block)
             packed.append(packer.compress(block))
-    return digest.hexdigest(), b"".join([*packed, packer.flush()])
+    return digest.hexdigest(), head, b"".join([*packed, packer.flush()])

@@ -5,16 +5,16 @@ header row, commas, `.` decimals; columns in any order. docs/Import.md says what
 """
 
 import csv
-import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from stonks_overwatch.imports.stored import Refusal
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass, ImportedActivity, Named
@@ -70,6 +70,9 @@ _MOVING = {
     ActivityKind.SPLIT,
     ActivityKind.CORPORATE_ACTION,
 }
+_TRADES = {ActivityKind.BUY, ActivityKind.SELL}
+# Their quantity has a sign: what is opened may be short, what an action brings may leave.
+_EITHER_WAY = {ActivityKind.OPENING, ActivityKind.CORPORATE_ACTION}
 _OUT = {ActivityKind.SELL, ActivityKind.TRANSFER_OUT}
 # The sign that the money of a kind has; of the others it may have either.
 _SIGN = {
@@ -94,11 +97,6 @@ class RefusedFileError(Exception):
         super().__init__(reason)
         self.line = line
         self.reason = reason
-
-
-class Refusal(NamedTuple):
-    line: int
-    reason: str
 
 
 class PriceRow(NamedTuple):
@@ -142,32 +140,20 @@ class File:
 
     def activities(self, account: str = "") -> Iterator[ImportedActivity]:
         """Args: account: where given, that of all rows, whatever the file says."""
-        equal: Counter[tuple[str, str]] = Counter()
-        lines: dict[tuple[str, str], tuple[int, str]] = {}
         accounts: set[str] = set()
         for line, record in self._records():
             try:
-                row = _activity(line, dict(zip(self.columns, record, strict=True)), self._day, account)
-                holder, key = row.activity.account, row.activity.key
-                if not key:
-                    equal[holder, row.digest] += 1
-                    key = f"row:{row.digest}:{equal[holder, row.digest]}"
-                elif (holder, key) in lines and lines[holder, key][1] != row.digest:
-                    raise RefusedRowError(
-                        f"The external_id stands on line {lines[holder, key][0]} with another content."
-                    )
-                lines.setdefault((holder, key), (line, row.digest))
+                fields = dict(zip(self.columns, record, strict=True))
                 if account:
-                    accounts.add(record[self.columns.index("account")] if "account" in self.columns else "")
-                    if len(accounts - {""}) > 1:
+                    accounts |= {fields.get("account", "").strip()} - {""}
+                    if len(accounts) > 1:
                         raise RefusedRowError(
-                            f"The file has several accounts, but all are to be {account}: "
-                            "import them one by one, or without naming the account."
+                            f"The file has several accounts, but all rows are to be of {account}: "
+                            "import it without naming an account."
                         )
+                yield _activity(line, fields, account, self._day)
             except RefusedRowError as err:
                 self.refuse(line, str(err))
-            else:
-                yield row.with_key(key)
 
     def prices(self) -> Iterator[PriceRow]:
         places = [self.columns.index(name) for name in ("date", "symbol", "currency", "close")]
@@ -270,159 +256,188 @@ def _header(path: Path) -> tuple[str, list[str]]:
             "prices a column close, rates of exchange a column rate.",
         )
     for place, name in enumerate(columns):
-        if not name:
-            raise RefusedFileError(1, f"Column {place + 1} has no name.")
-        if name in columns[:place]:
-            raise RefusedFileError(1, f"The column {name} is there twice.")
-        if name not in _KINDS[kind].columns:
-            near = get_close_matches(name, _KINDS[kind].columns, 1)
-            meant = f"; {near[0]} is meant" if near and near[0] not in columns else ""
-            raise RefusedFileError(1, f"There is no column {_shown(name)} in files of {kind}{meant}.")
+        _check_column(kind, name, place, columns)
     missing = [name for name in _KINDS[kind].required if name not in columns]
     if missing:
         raise RefusedFileError(1, f"Files of {kind} need the column {missing[0]}, which is missing.")
     return kind, columns
 
 
-def _activity(line: int, fields: Mapping[str, str], day: Any, account: str) -> ImportedActivity:
-    """One row as an activity; the key is empty unless the row has an external_id. Raises: RefusedRowError."""
+def _check_column(kind: str, name: str, place: int, columns: Sequence[str]) -> None:
+    if not name:
+        raise RefusedFileError(1, f"Column {place + 1} has no name.")
+    if name in columns[:place]:
+        raise RefusedFileError(1, f"The column {name} is there twice.")
+    if name not in _KINDS[kind].columns:
+        near = get_close_matches(name, _KINDS[kind].columns, 1)
+        meant = f"; {near[0]} is meant" if near and near[0] not in columns else ""
+        raise RefusedFileError(1, f"There is no column {_shown(name)} in files of {kind}{meant}.")
+
+
+class _Told(NamedTuple):
+    """The numbers of one row in the major unit of `currency`; money has the ledger's signs."""
+
+    currency: str
+    quantity: Decimal | None
+    price: Decimal | None
+    amount: Decimal | None
+    fee: Decimal | None
+    tax: Decimal | None
+    fx_rate: Decimal | None
+
+
+def _activity(
+    line: int, fields: Mapping[str, str], account: str, day: Callable[[str], str]
+) -> ImportedActivity:
+    """One row as an activity. Raises: RefusedRowError."""
     row = {name: fields.get(name, "").strip() for name in ACTIVITY_COLUMNS}
     for name, longest in _LONGEST.items():
-        if len(row[name]) > longest:
-            raise RefusedRowError(f"{name} is longer than {longest} characters.")
-        if _CONTROL.search(row[name]):
-            raise RefusedRowError(f"{name} holds a control character.")
+        _check_text(name, row[name], longest)
     on = day(row["date"])
     holder = account or row["account"]
     if not holder:
         raise RefusedRowError("The row names no account: fill the column, or name one for the whole file.")
     kind = _kind(row["kind"])
-    code, scale = _major(row["currency"])
-    numbers = {name: _number(row[name], name) for name in ("quantity", "price", "amount", "fx_rate")}
-    quantity, price, amount = numbers["quantity"], numbers["price"], numbers["amount"]
-    price, amount = _scaled(price, scale), _scaled(amount, scale)
-    fee, tax = (_scaled(_cost(row[name], name), scale) for name in ("fee", "tax"))
-    fx_rate = numbers["fx_rate"]
-    if fx_rate is not None:
-        if fx_rate <= 0:
-            raise RefusedRowError("fx_rate is not above 0.")
-        fx_rate = fx_rate if scale is _ONE else EXACT.multiply(fx_rate, Decimal(100))
-    named = None
-    ref: str | None = None
-    ratio = None
+    told = _numbers(row)
+    ref: str | None
     if kind is ActivityKind.FX:
-        ref, quantity = _exchanged(row, quantity, amount)
-        price = None
-    elif row["symbol"] or row["isin"]:
-        named = Named(
-            isin=_isin(row["isin"]),
-            symbol=row["symbol"],
-            currency=code,
-            name=row["name"],
-            asset_class=_asset_class(row["asset_class"]),
-        )
-        ref = named.ref
-    if kind in _MOVING:
-        _check_moved(kind, named, quantity, price, amount)
-        if kind is ActivityKind.SPLIT:
-            quantity, ratio, amount, price = None, quantity, _ZERO, None
-        elif named is not None and kind not in (ActivityKind.BUY, ActivityKind.SELL):
-            amount = amount or _ZERO
-        if quantity is not None and kind in _OUT:
-            quantity = -quantity
-    elif kind is not ActivityKind.FX:
-        # What dividends name is the number they were paid for; nothing moved.
-        quantity = price = None
-    if amount is None and kind not in (ActivityKind.BUY, ActivityKind.SELL):
-        raise RefusedRowError(f"A row of kind {kind} needs an amount.")
-    sign = _SIGN.get(kind)
-    if sign is not None and amount and (amount > 0) != (sign > 0):
-        way = "into the account and is positive" if sign > 0 else "out of the account and is negative"
-        raise RefusedRowError(f"The amount of a {kind} goes {way}, not {_shown(row['amount'])}.")
-    if kind in (ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL) and not amount:
-        raise RefusedRowError(f"A {kind} of nothing.")
-    if named is not None and quantity is not None and price and amount:
-        named = _with_evidence(named, abs(EXACT.divide(amount, EXACT.multiply(quantity, price))))
-    content = (on, kind, ref, quantity, price, code, amount, fee, tax, fx_rate, ratio, row["note"])
+        named, (ref, quantity), ratio = None, _exchanged(row, told), None
+        told = told._replace(quantity=quantity, price=None)
+    else:
+        named = _named(row, told)
+        ref, ratio = named.ref if named else None, None
+        if kind in _MOVING:
+            _check_moved(kind, named, told)
+            told, ratio = _moved(kind, named, told)
+        else:
+            # What a dividend names is the number it was paid for; nothing moved.
+            told = told._replace(quantity=None, price=None)
+    _check_amount(kind, told.amount, row["amount"])
     return ImportedActivity(
         line=line,
         named=named,
-        digest=_digest(content),
         activity=Activity(
             account=holder,
-            key=f"id:{row['external_id']}" if row["external_id"] else "",
+            key=row["external_id"],
             source=SOURCE,
             kind=kind,
             trade_date=date.fromisoformat(on),
-            currency=code,
+            currency=told.currency,
             broker_ref=ref,
-            quantity=quantity,
-            price=price,
-            gross=amount,
-            fee=fee,
-            tax=tax,
-            fx_rate=fx_rate,
+            quantity=told.quantity,
+            price=told.price,
+            gross=told.amount,
+            fee=told.fee,
+            tax=told.tax,
+            fx_rate=told.fx_rate,
             description=row["note"],
             ratio=ratio,
         ),
     )
 
 
-def _check_moved(
-    kind: ActivityKind,
-    named: Named | None,
-    quantity: Decimal | None,
-    price: Decimal | None,
-    amount: Decimal | None,
-) -> None:
+def _numbers(row: Mapping[str, str]) -> _Told:
+    code, scale = _major(row["currency"])
+    fx_rate = _number(row["fx_rate"], "fx_rate")
+    if fx_rate is not None and fx_rate <= 0:
+        raise RefusedRowError("fx_rate is not above 0.")
+    return _Told(
+        currency=code,
+        quantity=_number(row["quantity"], "quantity"),
+        price=_times(_number(row["price"], "price"), scale),
+        amount=_times(_number(row["amount"], "amount"), scale),
+        fee=_times(_cost(row["fee"], "fee"), scale),
+        tax=_times(_cost(row["tax"], "tax"), scale),
+        fx_rate=None if fx_rate is None else EXACT.divide(fx_rate, scale),
+    )
+
+
+def _named(row: Mapping[str, str], told: _Told) -> Named | None:
+    """What the row calls its instrument, with what its money says of the units."""
+    if not (row["symbol"] or row["isin"]):
+        return None
+    asset_class = _asset_class(row["asset_class"])
+    multiplier = quote_factor = None
+    if told.quantity and told.price and told.amount:
+        per_unit = abs(EXACT.divide(told.amount, EXACT.multiply(told.quantity, told.price)))
+        if asset_class in _CONTRACTS:
+            multiplier = _units(per_unit)
+        elif asset_class is AssetClass.BOND:  # in percent of face, or in money
+            quote_factor = _ONE if per_unit > Decimal("0.5") else _HUNDREDTH
+    return Named(
+        isin=_isin(row["isin"]),
+        symbol=row["symbol"],
+        currency=told.currency,
+        name=row["name"],
+        asset_class=asset_class,
+        multiplier=multiplier,
+        quote_factor=quote_factor,
+    )
+
+
+def _units(per_unit: Decimal) -> Decimal | None:
+    """Units per contract: a whole number, where rounded money is near one."""
+    whole = per_unit.to_integral_value()
+    is_whole = whole >= 1 and abs(per_unit - whole) <= per_unit / 50
+    return whole if is_whole else round(per_unit, 6) or None
+
+
+def _moved(kind: ActivityKind, named: Named | None, told: _Told) -> tuple[_Told, Decimal | None]:
+    """With the quantity signed; of a split, its ratio."""
+    if kind is ActivityKind.SPLIT:
+        return told._replace(quantity=None, amount=_ZERO, price=None), told.quantity
+    if named is not None and kind not in _TRADES:
+        told = told._replace(amount=told.amount or _ZERO)
+    if told.quantity is not None and kind in _OUT:
+        told = told._replace(quantity=-told.quantity)
+    return told, None
+
+
+def _check_amount(kind: ActivityKind, amount: Decimal | None, given: str) -> None:
+    if amount is None and kind not in _TRADES:
+        raise RefusedRowError(f"A row of kind {kind} needs an amount.")
+    if not amount and kind in (ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL):
+        raise RefusedRowError(f"A {kind} of nothing.")
+    sign = _SIGN.get(kind)
+    if sign is not None and amount and (amount > 0) != (sign > 0):
+        way = "into the account and is positive" if sign > 0 else "out of the account and is negative"
+        raise RefusedRowError(f"The amount of a {kind} goes {way}, not {_shown(given)}.")
+
+
+def _check_moved(kind: ActivityKind, named: Named | None, told: _Told) -> None:
     """Raises: RefusedRowError where what a row says of an instrument does not go together."""
-    is_trade = kind in (ActivityKind.BUY, ActivityKind.SELL)
     if named is None:
-        if is_trade or kind in (ActivityKind.SPLIT, ActivityKind.CORPORATE_ACTION):
+        if kind in _TRADES or kind in (ActivityKind.SPLIT, ActivityKind.CORPORATE_ACTION):
             raise RefusedRowError(f"A row of kind {kind} needs a symbol or an ISIN.")
-        if quantity:
+        if told.quantity:
             raise RefusedRowError("The row has a quantity, but neither a symbol nor an ISIN.")
         return
-    if not quantity and not (kind is ActivityKind.CORPORATE_ACTION and amount):
+    if not told.quantity and not (kind is ActivityKind.CORPORATE_ACTION and told.amount):
         raise RefusedRowError(f"A row of kind {kind} needs a quantity other than 0.")
-    may_be_short = kind in (ActivityKind.OPENING, ActivityKind.CORPORATE_ACTION)
-    if quantity is not None and quantity < 0 and not may_be_short:
+    if told.quantity is not None and told.quantity < 0 and kind not in _EITHER_WAY:
         raise RefusedRowError(f"The quantity of a {kind} is positive; the kind says which way it goes.")
-    if price is not None and price < 0 and named.asset_class not in _CONTRACTS:
+    if told.price is not None and told.price < 0 and named.asset_class not in _CONTRACTS:
         raise RefusedRowError("The price is negative.")
-    if is_trade and price is None and amount is None:
+    if kind in _TRADES and told.price is None and told.amount is None:
         raise RefusedRowError(f"A {kind} needs a price or an amount.")
-    if not is_trade and amount and kind is not ActivityKind.CORPORATE_ACTION:
+    if told.amount and kind not in _TRADES and kind is not ActivityKind.CORPORATE_ACTION:
         raise RefusedRowError(
             f"A row of kind {kind} with an instrument moves no cash: leave its amount empty "
             "(the cost per unit stands in price)."
         )
 
 
-def _exchanged(
-    row: Mapping[str, str], quantity: Decimal | None, amount: Decimal | None
-) -> tuple[str, Decimal]:
+def _exchanged(row: Mapping[str, str], told: _Told) -> tuple[str, Decimal]:
     """The other currency of an exchange, and what came in of it (negative: went out)."""
     code, scale = _major(row["symbol"], "symbol")
-    if not quantity or not amount:
+    if not told.quantity or not told.amount:
         raise RefusedRowError("An exchange needs an amount in currency and a quantity in symbol.")
-    if quantity < 0:
+    if told.quantity < 0:
         raise RefusedRowError("The quantity of an exchange is positive; the sign of amount says which way.")
-    if code == _major(row["currency"])[0]:
+    if code == told.currency:
         raise RefusedRowError("The exchange is of a currency for itself.")
-    exchanged = EXACT.multiply(quantity, scale)
-    return code, exchanged if amount < 0 else -exchanged
-
-
-def _with_evidence(named: Named, per_unit: Decimal) -> Named:
-    """What the money of a trade says of its instrument: units per contract, or percent of face."""
-    if named.asset_class in _CONTRACTS:
-        whole = per_unit.to_integral_value()
-        is_whole = whole >= 1 and abs(per_unit - whole) <= per_unit / 50
-        return named.with_units(multiplier=whole if is_whole else round(per_unit, 6) or None)
-    if named.asset_class is AssetClass.BOND:
-        return named.with_units(quote_factor=_ONE if per_unit > Decimal("0.5") else _HUNDREDTH)
-    return named
+    exchanged = EXACT.multiply(told.quantity, scale)
+    return code, exchanged if told.amount < 0 else -exchanged
 
 
 def _called(symbol: str, isin: str, code: str) -> tuple[Named, Decimal]:
@@ -430,12 +445,16 @@ def _called(symbol: str, isin: str, code: str) -> tuple[Named, Decimal]:
     symbol, isin = symbol.strip(), _isin(isin.strip())
     if not symbol and not isin:
         raise RefusedRowError("The row names neither a symbol nor an ISIN.")
-    if len(symbol) > _LONGEST["symbol"]:
-        raise RefusedRowError(f"symbol is longer than {_LONGEST['symbol']} characters.")
-    if _CONTROL.search(symbol):
-        raise RefusedRowError("symbol holds a control character.")
+    _check_text("symbol", symbol, _LONGEST["symbol"])
     major, scale = _major(code.strip())
     return Named(isin=isin, symbol=symbol, currency=major), scale
+
+
+def _check_text(column: str, given: str, longest: int) -> None:
+    if len(given) > longest:
+        raise RefusedRowError(f"{column} is longer than {longest} characters.")
+    if not given.isprintable() and _CONTROL.search(given):
+        raise RefusedRowError(f"{column} holds a control character.")
 
 
 def _check_day(given: str, today: date) -> None:
@@ -482,12 +501,11 @@ def _currency(given: str, column: str) -> str:
     if not given:
         raise RefusedRowError(f"The {column} is missing.")
     if not _CURRENCY.fullmatch(given):
-        raise RefusedRowError(
-            f"{_shown(given)} in {column} is not a currency code of three capital letters."
-        )
+        raise RefusedRowError(f"{_shown(given)} in {column} is not a currency code of three capital letters.")
     return given
 
 
+@lru_cache(4096)
 def _isin(given: str) -> str:
     """The ISIN in capitals; empty where none is given. Raises: RefusedRowError."""
     isin = given.upper()
@@ -540,17 +558,8 @@ def _cost(given: str, column: str) -> Decimal | None:
     return -abs(number)
 
 
-def _scaled(number: Decimal | None, scale: Decimal) -> Decimal | None:
+def _times(number: Decimal | None, scale: Decimal) -> Decimal | None:
     return number if number is None or scale is _ONE else EXACT.multiply(number, scale)
-
-
-def _digest(content: tuple[object, ...]) -> str:
-    """Equal for rows that say the same, however their numbers are written."""
-    parts = (
-        text(part.normalize(EXACT)) if isinstance(part, Decimal) else "" if part is None else str(part)
-        for part in content
-    )
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
 
 
 def _csv_problem(err: csv.Error) -> str:

@@ -4,7 +4,8 @@ Nobody reports positions and cash of these accounts: they follow from the activi
 again (`close_books`) whenever those change. All of it runs inside the transaction of one import.
 """
 
-from collections import defaultdict
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -32,11 +33,15 @@ from stonks_overwatch.ledger.models import (
     Position,
     Price,
 )
-from stonks_overwatch.ledger.sql import upsert
+from stonks_overwatch.ledger.sql import update, upsert
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActivity, Named
 
 # The broker, the login and the source of what files brought.
 BROKER = "csv"
+# The source of a rate that is the inverse of an imported one.
+INVERSE = "csv, inverse"
+# How keys begin that are made of the content of a row.
+_BY_CONTENT = "row:"
 # A price counts for so long, as in reports.
 MAX_AGE = timedelta(days=7)
 _TOPICS = ("trades", "cash", "corporate_actions", "transfers")
@@ -194,33 +199,37 @@ def describe(pks: set[int]) -> None:
     for name in ImportedName.objects.order_by("on", "symbol", "pk"):
         if name.instrument_id in pks:
             told[name.instrument_id].append(name)
-    changed = []
-    for instrument in Instrument.objects.filter(broker=BROKER):
-        if instrument.pk in told:
-            before = [getattr(instrument, name) for name in _DESCRIBED]
-            _describe(instrument, told[instrument.pk])
-            if before != [getattr(instrument, name) for name in _DESCRIBED]:
-                changed.append(instrument)
-    Instrument.objects.bulk_update(changed, _DESCRIBED, batch_size=500)
+    update(
+        Instrument,
+        _DESCRIBED,
+        (
+            (*_description(instrument, told[instrument.pk]), instrument.pk)
+            for instrument in Instrument.objects.filter(broker=BROKER)
+            if instrument.pk in told
+        ),
+    )
 
 
 _DESCRIBED = ["broker_ref", "isin", "symbol", "name", "asset_class", "multiplier", "quote_factor"]
 
 
-def _describe(instrument: Instrument, names: Sequence[ImportedName]) -> None:
-    """`names`: the latest last; it counts, and of what it leaves out the one before."""
+def _description(instrument: Instrument, names: Sequence[ImportedName]) -> tuple[Any, ...]:
+    """Values of `_DESCRIBED`. `names`: the latest last; what it leaves out the one before it tells."""
 
     def last(column: str) -> Any:
         return next((value for name in reversed(names) if (value := getattr(name, column))), None)
 
-    instrument.isin = last("isin")
-    instrument.symbol = last("symbol") or instrument.isin or ""
-    instrument.name = last("name") or instrument.symbol
-    instrument.asset_class = last("asset_class") or AssetClass.OTHER
-    is_bond = instrument.asset_class == AssetClass.BOND
-    instrument.multiplier = last("multiplier") or Decimal(1)
-    instrument.quote_factor = last("quote_factor") or (_PER_CENT if is_bond else Decimal(1))
-    instrument.broker_ref = f"{instrument.isin or instrument.symbol}:{instrument.currency}"
+    isin, asset_class = last("isin"), last("asset_class") or AssetClass.OTHER
+    symbol = last("symbol") or isin
+    return (
+        f"{isin or symbol}:{instrument.currency}",
+        isin,
+        symbol,
+        last("name") or symbol,
+        asset_class,
+        last("multiplier") or Decimal(1),
+        last("quote_factor") or (_PER_CENT if asset_class == AssetClass.BOND else Decimal(1)),
+    )
 
 
 # Activities
@@ -246,6 +255,7 @@ class _Activities:
         )
         self.accounts: dict[str, Account | str] = {}
         self.known: dict[int, dict[str, str]] = {}
+        self.equal: Counter[tuple[int, str]] = Counter()
         self.new: dict[tuple[int, str], tuple[Any, ...]] = {}
         self.told: list[tuple[int, str, str]] = []
         self.moved: set[Key] = set()
@@ -270,32 +280,54 @@ class _Activities:
             self.accounts[activity.account] = account = self._account(activity)
         if isinstance(account, str):
             return account
-        instrument_pk, gross = None, activity.gross
-        if row.named is not None:
-            unit = self.names.find(row.named, activity.trade_date.isoformat())
-            if isinstance(unit, str):
-                return unit
-            instrument_pk = unit.pk
-            if gross is None:
-                gross = _money(activity, unit)
-                if gross is None:
-                    return (
-                        f"How many units a contract of {unit.asset_class} stands for is not known: "
-                        "give the amount."
-                    )
-            if activity.quantity or activity.ratio:
-                self.moved.add((account.pk, unit.pk))
-        elif activity.broker_ref is not None:
-            instrument_pk = self._money(activity.broker_ref)
-        known = self.known[account.pk].get(activity.key)
-        if known is not None and known != row.digest:
-            return "Its external_id is known from an earlier import, with another content; undo that first."
+        placed = self._instrument(row)
+        if isinstance(placed, str):
+            return placed
+        instrument_pk, gross = placed
+        key, digest = self._identity(account.pk, activity, gross)
+        known = self.known[account.pk].get(key)
+        if known is not None and known != digest:
+            return f"Its external_id {activity.key} is known with another content; undo that import first."
         if known is None:
-            self.known[account.pk][activity.key] = row.digest
-            self.new[account.pk, activity.key] = _values(activity, account.pk, instrument_pk, gross, self.now)
+            self.known[account.pk][key] = digest
+            self.new[account.pk, key] = _values(activity, key, account.pk, instrument_pk, gross, self.now)
             self.days.add((account.pk, activity.trade_date))
-        self.told.append((account.pk, activity.key, f"{self.imported.pk}:{row.line}:{row.digest}"))
+            if row.named is not None and instrument_pk is not None:
+                self.moved.add((account.pk, instrument_pk))
+        self.told.append((account.pk, key, f"{self.imported.pk}:{row.line}:{digest}"))
         return None
+
+    def _instrument(self, row: ImportedActivity) -> tuple[int | None, Decimal | None] | str:
+        """The instrument and the money of a row, or why one of them is not known."""
+        activity = row.activity
+        if row.named is None:
+            ref = activity.broker_ref
+            return None if ref is None else self._money(ref), activity.gross
+        unit = self.names.find(row.named, activity.trade_date.isoformat())
+        if isinstance(unit, str):
+            return unit
+        gross = _money(activity, unit) if activity.gross is None else activity.gross
+        if gross is None:
+            return f"What a contract of class {unit.asset_class} stands for is not known: give the amount."
+        return unit.pk, gross
+
+    def _identity(self, account_pk: int, activity: types.Activity, gross: Decimal | None) -> tuple[str, str]:
+        """The key, and what is equal for rows that say the same, however their numbers are written."""
+        content = (
+            activity.trade_date, activity.kind, activity.broker_ref, activity.quantity, activity.price,
+            activity.currency, gross, activity.fee, activity.tax, activity.fx_rate, activity.ratio,
+            activity.description,
+        )  # fmt: skip
+        parts = (
+            "" if p is None else text(EXACT.normalize(p)) if isinstance(p, Decimal) else str(p)
+            for p in content
+        )
+        digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+        if activity.key:
+            # What we exported ourselves has the key that it was given for want of a number.
+            return activity.key if activity.key.startswith(_BY_CONTENT) else f"id:{activity.key}", digest
+        self.equal[account_pk, digest] += 1
+        return f"{_BY_CONTENT}{digest}:{self.equal[account_pk, digest]}", digest
 
     def _account(self, activity: types.Activity) -> Account | str:
         name = activity.account
@@ -332,7 +364,7 @@ class _Activities:
         return self.monies[code]
 
     def _note_sources(self) -> None:
-        pks = {}
+        pks: dict[tuple[int, str], int] = {}
         for account_pk in {account_pk for account_pk, _, _ in self.told}:
             rows = Activity.objects.filter(account=account_pk).values_list("key", "pk")
             pks |= {(account_pk, key): pk for key, pk in rows}
@@ -362,13 +394,18 @@ _COLUMNS = [
 
 
 def _values(
-    activity: types.Activity, account_pk: int, instrument_pk: int | None, gross: Decimal | None, at: datetime
+    activity: types.Activity,
+    key: str,
+    account_pk: int,
+    instrument_pk: int | None,
+    gross: Decimal | None,
+    at: datetime,
 ) -> tuple[Any, ...]:
     """A row of `_COLUMNS` in the form in which the database keeps it."""
     numbers = (activity.quantity, activity.price), (gross, activity.fee, activity.tax, activity.fx_rate)
     return (
         account_pk,
-        activity.key,
+        key,
         instrument_pk,
         activity.kind.value,
         activity.trade_date.isoformat(),
@@ -425,7 +462,9 @@ def _close_positions(account_pk: int, instruments: set[int], days: set[tuple[int
                 quantity,
                 bool(quantity),
                 cost,
-                EXACT.divide(cost, EXACT.multiply(quantity, per_unit)) if quantity and cost is not None else None,
+                EXACT.divide(cost, EXACT.multiply(quantity, per_unit))
+                if quantity and cost is not None
+                else None,
                 _moment(last),
                 _moment(last),
                 None if quantity else _moment(last),
@@ -539,8 +578,10 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
     An account without activities goes.
     """
     for account in accounts:
-        span = Activity.objects.current().filter(account=account).aggregate(
-            first=Min("trade_date"), last=Max("trade_date")
+        span = (
+            Activity.objects.current()
+            .filter(account=account)
+            .aggregate(first=Min("trade_date"), last=Max("trade_date"))
         )
         if span["first"] is None:
             account.delete()
@@ -551,10 +592,10 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
         pks = [position.instrument_id for position in held]
         priced = _last_prices(pks)
         as_of = max([span["last"], *(on for on, _ in priced.values())])
-        for position in held:
-            _value(position, priced.get(position.instrument_id), as_of)
-        Position.objects.bulk_update(
-            held, ["price", "market_value", "exposure", "unrealized_pnl", "priced_at"], batch_size=200
+        update(
+            Position,
+            ["price", "priced_at", "market_value", "exposure", "unrealized_pnl"],
+            ((*_value(row, priced.get(row.instrument_id), as_of), row.pk) for row in held),
         )
         Position.objects.filter(account=account, is_open=False).update(
             price=None, market_value="0", exposure="0", unrealized_pnl="0", cost_basis="0"
@@ -592,22 +633,19 @@ def _last_prices(instruments: Sequence[int]) -> dict[int, tuple[date, Decimal]]:
     return found
 
 
-def _value(position: Position, priced: tuple[date, Decimal] | None, as_of: date) -> None:
-    """Its value at the last price; unknown where that is too old."""
-    on, price = priced if priced and as_of - priced[0] <= MAX_AGE else (as_of, None)
+def _value(
+    position: Position, priced: tuple[date, Decimal] | None, as_of: date
+) -> tuple[Decimal | None, datetime, Decimal | None, Decimal | None, Decimal | None]:
+    """Price, its moment, market value, exposure and profit; unknown where the price is too old."""
+    if priced is None or as_of - priced[0] > MAX_AGE:
+        return None, _moment(as_of), None, None, None
     instrument = position.instrument
-    position.priced_at = _moment(on)
-    position.price = price  # type: ignore[assignment]
-    exposure = profit = None
-    if price is not None:
-        per_unit = EXACT.multiply(instrument.multiplier, instrument.quote_factor)
-        exposure = EXACT.multiply(EXACT.multiply(position.quantity, price), per_unit)
-        if position.cost_basis is not None:
-            profit = EXACT.subtract(exposure, position.cost_basis)
+    per_unit = EXACT.multiply(instrument.multiplier, instrument.quote_factor)
+    exposure = EXACT.multiply(EXACT.multiply(position.quantity, priced[1]), per_unit)
+    cost: Decimal | None = position.cost_basis
+    profit = None if cost is None else EXACT.subtract(exposure, cost)
     is_margined = instrument.asset_class in _SETTLED_DAILY
-    position.exposure = exposure  # type: ignore[assignment]
-    position.unrealized_pnl = profit  # type: ignore[assignment]
-    position.market_value = profit if is_margined else exposure  # type: ignore[assignment]
+    return priced[1], _moment(priced[0]), profit if is_margined else exposure, exposure, profit
 
 
 def _kept_in(account: Account) -> str:
@@ -681,26 +719,27 @@ def record_prices(
 def record_rates(imported: Import, rows: Iterable[tuple[int, str, str, str, str]]) -> Counts:
     """Store the rates of one file, as for prices.
 
+    Each is stored with its inverse, so that it counts for its day whichever way a broker quotes the pair.
+
     Args:
         rows: line, base, quote, day and rate in the form in which the database keeps them.
     """
     changed: dict[tuple[str, str], str] = {}
-    stored = []
+    own, inverse = [], []
     for _, base, quote, on, rate in rows:
-        if (base, quote) not in changed or on < changed[base, quote]:
-            changed[base, quote] = on
-        stored.append((base, quote, on, rate, BROKER, True, imported.pk))
-    new = upsert(
-        FxRate,
-        ["base", "quote", "on", "rate", "source", "is_imported", "imported"],
-        stored,
-        unique=["base", "quote", "on", "is_imported"],
-        differing="rate",
-        is_prepared=True,
-    )
+        for pair in ((base, quote), (quote, base)):
+            if pair not in changed or on < changed[pair]:
+                changed[pair] = on
+        own.append((base, quote, on, rate, BROKER, True, imported.pk))
+        inverse.append((quote, base, on, text(1 / Decimal(rate)), INVERSE, True, imported.pk))
+    columns = ["base", "quote", "on", "rate", "source", "is_imported", "imported"]
+    unique = ["base", "quote", "on", "is_imported"]
+    # One that a file told itself is not replaced by the inverse of another.
+    upsert(FxRate, columns, inverse, unique=unique, same="source", is_prepared=True)
+    new = upsert(FxRate, columns, own, unique=unique, differing="rate", is_prepared=True)
     if new:
         packed.rates_changed({pair: date.fromisoformat(on) for pair, on in changed.items()})
-    return Counts(new, len(stored) - new)
+    return Counts(new, len(own) - new)
 
 
 def share_prices(instruments: Iterable[int] | None = None) -> None:
@@ -749,7 +788,9 @@ def undo(imported: Import, now: datetime) -> None:
     gone = list(alone.values_list("account_id", "instrument_id", "trade_date"))
     alone.delete()
     prices = Price.objects.filter(imported=imported)
-    priced = dict(prices.values("instrument_id").annotate(first=Min("on")).values_list("instrument_id", "first"))
+    priced = dict(
+        prices.values("instrument_id").annotate(first=Min("on")).values_list("instrument_id", "first")
+    )
     prices.delete()
     rates = FxRate.objects.filter(imported=imported)
     rated = {

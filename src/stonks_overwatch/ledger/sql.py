@@ -61,4 +61,29 @@ def upsert(
         parts.append(f"WHERE {table}.{quoted[differing]} <> excluded.{quoted[differing]}")
     with connection.cursor() as cursor:
         cursor.executemany(" ".join(parts), values)
-        return cursor.rowcount
+        return int(cursor.rowcount)
+
+
+def update(model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write fields of rows that are there.
+
+    Args:
+        model: the table.
+        names: its fields, in the order of each row's values.
+        rows: the values, and the row's primary key last.
+    """
+    columns = [field for name in names if isinstance(field := model._meta.get_field(name), models.Field)]
+    values = [
+        [
+            *(c.get_db_prep_save(value, connection) for c, value in zip(columns, row[:-1], strict=True)),
+            row[-1],
+        ]
+        for row in rows
+    ]
+    if not values:
+        return
+    quote = connection.ops.quote_name
+    setting = ", ".join(f"{quote(column.get_attname_column()[1] or column.name)} = %s" for column in columns)
+    table = quote(model._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.executemany(f"UPDATE {table} SET {setting} WHERE id = %s", values)  # noqa: S608  # names of ours

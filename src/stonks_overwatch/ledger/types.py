@@ -6,7 +6,7 @@ Unknown is None everywhere, never 0.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -271,25 +271,18 @@ class Named:
     def ref(self) -> str:
         return f"{self.isin or self.symbol}:{self.currency}"
 
-    def with_units(self, multiplier: Decimal | None = None, quote_factor: Decimal | None = None) -> "Named":
-        return replace(self, multiplier=multiplier, quote_factor=quote_factor)
-
 
 @dataclass(frozen=True, slots=True)
 class ImportedActivity:
     """One row of an imported file.
 
-    `digest` is equal for rows that say the same. `gross` of a trade is None where it follows from
-    quantity, price and the instrument. A split has its `ratio` and no quantity.
+    The key of `activity` is the file's own number of it, or empty. `gross` of a trade is None where it
+    follows from quantity, price and the instrument. A split has its `ratio` and no quantity.
     """
 
     line: int
     named: Named | None
-    digest: str
     activity: Activity
-
-    def with_key(self, key: str) -> "ImportedActivity":
-        return replace(self, activity=replace(self.activity, key=key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Currency conversion: the broker's rate of the day, else the ECB's reference rate, else unknown.
+"""Currency conversion: the imported rate of the day, else the broker's, else the ECB's reference rate, else unknown.
 
 A rate of at most seven days before the wanted day counts as that day's (weekends, holidays, a machine
 that was off); an older one does not.
@@ -45,7 +45,7 @@ class Rates:
     """
 
     def __init__(self, rows: Iterable[tuple[str, str, date, Decimal]]) -> None:
-        """`rows`: base, quote, day, quote units for one base unit; any order."""
+        """`rows`: base, quote, day, quote units for one base unit; of two of one pair and day the last counts."""
         self._pairs: dict[tuple[str, str], _Series] = defaultdict(_Series)
         self._partners: dict[str, set[str]] = defaultdict(set)
         self._answers: dict[tuple[str, str, date], Decimal | None] = {}
@@ -68,7 +68,7 @@ class Rates:
         if currencies is not None:
             wanted = list(currencies)
             stored = stored.filter(base__in=wanted, quote__in=wanted)
-        return cls(stored.values_list("base", "quote", "on", "rate"))
+        return cls(stored.order_by("is_imported").values_list("base", "quote", "on", "rate"))
 
     def rate(self, currency: str, into: str, on: date) -> Decimal | None:
         """Units of `into` for one unit of `currency` on that day; None when no source knows."""

@@ -1,31 +1,88 @@
-"""`import`: files into the ledger."""
+"""`import`: files into the ledger, and out again."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from stonks_overwatch import database
-from stonks_overwatch.imports import FileResult, import_file
+from stonks_overwatch.imports import FileResult, import_file, undo
 from stonks_overwatch.management.command import Command as BaseCommand
+from stonks_overwatch.management.tables import table
+from stonks_overwatch.reports.imports import imports
+
+NOT_STORED = "Nothing of this file was stored."
 
 
 class Command(BaseCommand):
-    help = "import files: activities, prices and rates as CSV"
+    help = "import files (activities, prices and rates as CSV), list or undo imports"
 
     def add_arguments(self, parser: CommandParser) -> None:
+        self.parser = parser
         parser.add_argument("files", nargs="*", metavar="FILE", type=Path)
         parser.add_argument("--account", metavar="NAME", default="", help="the account of all rows")
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen, store nothing")
+        parser.add_argument("--undo", metavar="ID", type=int, help="take back what this import alone brought")
+        parser.add_argument("--list", action="store_true", help="the imports so far, with the ID of each")
         self.add_json_argument(parser)
 
     def handle(self, *, files: list[Path], json: bool, **options: Any) -> None:
+        asked = [bool(files), options["undo"] is not None, options["list"]]
+        if sum(asked) != 1:
+            self.parser.error("name files to import, or --undo ID, or --list")
         database.prepare()
-        results = [
-            import_file(file, account=options["account"], dry_run=options["dry_run"]) for file in files
-        ]
+        if options["list"]:
+            self._list(json=json)
+        elif options["undo"] is not None:
+            self._undo(options["undo"], json=json)
+        else:
+            self._import(files, json=json, account=options["account"], dry_run=options["dry_run"])
+
+    def _import(self, files: list[Path], *, json: bool, account: str, dry_run: bool) -> None:
+        if not dry_run:
+            database.backup_before_import()
+        results = [import_file(file, account=account, dry_run=dry_run) for file in files]
         if json:
             self.print_document({"files": [document(result) for result in results]})
+        else:
+            self.stdout.write("\n".join(shown(result, is_trial=dry_run) for result in results))
+        refused = [result.file for result in results if result.refused]
+        if refused:
+            self.explain(
+                f"{' and '.join(refused)}: some rows cannot be imported, so nothing of the file was stored.",
+                "Correct the rows named above and import the whole file again; known rows count once.",
+            )
+            sys.exit(1)
+
+    def _undo(self, number: int, *, json: bool) -> None:
+        database.backup_before_import()
+        undone = undo(number)
+        if json:
+            self.print_document({"undone": {"id": number, "file": undone.file, "kind": undone.kind}})
+        else:
+            self.stdout.write(f"Import {number} ({undone.file}) is undone.")
+
+    def _list(self, *, json: bool) -> None:
+        document = imports()
+        if json:
+            self.print_document(document)
+        elif document.imports:
+            head = (">id", "when", "file", "kind", ">rows", ">new", ">known", "from", "to")
+            self.stdout.write(
+                table(
+                    head,
+                    [
+                        (
+                            str(row.id), f"{row.at:%Y-%m-%d %H:%M}", row.file, row.kind, str(row.rows),
+                            str(row.new), str(row.known), f"{row.since or ''}", f"{row.until or ''}",
+                        )
+                        for row in document.imports
+                    ],
+                )
+            )  # fmt: skip
+        else:
+            self.stdout.write("Nothing was imported yet.")
 
 
 def document(result: FileResult) -> dict[str, Any]:
@@ -37,3 +94,16 @@ def document(result: FileResult) -> dict[str, Any]:
         "known": result.known,
         "inbox": [{"row": refusal.line, "reason": refusal.reason} for refusal in result.refused],
     }
+
+
+def shown(result: FileResult, *, is_trial: bool) -> str:
+    head = f"{result.file} ({result.kind}): {result.rows} rows"
+    if result.refused:
+        lines = [f"  line {line}: {reason}" for line, reason in result.refused]
+        return "\n".join([f"{head}, {len(lines)} refused. {NOT_STORED}", *lines])
+    counted = f"{head}, {result.new} new, {result.known} known"
+    if is_trial:
+        return f"{counted} (a trial: nothing was stored)"
+    if result.number is None:
+        return f"{counted}; this very file is imported already"
+    return f"{counted}; undo it with --undo {result.number}"

@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *, json: bool, **_options: Any) -> None:
         database.prepare()
-        copy = database.backup("before-rebuild")
+        copy = database.backup("before-rebuild").path
         runs = sum(sync.rebuild(broker, self.show_progress) for broker in BROKERS)
         if json:
             self.print_document({"runs": runs, "backup": str(copy)})

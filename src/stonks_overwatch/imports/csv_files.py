@@ -1,0 +1,64 @@
+"""The reader of canonical CSV."""
+
+import tempfile
+import zlib
+from datetime import date, datetime
+from pathlib import Path
+
+from stonks_overwatch.imports import canonical
+from stonks_overwatch.imports.canonical import File, RefusedFileError
+from stonks_overwatch.imports.stored import Refusal, Stored
+from stonks_overwatch.ledger import imported
+from stonks_overwatch.ledger.imported import Counts
+from stonks_overwatch.ledger.models import Import
+
+UNKNOWN = "unknown"
+
+
+def recognises(head: bytes) -> bool:  # noqa: ARG001  # whatever nobody else reads; its header says the rest
+    return True
+
+
+def store(path: Path, record: Import, now: datetime) -> Stored:
+    try:
+        file = File(path, now.date())
+    except RefusedFileError as err:
+        return Stored(UNKNOWN, rows=0, refused=(Refusal(err.line, err.reason),))
+    counts = Counts(0, 0)
+    try:
+        counts = _record(file, record, now)
+    except RefusedFileError as err:
+        file.refusals.append(Refusal(err.line, err.reason))
+    return Stored(
+        file.kind,
+        file.rows,
+        counts.new,
+        counts.known,
+        tuple(file.refusals),
+        date.fromisoformat(file.since) if file.since else None,
+        date.fromisoformat(file.until) if file.until else None,
+    )
+
+
+def _record(file: File, record: Import, now: datetime) -> Counts:
+    match file.kind:
+        case canonical.ACTIVITIES:
+            return imported.record_activities(record, file.activities(record.account), file.refuse, now)
+        case canonical.PRICES:
+            return imported.record_prices(record, file.prices(), file.refuse, now)
+        case _:
+            return imported.record_rates(record, file.rates())
+
+
+def undo(record: Import, now: datetime) -> None:
+    """A price or rate that an earlier or later import told too is that one's again."""
+    others: list[Import] = []
+    if record.kind in (canonical.PRICES, canonical.RATES):
+        same = Import.objects.filter(kind=record.kind, since__lte=record.until, until__gte=record.since)
+        others = list(same.exclude(pk=record.pk).order_by("pk"))
+    imported.undo(record, now)
+    for other in others:
+        with tempfile.TemporaryDirectory(prefix="stonks-overwatch-") as folder:
+            path = Path(folder) / "import.csv"
+            path.write_bytes(zlib.decompress(other.content))
+            _record(File(path, now.date()), other, now)

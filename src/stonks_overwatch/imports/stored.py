@@ -1,0 +1,29 @@
+"""What a reader of files tells of one."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+
+class Refusal(NamedTuple):
+    """Why one row cannot be used, and the line that it begins on."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How many rows a file has, how many brought something new, how many were known.
+
+    Where a row is refused, all that was stored of the file is taken back. `since` and `until` are the
+    first and last day that the file tells of.
+    """
+
+    kind: str
+    rows: int
+    new: int = 0
+    known: int = 0
+    refused: tuple[Refusal, ...] = ()
+    since: date | None = None
+    until: date | None = None
