@@ -627,6 +627,7 @@ def effective(config: Config) -> list[Setting]:
         ("IBIND_OAUTH1A_REST_URL", ibkr.rest_url),
         ("IBIND_OAUTH1A_WS_URL", ibkr.ws_url),
         ("STONKS_OVERWATCH_IBKR_FLEX_URL", ibkr.flex_url),
+        ("STONKS_OVERWATCH_IBKR_PORTAL_URL", ibkr.portal_url),
     ):
         source = f"environment variable {variable}" if os.environ.get(variable) else "default"
         try:

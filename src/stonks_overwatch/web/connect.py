@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -16,6 +16,7 @@ from stonks_overwatch import ibkr_setup, paths, tasks
 from stonks_overwatch.errors import ConfigError
 from stonks_overwatch.services.brokers.ibkr import credentials, keys
 from stonks_overwatch.web.frame import frame
+from stonks_overwatch.web.pages import render_page
 
 # What is typed is as long as IBKR's secrets are, with room; more is refused unread.
 LONGEST_ANSWER = 2_000
@@ -79,14 +80,14 @@ def _page(
     request: HttpRequest, login: str | None, problem: ConfigError | None = None, status: int = 200
 ) -> HttpResponse:
     around = frame()
-    shown: dict[str, Any] = {"frame": around, "page": "connect", "problem": problem}
+    shown: dict[str, Any] = {"page": "settings", "problem": problem}
     if around.config_error is None and not around.is_demo:
         try:
             shown |= _steps(request, login)
         except ConfigError as err:
             shown["problem"] = problem or err
             status = 409
-    return render(request, "connect.html", shown, status=status)
+    return render_page(request, "connect.html", around, status=status, **shown)
 
 
 def _steps(request: HttpRequest, login: str | None) -> dict[str, Any]:
