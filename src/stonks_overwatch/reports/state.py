@@ -239,7 +239,7 @@ def _balances_on(day: date, accounts: list[Account]) -> list[Balance]:
     by_key: dict[tuple[int, str], list[Effect]] = defaultdict(list)
     for effect in effects(accounts):
         by_key[effect.account_id, effect.currency].append(effect)
-    known_from = _cash_known_from(accounts)
+    known_from = cash_known_from(accounts)
     return [
         row._replace(
             amount=_cash_on(day, row.amount, by_key[row.account_id, row.currency])
@@ -252,7 +252,7 @@ def _balances_on(day: date, accounts: list[Account]) -> list[Balance]:
     ]
 
 
-def _cash_known_from(accounts: list[Account]) -> dict[int, date]:
+def cash_known_from(accounts: list[Account]) -> dict[int, date]:
     """By account row the first day at whose end the cash can be known.
 
     That is the day of the first report; earlier where statements tell everything that moves money, without
