@@ -25,10 +25,11 @@ run: setup ## Start the app at http://127.0.0.1:8000
 test: lint browser ## Check the code and run all tests
 	@exec $(PY) -m pytest
 
-lint: $(DONE)/test ## Check the code alone: ruff and mypy
+lint: $(DONE)/test ## Check the code alone: ruff, mypy and the pages' scripts
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(NPM) run --silent check
 
 bench: setup ## Measure memory, start and pages on the demo
 	@exec $(PY) -m bench.pages
