@@ -311,6 +311,21 @@ def blend(parts: Sequence[tuple[Block, Floats, float]], first: int, last: int) -
     return grown
 
 
+def from_funding(grown: Floats, nav: Floats) -> Floats:
+    """The growth of something else, begun where the portfolio was: constant up to its first own day.
+
+    A portfolio that begins with nothing is measured from its first funded day, whose price is the first that
+    is needed.
+    """
+    known = np.nonzero(~np.isnan(grown))[0]
+    funded = np.nonzero(nav != 0.0)[0]
+    if not known.size or not funded.size or known[0] > funded[0]:
+        return grown
+    begun = grown.copy()
+    begun[: known[0]] = grown[known[0]]
+    return begun
+
+
 def simulated(begin_nav: float, flows: Floats, grown: Floats) -> Floats:
     """The value of each day if the same money had gone into something else.
 

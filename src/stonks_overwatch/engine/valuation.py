@@ -161,6 +161,10 @@ def whole(numbers: Sequence[int]) -> Whole:
     return np.array(numbers, dtype=np.int64)
 
 
+def truths(values: Sequence[bool]) -> Truths:
+    return np.array(values, dtype=np.bool_)
+
+
 def _named(numbers: Floats) -> list[int]:
     return [int(number) for number in np.unique(numbers) if number]
 
@@ -617,31 +621,54 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
     return Holdings(begin, end, paid, income, end - begin - paid + income, weighted)
 
 
-def of_holdings(book: Book, chosen: Truths) -> tuple[Floats, Floats]:
-    """Value of some holdings together on each day, and what was put into them less what they gave.
+def held_before(book: Book) -> State:
+    """What the activities before the book's first day had brought; `book.start` is not looked at."""
+    earlier = book.events.only(book.events.day < book.first)
+    count, currencies = book.instruments.numbers.size, book.all_rates.shape[0]
+    nothing = State.nothing(count, currencies)
+    if not earlier.day.size:
+        return nothing
+    flows = _flows(replace(book, events=earlier, start=nothing, first=int(earlier.day[0])))
+    events = flows.events
+    has_instrument = events.instrument >= 0
+    bought = events.other >= 0
+    cash = _sums(events.currency, flows.cash, currencies)
+    cash += _sums(events.other[bought], events.quantity[bought], currencies)
+    return State(
+        _sums(events.instrument[has_instrument], flows.moved[has_instrument], count),
+        _sums(events.instrument[has_instrument], flows.paid[has_instrument], count),
+        cash,
+    )
+
+
+def of_holdings(book: Book, chosen: Truths) -> Daily:
+    """Some holdings together, as if they were an account of their own without cash.
 
     Args:
+        book: what to value.
         chosen: shape (instruments,).
 
-    Returns: shape (days,) each, in the base currency. Dividends and interest go out of the holdings.
+    Returns: `contribution` is what was put into them less what they gave: dividends, interest and what was
+        withheld of them go out. `income`, `fees`, `taxes` and `other` are 0 for that reason.
     """
     flows = _flows(book)
     events = flows.events
-    theirs = (events.instrument >= 0) & chosen[events.instrument]
-    flow = -_by_day(flows, np.where(theirs, flows.cash, 0.0), book)
-    total = np.zeros(book.days)
+    theirs = np.append(chosen, False)[events.instrument]
+    contribution = -_by_day(flows, np.where(theirs, flows.cash, 0.0), book)
+    nav, carried, moved = (np.zeros(book.days) for _ in range(3))
     for chunk in _chunks(book, flows):
         kept = chosen[chunk.rows]
-        if not kept.any():
-            continue
-        value = chunk.value[kept]
-        rates = book.rates[book.instruments.currency[chunk.rows][kept]]
+        value, rates = chunk.value[kept], book.rates[book.instruments.currency[chunk.rows[kept]]]
         with np.errstate(invalid="ignore"):
-            total += np.where(value == 0.0, 0.0, value * rates).sum(axis=0)
+            nav += np.where(value == 0.0, 0.0, value * rates).sum(axis=0)
+            effect = value[:, :-1] * np.diff(rates, axis=1)
+            moved[1:] += np.where(value[:, :-1] == 0.0, 0.0, effect).sum(axis=0)
+        carried += chunk.carried[kept].sum(axis=0)
         at, values = _transferred(flows, chunk, book)
         mine = chosen[events.instrument[at]]
         at, values = at[mine], values[mine]
         if at.size:
-            rates = book.rates[book.instruments.currency[events.instrument[at]], flows.day[at]]
-            flow += _sums(flows.day[at], values * rates, book.days)
-    return total, flow
+            rates_then = book.rates[book.instruments.currency[events.instrument[at]], flows.day[at]]
+            contribution += _sums(flows.day[at], values * rates_then, book.days)
+    nothing = np.zeros(book.days)
+    return Daily(nav, contribution, nothing, nothing, nothing, moved, nothing, carried)

@@ -49,7 +49,7 @@ class Benchmark:
             rates = rates_of(base, [instrument.currency], first, last)[0]
             blocks.append((prices, rates, float(weight)))
             parts.append(Part(instrument.name, instrument.symbol, weight / whole))
-        return cls(tuple(parts), engine.blend(blocks, first, last))
+        return cls(tuple(parts), engine.from_funding(engine.blend(blocks, first, last), daily.total.nav))
 
 
 def _split(part: str) -> tuple[str, Decimal]:

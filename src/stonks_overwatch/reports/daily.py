@@ -5,11 +5,11 @@ What is stored is our own valuation of each account; it goes on from its checkpo
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from django.db.models import FloatField
+from django.db.models import FloatField, Q, QuerySet
 from django.db.models.functions import Cast
 
 from stonks_overwatch.engine import series, valuation
@@ -25,6 +25,7 @@ from stonks_overwatch.engine.valuation import (
     State,
     Style,
 )
+from stonks_overwatch.errors import UnknownInstrumentError
 from stonks_overwatch.ledger import ecb, packed
 from stonks_overwatch.ledger.models import (
     Account,
@@ -77,13 +78,18 @@ class Known(NamedTuple):
     empty_until: int | None
 
 
-def daily_total(scope: Scope) -> DailyTotal | None:
-    """The series of the scope from the first day anything is known of; None without any."""
+def daily_total(scope: Scope, only: "Group | None" = None) -> DailyTotal | None:
+    """The series of the scope from the first day anything is known of; None without any.
+
+    With `only`, of some holdings, by our own valuation.
+    """
     looked_at = accounts(scope)
     last = max((account.updated_at.date() for account in looked_at), default=date.min)
     last_day = min(last, scope.as_of or date.max).toordinal()
     own = own_valuations(looked_at, scope.base_currency, last)
-    points = _points(looked_at)
+    points = _points(looked_at) if only is None else {}
+    if only is not None:
+        own = _of_group(own, looked_at, scope.base_currency, last, only)
     firsts = [days.first for days in own.values()] + [of[0].on for of in points.values()]
     if not firsts or min(firsts) >= last_day:
         return None
@@ -93,7 +99,7 @@ def daily_total(scope: Scope) -> DailyTotal | None:
     rates = dict(zip(kept_in, rates_of(scope.base_currency, kept_in, first, last.toordinal()), strict=True))
     parts = []
     for account in looked_at:
-        days, told = own.get(account.pk), points[account.pk]
+        days, told = own.get(account.pk), points.get(account.pk, [])
         known = facts.known(account, days, last.toordinal())
         parts.append(
             series.Account(
@@ -109,6 +115,61 @@ def daily_total(scope: Scope) -> DailyTotal | None:
         )
     summed = series.total(parts, first, last_day)
     return DailyTotal(tuple(looked_at), summed, series.index(summed))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Holdings to look at alone: those whose instrument has this value of a field; null is "unknown"."""
+
+    field: str
+    value: str
+
+    FIELDS: ClassVar = ("instrument", "asset_class", "currency", "country", "sector", "exchange")
+
+    def rows(self) -> QuerySet[Instrument]:
+        """Raises: UnknownInstrumentError when the named instrument is not stored."""
+        if self.field == "instrument":
+            named = Q(isin=self.value) | Q(symbol=self.value) | Q(broker_ref=self.value)
+            rows = Instrument.objects.filter(named)
+            if not rows.exists():
+                raise UnknownInstrumentError(
+                    f"No instrument {self.value} is stored.",
+                    next_step="Name one by its ISIN, its symbol or the broker's number; see holdings.",
+                )
+            return rows
+        return Instrument.objects.filter(**{self.field: None if self.value == "unknown" else self.value})
+
+
+def _of_group(
+    own: dict[int, Own], looked_at: Sequence[Account], base: str, last: date, only: Group
+) -> dict[int, Own]:
+    """The own valuations with the days of the group's holdings in place of the accounts'."""
+    wanted = set(only.rows().values_list("pk", flat=True))
+    with_own = [account for account in looked_at if account.pk in own]
+    if not with_own:
+        return {}
+    first = min(days.first for days in own.values())
+    found = {}
+    for account, book in zip(with_own, books(with_own, base, first, last.toordinal()), strict=True):
+        chosen = valuation.truths([number in wanted for number in book.instruments.numbers.tolist()])
+        days = valuation.of_holdings(book, chosen).since(own[account.pk].first - first)
+        found[account.pk] = own[account.pk]._replace(daily=days)
+    return found
+
+
+def books(looked_at: Sequence[Account], base: str, first: int, last: int) -> list[Book]:
+    """What a valuation of each account from the end of day `first` takes."""
+    blocks: dict[int, list[bytes | memoryview]] = {account.pk: [] for account in looked_at}
+    rows = ActivityBlock.objects.filter(account__in=looked_at).order_by("month")
+    for pk, packed_rows in rows.values_list("account_id", "rows"):
+        blocks[pk].append(packed_rows)
+    contents = Contents.of([block for some in blocks.values() for block in some], _WIDTH)
+    tables = Tables.of(base, contents.instruments, contents.currencies, first, last)
+    found = []
+    for account in looked_at:
+        book = tables.book(blocks[account.pk], tables.nothing(), first)
+        found.append(replace(book, start=valuation.held_before(book)))
+    return found
 
 
 # What the broker told

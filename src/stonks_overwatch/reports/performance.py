@@ -8,6 +8,7 @@ A period is from its first day to its last, both included: its begin is the valu
 before. A number is null where the history of the period is not completely known.
 """
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ from stonks_overwatch.engine import series as engine
 from stonks_overwatch.engine.series import Figures, Risks
 from stonks_overwatch.reports import periods
 from stonks_overwatch.reports.benchmark import Benchmark
-from stonks_overwatch.reports.daily import DailyTotal, daily_total
+from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
 from stonks_overwatch.reports.documents import Computed, Document, total
 from stonks_overwatch.reports.periods import Days
 from stonks_overwatch.reports.scope import Scope
@@ -83,11 +84,31 @@ class PerformanceDocument(Document):
     complete_since: date | None
     simple: Computed | None = Field(exclude=True)
     twr_before_tax: Computed | None = Field(exclude=True)
-    name: str = Field(exclude=True)
+
+
+class PeriodRow(Document):
+    """The returns of one period; all null where it is not inside of what is known."""
+
+    name: str
+    start: date = Field(serialization_alias="from")
+    end: date = Field(serialization_alias="to")
+    begin_nav: Computed | None = None
+    end_nav: Computed | None = None
+    net_contribution: Computed | None = None
+    twr: Computed | None = None
+    twr_before_tax: Computed | None = None
+    twr_annualized: Computed | None = None
+    xirr: Computed | None = None
+    modified_dietz: Computed | None = None
+    simple: Computed | None = None
 
 
 def performance(
-    scope: Scope, start: date | None = None, end: date | None = None, benchmark: str = ""
+    scope: Scope,
+    start: date | None = None,
+    end: date | None = None,
+    benchmark: str = "",
+    only: Group | None = None,
 ) -> PerformanceDocument:
     """The figures from `start` to `end`; without them, of all days on which everything is known.
 
@@ -95,8 +116,9 @@ def performance(
         scope: the accounts.
         start, end: the first and the last day, both included.
         benchmark: what `beta` is taken against; see benchmark.Benchmark.
+        only: some holdings alone, as if they were an account of their own.
     """
-    daily = daily_total(scope)
+    daily = daily_total(scope, only)
     if daily is None:
         return _nothing(scope.base_currency, start, end)
     days = asked_days(daily, start, end)
@@ -117,13 +139,73 @@ def known_days(daily: DailyTotal) -> Days:
     return Days(date.fromordinal(daily.index.since) + periods.DAY, date.fromordinal(daily.index.until))
 
 
+class PeriodsDocument(Document):
+    """The figures of the standard periods, of calendar years (newest first) and of months (oldest first)."""
+
+    periods: tuple[PeriodRow, ...]
+    years: tuple[PeriodRow, ...]
+    months: tuple[PeriodRow, ...]
+    complete_since: date | None
+
+
+def returns_by_period(scope: Scope, only: Group | None = None) -> PeriodsDocument:
+    """Returns of all periods that days are known of."""
+    daily = daily_total(scope, only)
+    if daily is None:
+        return PeriodsDocument(periods=(), years=(), months=(), complete_since=None)
+    return periods_of(daily)
+
+
+def periods_of(daily: DailyTotal) -> PeriodsDocument:
+    """Years and months begin and end with what is known: the first and the last may be part of one."""
+    begin, last = known_days(daily).first - periods.DAY, known_days(daily).last
+
+    def rows(names: Iterable[str]) -> tuple[PeriodRow, ...]:
+        found = []
+        for name in names:
+            days = periods.standard(name, begin, last)
+            is_calendar = name[0].isdigit() and len(name) in (4, 7)
+            if is_calendar:
+                days = Days(max(days.first, begin + periods.DAY), min(days.last, last))
+            found.append(_row(daily, days, name))
+        return tuple(found)
+
+    return PeriodsDocument(
+        periods=rows(periods.STANDARD),
+        years=rows(periods.years(begin, last)),
+        months=rows(periods.months(begin, last)),
+        complete_since=complete_since(daily),
+    )
+
+
+def _row(daily: DailyTotal, days: Days, name: str) -> PeriodRow:
+    begin, end = days.first.toordinal() - 1, days.last.toordinal()
+    if not daily.total.first <= begin < end <= daily.total.last:
+        return PeriodRow(name=name, start=days.first, end=days.last)
+    found = engine.figures(daily.total, daily.index, begin, end)
+    return PeriodRow(
+        name=name,
+        start=days.first,
+        end=days.last,
+        begin_nav=decimal(found.begin_nav),
+        end_nav=decimal(found.end_nav),
+        net_contribution=decimal(found.contribution),
+        twr=decimal(found.twr),
+        twr_before_tax=decimal(found.twr_before_tax),
+        twr_annualized=decimal(found.twr_annualized),
+        xirr=decimal(found.xirr),
+        modified_dietz=decimal(found.modified_dietz),
+        simple=decimal(found.simple),
+    )
+
+
 def measured(
-    daily: DailyTotal, base: str, days: Days, name: str = "", against: Benchmark | None = None
+    daily: DailyTotal, base: str, days: Days, against: Benchmark | None = None
 ) -> PerformanceDocument:
     """The figures of a period of the series; all unknown where it is not inside of it."""
     begin, end = days.first.toordinal() - 1, days.last.toordinal()
     if not daily.total.first <= begin < end <= daily.total.last:
-        return _nothing(base, days.first, days.last, name, complete_since(daily))
+        return _nothing(base, days.first, days.last, complete_since(daily))
     found = engine.figures(daily.total, daily.index, begin, end)
     risks = risks_of(daily, days, against)
     return PerformanceDocument(
@@ -148,7 +230,6 @@ def measured(
         complete_since=complete_since(daily),
         simple=decimal(found.simple),
         twr_before_tax=decimal(found.twr_before_tax),
-        name=name,
     )
 
 
@@ -184,7 +265,7 @@ def _cents(number: float) -> Decimal | None:
 
 
 def _nothing(
-    base: str, start: date | None, end: date | None, name: str = "", since: date | None = None
+    base: str, start: date | None, end: date | None, since: date | None = None
 ) -> PerformanceDocument:
     return PerformanceDocument(
         start=start,
@@ -202,5 +283,4 @@ def _nothing(
         complete_since=since,
         simple=None,
         twr_before_tax=None,
-        name=name,
     )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from stonks_overwatch.engine.series import BROKER, CARRIED, OWN, Index, Total, numbers
-from stonks_overwatch.reports.daily import daily_total
+from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
 from stonks_overwatch.reports.documents import Computed, Document
 from stonks_overwatch.reports.scope import Scope
 
@@ -36,11 +36,21 @@ class SeriesDocument(Document):
     carried: tuple[bool, ...] = Field(exclude=True)
 
 
-def series(scope: Scope, start: date | None = None, end: date | None = None) -> SeriesDocument:
-    """The days from `start` to `end` (both included), at most those anything is known of."""
-    daily = daily_total(scope)
+def series(
+    scope: Scope, start: date | None = None, end: date | None = None, only: Group | None = None
+) -> SeriesDocument:
+    """The days from `start` to `end` (both included), at most those anything is known of.
+
+    Of some holdings alone (`only`), what is paid for them is a contribution, and what they pay out too.
+    """
+    daily = daily_total(scope, only)
     if daily is None:
         return _document(None, None, 0, -1)
+    return days_of(daily, start, end)
+
+
+def days_of(daily: DailyTotal, start: date | None, end: date | None) -> SeriesDocument:
+    """The document of some days of a series."""
     first = max(daily.total.first, start.toordinal() if start else 0)
     last = min(daily.total.last, end.toordinal() if end else daily.total.last)
     return _document(daily.total, daily.index, first, last)

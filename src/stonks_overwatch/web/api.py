@@ -19,14 +19,22 @@ from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.accounts import AccountsDocument, account_rows
 from stonks_overwatch.reports.activities import ActivitiesDocument, activities
 from stonks_overwatch.reports.allocation import AllocationDocument, By, allocation
+from stonks_overwatch.reports.attribution import AttributionDocument, attribution
 from stonks_overwatch.reports.contributions import ContributionsDocument, contributions
+from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 from stonks_overwatch.reports.income import IncomeDocument, income
-from stonks_overwatch.reports.performance import PerformanceDocument, performance
+from stonks_overwatch.reports.performance import (
+    PerformanceDocument,
+    PeriodsDocument,
+    performance,
+    returns_by_period,
+)
 from stonks_overwatch.reports.reconcile import ReconcileDocument, reconcile
+from stonks_overwatch.reports.risk import ComparisonDocument, RiskDocument, comparison, risk
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.series import SeriesDocument, series
 from stonks_overwatch.reports.syncs import RunsDocument, last_runs
@@ -63,6 +71,18 @@ class AskedDays(Asked):
 
     start: date | None = Field(None, alias="from")
     end: date | None = Field(None, alias="to")
+
+
+class AskedHoldings(AskedDays):
+    """`only` looks at some holdings alone, like asset_class=etf or instrument=US0378331005."""
+
+    only: Annotated[str, StringConstraints(pattern=f"^({'|'.join(Group.FIELDS)})=")] | None = None
+
+    def group(self) -> Group | None:
+        if self.only is None:
+            return None
+        field, _, value = self.only.partition("=")
+        return Group(field, value)
 
 
 class AskedActivities(AskedDays):
@@ -118,15 +138,39 @@ def get_activities(
 
 
 @api.get("/performance", response=PerformanceDocument, by_alias=True)
-def get_performance(request: HttpRequest, asked: Query[AskedDays], benchmark: str = "") -> HttpResponse:
+def get_performance(request: HttpRequest, asked: Query[AskedHoldings], benchmark: str = "") -> HttpResponse:
     """Returns, the value bridge and risk of a period."""
-    return _answer(performance(asked.scope(), asked.start, asked.end, benchmark))
+    return _answer(performance(asked.scope(), asked.start, asked.end, benchmark, asked.group()))
 
 
 @api.get("/series", response=SeriesDocument)
-def get_series(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+def get_series(request: HttpRequest, asked: Query[AskedHoldings]) -> HttpResponse:
     """Value, net contribution and growth of every day."""
-    return _answer(series(asked.scope(), asked.start, asked.end))
+    return _answer(series(asked.scope(), asked.start, asked.end, asked.group()))
+
+
+@api.get("/periods", response=PeriodsDocument, by_alias=True)
+def get_periods(request: HttpRequest, asked: Query[AskedHoldings]) -> HttpResponse:
+    """Returns of the standard periods, of calendar years and of months."""
+    return _answer(returns_by_period(asked.scope(), asked.group()))
+
+
+@api.get("/attribution", response=AttributionDocument, by_alias=True)
+def get_attribution(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """What each holding added to the time-weighted return."""
+    return _answer(attribution(asked.scope(), asked.start, asked.end))
+
+
+@api.get("/risk", response=RiskDocument, by_alias=True)
+def get_risk(request: HttpRequest, asked: Query[AskedHoldings], benchmark: str = "") -> HttpResponse:
+    """Risk of a period, alone and against a benchmark."""
+    return _answer(risk(asked.scope(), asked.start, asked.end, benchmark, asked.group()))
+
+
+@api.get("/benchmark", response=ComparisonDocument, by_alias=True)
+def get_benchmark(request: HttpRequest, asked: Query[AskedDays], benchmark: str) -> HttpResponse:
+    """What the same money would have become in an instrument or a mix of several."""
+    return _answer(comparison(asked.scope(), benchmark, asked.start, asked.end))
 
 
 @api.get("/income", response=IncomeDocument, by_alias=True)

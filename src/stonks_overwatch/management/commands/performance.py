@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.only import add_only
 from stonks_overwatch.management.tables import UNKNOWN, money, number, percent, table
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 
@@ -14,6 +15,7 @@ class Command(ReadingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        add_only(parser)
         parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
         parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
         parser.add_argument(
@@ -29,7 +31,9 @@ class Command(ReadingCommand):
     def handle(self, *, json: bool, **options: Any) -> None:
         if options["start"] and options["end"] and options["start"] > options["end"]:
             raise CommandError("argument --from: it is after --to", returncode=2)
-        document = performance(self.scope(options), options["start"], options["end"], options["benchmark"])
+        document = performance(
+            self.scope(options), options["start"], options["end"], options["benchmark"], options["only"]
+        )
         if json:
             self.print_document(document)
             return

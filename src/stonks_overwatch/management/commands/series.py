@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.only import add_only
 from stonks_overwatch.management.tables import NOTHING, money, number, table
 from stonks_overwatch.reports.series import series
 
@@ -14,12 +15,13 @@ class Command(ReadingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        add_only(parser)
         parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
         parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
 
     def handle(self, *, json: bool, **options: Any) -> None:
         scope = self.scope(options)
-        document = series(scope, options["start"], options["end"])
+        document = series(scope, options["start"], options["end"], options["only"])
         if json:
             self.print_document(document)
             return

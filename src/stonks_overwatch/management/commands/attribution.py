@@ -1,0 +1,46 @@
+"""`attribution`: what each holding added to the return of a period."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.tables import money, percent, table
+from stonks_overwatch.reports.attribution import attribution
+
+
+class Command(ReadingCommand):
+    help = "show what each holding added to the time-weighted return"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
+        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        document = attribution(self.scope(options), options["start"], options["end"])
+        if json:
+            self.print_document(document)
+            return
+        base = document.base_currency
+        self.stdout.write(
+            table(
+                ("symbol", f">begin {base}", ">paid in", ">income", ">end", ">gain", ">contribution"),
+                [
+                    *(
+                        (
+                            row.symbol,
+                            money(row.begin_base, base),
+                            money(row.paid_base, base),
+                            money(row.income_base, base),
+                            money(row.end_base, base),
+                            money(row.gain_base, base),
+                            percent(row.contribution),
+                        )
+                        for row in document.holdings
+                    ),
+                    ("cash and the rest", "", "", "", "", "", percent(document.rest)),
+                    ("together (TWR)", "", "", "", "", "", percent(document.twr)),
+                ],
+            )
+        )

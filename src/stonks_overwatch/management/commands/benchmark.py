@@ -1,0 +1,42 @@
+"""`benchmark`: what the same money would have become in something else."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.tables import money, percent, table
+from stonks_overwatch.reports.risk import comparison
+
+
+class Command(ReadingCommand):
+    help = "compare with an instrument or a mix, into which the same money would have gone"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "benchmark", metavar="ISIN[:WEIGHT,...]", help="an instrument or a mix with prices"
+        )
+        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
+        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+
+    def handle(self, *, json: bool, benchmark: str, **options: Any) -> None:
+        document = comparison(self.scope(options), benchmark, options["start"], options["end"])
+        if json:
+            self.print_document(document)
+            return
+        base = document.base_currency
+        name = " + ".join(f"{percent(part.weight)} {part.symbol}" for part in document.parts)
+        self.stdout.write(
+            table(
+                ("figure", ">portfolio", f">{name or 'benchmark'}"),
+                [
+                    ("return (TWR; of prices)", percent(document.twr), percent(document.benchmark_return)),
+                    (
+                        f"end value with the same money, {base}",
+                        money(document.end_nav, base),
+                        money(document.benchmark_end_nav, base),
+                    ),
+                ],
+            )
+        )

@@ -1,0 +1,45 @@
+"""`risk`: deviations, falls and ratios of a period."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.only import add_only
+from stonks_overwatch.management.tables import UNKNOWN, number, table
+from stonks_overwatch.reports.risk import risk
+
+
+class Command(ReadingCommand):
+    help = "show the risk of a period, alone and against a benchmark"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        add_only(parser)
+        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
+        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+        parser.add_argument(
+            "--benchmark", metavar="ISIN[:WEIGHT,...]", default="", help="an instrument or a mix with prices"
+        )
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        document = risk(
+            self.scope(options), options["start"], options["end"], options["benchmark"], options["only"]
+        )
+        if json:
+            self.print_document(document)
+            return
+        self.stdout.write(
+            table(
+                ("figure", ">value"),
+                [(name.replace("_", " "), _text(value)) for name, value in document],
+            )
+        )
+
+
+def _text(value: Decimal | date | int | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return number(value) if isinstance(value, Decimal) else str(value)

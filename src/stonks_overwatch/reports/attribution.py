@@ -1,0 +1,119 @@
+"""What each holding added to the return of a period; the parts add up to the time-weighted return.
+
+A holding's gain of a day over what was invested at the day's start, times the growth up to then, is what
+it added on that day (contributions linked like the index itself). What is not in a holding, cash with its
+interest and costs and the effect of its exchange rates, is the last part: the rest.
+"""
+
+from collections import defaultdict
+from datetime import date
+from decimal import Decimal
+
+from pydantic import Field
+
+from stonks_overwatch.engine import series as engine
+from stonks_overwatch.engine import valuation
+from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.reports.daily import DailyTotal, books, daily_total
+from stonks_overwatch.reports.documents import Computed, Document, total
+from stonks_overwatch.reports.performance import asked_days
+from stonks_overwatch.reports.periods import Days
+from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.series import decimal
+
+
+class HoldingReturn(Document):
+    """One instrument over all accounts looked at, in the base currency.
+
+    `gain_base` = `end_base` - `begin_base` - `paid_base` + `income_base`: `paid_base` is what was put in
+    less what was taken out, with commissions; `income_base` dividends and interest after what was withheld.
+    `contribution` is a fraction of the return of the whole. Null where a price or a rate is unknown.
+    """
+
+    symbol: str
+    name: str
+    asset_class: str
+    isin: str | None
+    broker_ref: str
+    begin_base: Computed | None
+    end_base: Computed | None
+    paid_base: Computed | None
+    income_base: Computed | None
+    gain_base: Computed | None
+    contribution: Computed | None
+
+
+class AttributionDocument(Document):
+    """`rest` is what cash and all that is not in a holding added; with it, `contribution` adds up to `twr`."""
+
+    start: date | None = Field(serialization_alias="from")
+    end: date | None = Field(serialization_alias="to")
+    base_currency: str
+    holdings: tuple[HoldingReturn, ...]
+    rest: Computed | None
+    twr: Computed | None
+
+
+def attribution(scope: Scope, start: date | None = None, end: date | None = None) -> AttributionDocument:
+    """The holdings of a period, those that added most first; without days, of all that is known."""
+    daily = daily_total(scope)
+    if daily is None:
+        return AttributionDocument(
+            start=start, end=end, base_currency=scope.base_currency, holdings=(), rest=None, twr=None
+        )
+    return attributed(daily, scope.base_currency, asked_days(daily, start, end))
+
+
+def attributed(daily: DailyTotal, base: str, days: Days) -> AttributionDocument:
+    """The same, of a series that is there already."""
+    begin, end = days.first.toordinal() - 1, days.last.toordinal()
+    grown = daily.index
+    holdings: tuple[HoldingReturn, ...] = ()
+    twr = rest = None
+    if grown is not None and grown.since <= begin < end <= grown.until:
+        weights = engine.linking_weights(daily.total, grown, begin, end)
+        holdings = _holdings(daily, base, begin, end, weights)
+        twr = decimal(engine.figures(daily.total, grown, begin, end).twr)
+        known = total(row.contribution for row in holdings)
+        if twr is not None and not known.unknown and known.value is not None:
+            rest = twr - known.value
+    return AttributionDocument(
+        start=days.first, end=days.last, base_currency=base, holdings=holdings, rest=rest, twr=twr
+    )
+
+
+def _holdings(
+    daily: DailyTotal, base: str, begin: int, end: int, weights: engine.Floats
+) -> tuple[HoldingReturn, ...]:
+    sums: dict[int, list[float]] = defaultdict(lambda: [0.0] * 6)
+    for book in books(daily.accounts, base, begin, end):
+        found = valuation.by_holding(book, weights)
+        columns = (found.begin, found.end, found.paid, found.income, found.gain, found.weighted)
+        rows = zip(book.instruments.numbers.tolist(), *(column.tolist() for column in columns), strict=True)
+        for number, *figures in rows:
+            if any(figures):
+                sums[number] = [a + b for a, b in zip(sums[number], figures, strict=True)]
+    described = Instrument.objects.in_bulk(list(sums))
+    rows_shown = [_row(described[number], [decimal(figure) for figure in of]) for number, of in sums.items()]
+    return tuple(sorted(rows_shown, key=_most_first))
+
+
+def _row(instrument: Instrument, figures: list[Decimal | None]) -> HoldingReturn:
+    begin, end, paid, income, gain, contribution = figures
+    return HoldingReturn(
+        symbol=instrument.symbol,
+        name=instrument.name,
+        asset_class=instrument.asset_class,
+        isin=instrument.isin,
+        broker_ref=instrument.broker_ref,
+        begin_base=begin,
+        end_base=end,
+        paid_base=paid,
+        income_base=income,
+        gain_base=gain,
+        contribution=contribution,
+    )
+
+
+def _most_first(row: HoldingReturn) -> tuple[bool, Decimal, str]:
+    return row.contribution is None, -(row.contribution or Decimal(0)), row.symbol
