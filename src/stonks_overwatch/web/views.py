@@ -4,14 +4,15 @@ Two buttons do: "sync now" puts tasks into the queue, "test the connection" asks
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_POST, require_safe
 
@@ -26,8 +27,10 @@ from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.services.brokers.base import Finding
 from stonks_overwatch.web.charts import month_ends, ring, value_line
-from stonks_overwatch.web.frame import Frame, frame, latest_end
+from stonks_overwatch.web.frame import frame, latest_end
 from stonks_overwatch.web.holdings_table import ORDERS, SEPARATE, Asked, table
+from stonks_overwatch.web.live import Follower
+from stonks_overwatch.web.pages import nothing_yet, render_page
 
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_BETWEEN_SIGNS_OF_LIFE = 15
@@ -53,13 +56,13 @@ def dashboard_page(request: HttpRequest) -> HttpResponse:
     base = around.config.base_currency
     everyone = accounts(Scope(base))
     if not everyone:
-        return _nothing_yet(request, around, "dashboard")
+        return nothing_yet(request, around, "dashboard")
     account = request.GET.get("account", "")
     try:
         document = dashboard(Scope(base, account=account or None))
     except UnknownAccountError as err:
-        return _page(request, "problem.html", around, status=404, page="dashboard", problem=err)
-    return _page(
+        return render_page(request, "problem.html", around, status=404, page="dashboard", problem=err)
+    return render_page(
         request,
         "dashboard.html",
         around,
@@ -81,14 +84,14 @@ def holdings_page(request: HttpRequest) -> HttpResponse:
     base = around.config.base_currency
     everyone = accounts(Scope(base))
     if not everyone:
-        return _nothing_yet(request, around, "holdings")
+        return nothing_yet(request, around, "holdings")
     asked = Asked.of(request.GET)
     account = asked.account if asked.account != SEPARATE else ""
     try:
         document = holdings(Scope(base, account=account or None))
     except UnknownAccountError as err:
-        return _page(request, "problem.html", around, status=404, page="holdings", problem=err)
-    return _page(
+        return render_page(request, "problem.html", around, status=404, page="holdings", problem=err)
+    return render_page(
         request,
         "holdings.html",
         around,
@@ -106,10 +109,10 @@ def accounts_page(request: HttpRequest) -> HttpResponse:
     around = frame()
     document = account_rows(Scope(around.config.base_currency))
     if not document.accounts:
-        return _nothing_yet(request, around, "accounts")
+        return nothing_yet(request, around, "accounts")
     compared = [Check.of(account) for account in reconcile(Scope(document.base_currency)).accounts]
     rows = list(zip(document.accounts, compared, strict=True))
-    return _page(request, "accounts.html", around, document=document, as_of=document.as_of, rows=rows)
+    return render_page(request, "accounts.html", around, document=document, as_of=document.as_of, rows=rows)
 
 
 @require_safe
@@ -117,7 +120,7 @@ def sync_page(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("page", "")
     page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 1
     document = syncs.syncs(page=page)
-    return _page(
+    return render_page(
         request,
         "sync.html",
         frame(),
@@ -134,7 +137,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def welcome_page(request: HttpRequest) -> HttpResponse:
-    return _page(request, "welcome.html", frame(), config_file=paths.config_file())
+    return render_page(request, "welcome.html", frame(), config_file=paths.config_file())
 
 
 @require_POST
@@ -144,7 +147,7 @@ def sync_now(request: HttpRequest) -> HttpResponse:
         for broker, login in sync.logins():
             tasks.sync_login(broker, login.name)
     except ConfigError as err:
-        return _page(request, "problem.html", frame(), status=409, page="sync", problem=err)
+        return render_page(request, "problem.html", frame(), status=409, page="sync", problem=err)
     return redirect("sync")
 
 
@@ -155,35 +158,38 @@ def test_connection(request: HttpRequest) -> HttpResponse:
 
 
 async def events(request: HttpRequest) -> StreamingHttpResponse:
-    """Progress and ends of runs, as server-sent events, for as long as the page listens."""
+    """Progress and ends of runs, and live values, as server-sent events, for as long as the page listens."""
     seen = request.headers.get("Last-Event-ID") or request.GET.get("seen", "")
-    return StreamingHttpResponse(
-        _progress(seen), content_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-    )
+    told = _progress(seen, Follower.of(request.GET))
+    return StreamingHttpResponse(told, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-async def _progress(seen: str) -> AsyncIterator[str]:
+async def _progress(seen: str, follower: Follower | None) -> AsyncIterator[str]:
     """`seen` is the end of the newest run that the page already shows."""
     shown = None
     quiet = 0
     yield "retry: 2000\n\n"
-    while True:
-        runs = (await sync_to_async(syncs.last_runs)(number=10)).runs
-        fragment = render_to_string(
-            "parts/progress.html", {"running": [run for run in runs if run.status == "running"]}
-        )
-        newest = latest_end(runs)
-        quiet += 1
-        if fragment != shown:
-            yield _event("progress", fragment)
-            shown, quiet = fragment, 0
-        if newest > seen:
-            yield _event("finished", newest, identity=newest)
-            seen, quiet = newest, 0
-        if quiet >= LOOKS_BETWEEN_SIGNS_OF_LIFE:
-            yield ": still here\n\n"
-            quiet = 0
-        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    with follower.looking() if follower else nullcontext():
+        while True:
+            runs = (await sync_to_async(syncs.last_runs)(number=10)).runs
+            fragment = render_to_string(
+                "parts/progress.html", {"running": [run for run in runs if run.status == "running"]}
+            )
+            newest = latest_end(runs)
+            quiet += 1
+            if fragment != shown:
+                yield _event("progress", fragment)
+                shown, quiet = fragment, 0
+            if newest > seen:
+                yield _event("finished", newest, identity=newest)
+                seen, quiet = newest, 0
+            if follower and (news := await sync_to_async(follower.news)(newest)):
+                yield _event("live", json.dumps(news))
+                quiet = 0
+            if quiet >= LOOKS_BETWEEN_SIGNS_OF_LIFE:
+                yield ": still here\n\n"
+                quiet = 0
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _event(name: str, data: str, identity: str | None = None) -> str:
@@ -193,28 +199,9 @@ def _event(name: str, data: str, identity: str | None = None) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _page(
-    request: HttpRequest, template: str, around: Frame, *, status: int = 200, **context: Any
-) -> HttpResponse:
-    """The page, with the name by which the navigation knows it: the template's, unless given.
-
-    `as_of` in the context is the age of the figures where it is not that of the last syncs.
-    """
-    page = template.removesuffix(".html")
-    around_all = {"frame": around, "page": page, "as_of": around.as_of}
-    return render(request, template, {**around_all, **context}, status=status)
-
-
-def _nothing_yet(request: HttpRequest, around: Frame, page: str) -> HttpResponse:
-    """What a page of figures shows before there is any: how to begin, or what the first sync is doing."""
-    if around.has_logins or around.config_error:
-        return _page(request, "waiting.html", around, page=page)
-    return redirect("welcome")
-
-
 def _settings(request: HttpRequest, findings: list[Finding] | None) -> HttpResponse:
     around = frame()
-    return _page(
+    return render_page(
         request,
         "settings.html",
         around,

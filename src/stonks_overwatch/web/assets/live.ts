@@ -47,21 +47,25 @@ async function refresh(): Promise<void> {
   fill("announce", "A sync has ended. The page shows the new state.");
 }
 
-type Figure = [html: string, said: string];
+type Figure = [html: string, said: string] | null; // null: what the page was made with
 type News = { label?: string; why?: string; figures?: Record<string, Figure> };
 
-const now = new Map<string, Figure>(); // what moved, for parts of the page that are put in place later
+const now = new Map<string, Figure>(); // what has moved, for parts of the page that are put in place later
+const stored = new WeakMap<HTMLElement, string>();
 let told: News = {};
 
-function put(place: HTMLElement, [html, said]: Figure, moves: boolean): void {
-  if (place.dataset["said"] === undefined) place.style.minWidth = `${place.getBoundingClientRect().width}px`;
+function put(place: HTMLElement, figure: Figure, moves: boolean): void {
+  if (!stored.has(place)) {
+    stored.set(place, place.innerHTML);
+    place.style.minWidth = `${place.getBoundingClientRect().width}px`; // what gets shorter moves nothing else
+  }
+  const [html, said] = figure ?? [stored.get(place) ?? "", ""];
   const changes = place.innerHTML !== html;
   if (changes) place.innerHTML = html;
-  place.dataset["said"] = said;
   place.title = said;
-  place.classList.toggle("is-live", said !== "");
-  if (!changes || !moves) return;
+  place.classList.toggle("is-live", figure !== null);
   place.classList.remove("has-moved");
+  if (!changes || !moves) return;
   void place.offsetWidth; // lets the animation begin again
   place.classList.add("has-moved");
 }
@@ -76,26 +80,41 @@ function tell(): void {
   if (why !== null && told.why !== undefined) why.innerHTML = told.why;
 }
 
+/** The figure's name in the stream: its own, and whose it is. */
+function nameOf(place: HTMLElement): string {
+  const whose = place.closest<HTMLElement>("[data-of]")?.dataset["of"];
+  return whose === undefined ? (place.dataset["live"] ?? "") : `${place.dataset["live"]} ${whose}`;
+}
+
+function putAll(figures: ReadonlyMap<string, Figure>, moves: boolean): void {
+  for (const place of document.querySelectorAll<HTMLElement>("[data-live]")) {
+    const figure = figures.get(nameOf(place));
+    if (figure !== undefined) put(place, figure, moves);
+  }
+}
+
 function move(news: News): void {
   if (news.label !== undefined) {
     told = news;
     tell();
   }
-  for (const [name, figure] of Object.entries(news.figures ?? {})) {
-    const moves = now.has(name);
-    now.set(name, figure);
-    for (const place of document.querySelectorAll<HTMLElement>(`[data-live="${CSS.escape(name)}"]`)) {
-      put(place, figure, moves);
-    }
-  }
+  const changed = new Map(Object.entries(news.figures ?? {}));
+  putAll(changed, now.size > 0);
+  for (const [name, figure] of changed) now.set(name, figure);
 }
 
 function moveAgain(): void {
   tell();
-  for (const place of document.querySelectorAll<HTMLElement>("[data-live]")) {
-    const figure = now.get(place.dataset["live"] ?? "");
-    if (figure !== undefined) put(place, figure, false);
-  }
+  putAll(now, false);
+}
+
+/** Back to what the page was made with: nobody says any more how the figures stand. */
+function restore(): void {
+  for (const name of now.keys()) now.set(name, null);
+  moveAgain();
+  now.clear();
+  told = {};
+  tell();
 }
 
 function found(): void {
@@ -114,9 +133,15 @@ function open(): void {
     parameters.set("account", moving.dataset["liveAccount"] ?? "");
   }
   stream = new EventSource(`/events?${parameters}`);
-  stream.addEventListener("open", found);
+  stream.addEventListener("open", () => {
+    found();
+    restore();
+  });
   stream.addEventListener("error", () => {
-    lost ??= window.setTimeout(() => fill("lost", "The app does not answer. Is it still running? This page tries again."), PATIENCE);
+    lost ??= window.setTimeout(() => {
+      fill("lost", "The app does not answer. Is it still running? This page tries again.");
+      restore();
+    }, PATIENCE);
   });
   stream.addEventListener("progress", (event: MessageEvent<string>) => show(event.data));
   stream.addEventListener("finished", () => void refresh());

@@ -195,6 +195,12 @@ def moment(value: datetime | None) -> SafeString:
 
 
 @register.filter
+def clock(value: datetime) -> str:
+    """A moment's time of day to the second, in this machine's time zone."""
+    return f"{value.astimezone():%H:%M:%S}"
+
+
+@register.filter
 def age(value: datetime | None) -> SafeString:
     """How long ago a moment was; the page keeps the words true while it stays open (ages.ts)."""
     if value is None:

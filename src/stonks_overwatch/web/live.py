@@ -1,0 +1,280 @@
+"""The figures of an open page at the quotes of this moment, for its stream of events.
+
+A figure that can move has a name on the page (`data-live`). The stream says which figures have changed, as
+the page writes them; without a quote a figure is what the page was made with.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.template.loader import render_to_string
+
+from stonks_overwatch import config, live
+from stonks_overwatch.errors import ConfigError, UnknownAccountError
+from stonks_overwatch.ledger.types import Quote, QuoteKind
+from stonks_overwatch.reports.combined import combined
+from stonks_overwatch.reports.dashboard import AccountDay, DayChange, dashboard
+from stonks_overwatch.reports.documents import share, total
+from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
+from stonks_overwatch.reports.live import Now, at
+from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.services.brokers.base import LiveState, LiveStatus
+from stonks_overwatch.web.holdings_table import SEPARATE, unrealized_return
+from stonks_overwatch.web.templatetags import figures
+
+PAGES = ("dashboard", "holdings")
+_BEST_FIRST: tuple[LiveStatus, ...] = (
+    "live",
+    "delayed",
+    "closed",
+    "connecting",
+    "competing",
+    "no_rights",
+    "unavailable",
+)
+_LABELS: dict[LiveStatus, str] = {
+    "live": "Live",
+    "delayed": "Delayed",
+    "closed": "At the close",
+    "connecting": "Connecting",
+    "competing": "In use elsewhere",
+    "no_rights": "No live quotes",
+    "unavailable": "Live not available",
+}
+_WORDS = {
+    QuoteKind.LIVE: "Live quote of",
+    QuoteKind.DELAYED: "Quote, 15 to 20 minutes late, seen at",
+    QuoteKind.CLOSE: "Price of the last close, seen at",
+}
+_WORST_FIRST = (QuoteKind.CLOSE, QuoteKind.DELAYED, QuoteKind.LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page was made with: the state that a sync left."""
+
+    valued: Valuation
+    day_change: DayChange | None  # of the dashboard alone
+    days: tuple[AccountDay, ...]
+
+
+Figures = dict[str, tuple[str, str]]
+"""By name: the figure as HTML, and what is to be said of the quotes behind it."""
+
+
+class Follower:
+    """One open page. `news` says what has changed on it since it was asked last."""
+
+    def __init__(self, page: str, account: str) -> None:
+        self._page = page
+        self._is_separate = account == SEPARATE
+        self._account = None if account in ("", SEPARATE) else account
+        self._made: _Page | None = None
+        self._made_at = ""
+        self._sent: Figures = {}
+        self._told: tuple[str, str] | None = None
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> "Follower | None":
+        """The page that a stream of events is for; None for one without figures that move."""
+        page = parameters.get("page", "")
+        return cls(page, parameters.get("account", "")) if page in PAGES else None
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """For as long as the page is open."""
+        with live.desk.watching():
+            yield
+
+    def news(self, latest_end: str) -> dict[str, Any] | None:
+        """Label, explanation and figures, those that changed; None when nothing did.
+
+        `latest_end` is when the newest run ended: from then on the stored state is another one.
+        """
+        states = live.desk.states()
+        quotes = live.quotes(states)
+        news: dict[str, Any] = {}
+        changed = self._changed(quotes, latest_end)
+        if changed:
+            news["figures"] = changed
+        told = _told(states, quotes, self._currencies())
+        if told != self._told:
+            self._told = told
+            news["label"], news["why"] = told
+        return news or None
+
+    def _changed(
+        self, quotes: Mapping[tuple[str, str], Quote], latest_end: str
+    ) -> Mapping[str, tuple[str, str] | None]:
+        """The figures that differ from what was sent last; None for one that is the stored one again."""
+        if not quotes and not self._sent:
+            return {}
+        if self._made is None or latest_end != self._made_at:
+            self._made, self._made_at = self._make(), latest_end
+            self._sent = {}  # the page is made anew with the stored figures
+        if self._made is None:
+            return {}
+        now = self._written(self._made, at(self._made.valued, quotes)) if quotes else {}
+        changed: dict[str, tuple[str, str] | None] = {
+            name: figure for name, figure in now.items() if self._sent.get(name) != figure
+        }
+        changed |= dict.fromkeys(self._sent.keys() - now.keys())
+        self._sent = now
+        return changed
+
+    def _currencies(self) -> dict[str, str]:
+        """The currency that each account of the page is kept in."""
+        made = self._made
+        return {} if made is None else {row.account: row.currency for row in made.valued.document.accounts}
+
+    def _make(self) -> _Page | None:
+        try:
+            scope = Scope(config.load().base_currency, account=self._account)
+            valued = valuation(scope)
+            if self._page != "dashboard":
+                return _Page(valued, None, ())
+            document = dashboard(scope)
+        except (ConfigError, UnknownAccountError):
+            return None  # the page says so itself
+        return _Page(valued, document.day_change, document.accounts)
+
+    def _written(self, made: _Page, now: Now) -> Figures:
+        base = made.valued.document.base_currency
+        by_key = {(row.broker, row.broker_ref, row.account): row for row in now.holdings}
+        rows = [
+            by_key.get((row.broker, row.broker_ref, row.account), row)
+            for row in made.valued.document.holdings
+            if (row.broker, row.broker_ref) in now.quotes
+        ]
+        written: Figures = {}
+        for row in rows if self._is_separate else combined(rows):
+            written |= _of_holding(row, base, _said([now.quotes[row.broker, row.broker_ref]]))
+        if not written:
+            return {}
+        said = _said(list(now.quotes.values()))
+        written |= _of_totals(now.totals, base, said)
+        if self._page == "holdings":
+            return written | _of_groups(made.valued.document.holdings, now, base, said)
+        return written | _of_dashboard(made, now, base, said)
+
+
+def _of_holding(row: Holding, base: str, said: str) -> Figures:
+    key = f"{row.broker} {row.broker_ref} {row.account}"
+    return _known(
+        said,
+        (f"price {key}", row.price, lambda v: figures.price(v, row.currency)),
+        (f"value {key}", row.market_value_base, lambda v: figures.money(v, base)),
+        (f"own {key}", row.market_value, lambda v: figures.money(v, row.currency)),
+        (f"exposure {key}", row.exposure_base, lambda v: figures.money(v, base)),
+        (f"own-exposure {key}", row.exposure, lambda v: figures.money(v, row.currency)),
+        (f"profit {key}", row.unrealized_pnl_base, lambda v: figures.signed(v, base)),
+        (f"own-profit {key}", row.unrealized_pnl, lambda v: figures.signed(v, row.currency)),
+        (f"return {key}", unrealized_return(row), figures.signed_percent),
+        (f"weight {key}", row.weight, figures.percent),
+    )
+
+
+def _of_totals(totals: Totals, base: str, said: str) -> Figures:
+    return _known(
+        said,
+        ("nav", totals.nav_base, lambda v: figures.money(v, base)),
+        ("investments", totals.market_value_base, lambda v: figures.money(v, base)),
+        ("unrealized", totals.unrealized_pnl_base, lambda v: figures.signed(v, base)),
+    )
+
+
+def _of_groups(rows: tuple[Holding, ...], now: Now, base: str, said: str) -> Figures:
+    """The sums over all rows of an asset class; a page that shows only some of them has no names there."""
+    written: Figures = {}
+    for asset_class, change in now.change.items():
+        group = [row for row in rows if row.asset_class == asset_class]
+        value = _plus(total(row.market_value_base for row in group).value, change)
+        profit = _plus(
+            total(row.unrealized_pnl_base for row in group).value, now.profit_change.get(asset_class)
+        )
+        written |= _known(
+            said,
+            (f"group-value {asset_class}", value, lambda v: figures.money(v, base)),
+            (f"group-profit {asset_class}", profit, lambda v: figures.signed(v, base)),
+            (f"group-weight {asset_class}", share(value, now.totals.nav_base), figures.percent),
+        )
+    return written
+
+
+def _of_dashboard(made: _Page, now: Now, base: str, said: str) -> Figures:
+    written: Figures = {}
+    if made.day_change is not None:
+        change = _change(made.day_change, made.valued.document.totals.nav_base, now.whole_change)
+        written |= _known(
+            said,
+            ("change", change.value_base, lambda v: figures.signed(v, base)),
+            ("change-fraction", change.fraction, figures.signed_percent),
+        )
+    for day in made.days:
+        nav, nav_base = now.navs.get((day.broker, day.account), (None, None))
+        added = Decimal(0) if nav_base is None or day.nav_base is None else nav_base - day.nav_base
+        change = _change(day.day_change, day.nav_base, added)
+        if nav_base is not None:
+            key, currency = f"{day.broker} {day.account}", day.currency
+            written |= _known(
+                said,
+                (f"account {key}", nav_base, lambda v: figures.money(v, base)),
+                (f"own-account {key}", nav, lambda v, cur=currency: figures.money(v, cur)),
+                (f"account-change {key}", change.value_base, lambda v: figures.signed(v, base)),
+            )
+    return written
+
+
+def _change(stored: DayChange, nav: Decimal | None, added: Decimal) -> DayChange:
+    """The day's change with what came after the stored NAV."""
+    if stored.value_base is None or nav is None:
+        return stored
+    value = stored.value_base + added
+    return DayChange(value_base=value, fraction=share(value, nav - stored.value_base), since=stored.since)
+
+
+def _known(said: str, *rows: tuple[str, Decimal | None, Any]) -> Figures:
+    """The figures that are known; an unknown one stays on the page with its reason."""
+    return {name: (str(write(value)), said) for name, value, write in rows if value is not None}
+
+
+def _said(quotes: list[Quote]) -> str:
+    """What a reader is told of the quotes behind a figure: of the weakest kind, the newest time."""
+    kind = next(kind for kind in _WORST_FIRST if any(quote.kind is kind for quote in quotes))
+    newest = max(quote.at for quote in quotes if quote.kind is kind)
+    return f"{_WORDS[kind]} {newest.astimezone():%H:%M:%S}"
+
+
+def _plus(stored: Decimal | None, change: Decimal | None) -> Decimal | None:
+    return None if stored is None else stored + (change or Decimal(0))
+
+
+def _told(
+    states: list[LiveState], quotes: Mapping[tuple[str, str], Quote], currencies: Mapping[str, str]
+) -> tuple[str, str]:
+    """The label and the explanation, as HTML; both empty where no login wants live values."""
+    if not states:
+        return "", ""
+    best = min((state.status for state in states), key=_BEST_FIRST.index)
+    context = {
+        "logins": [
+            (
+                state,
+                [
+                    (row, currencies[row.account])
+                    for row in state.accounts.values()
+                    if row.account in currencies
+                ],
+            )
+            for state in states
+        ],
+        "status": best,
+        "label": _LABELS[best],
+        "newest": max((quote.at for quote in quotes.values()), default=None),
+        "followed": len(quotes),
+    }
+    label = render_to_string("parts/live_label.html", context)
+    return label, render_to_string("parts/live_why.html", context)
