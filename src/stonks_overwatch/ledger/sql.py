@@ -13,6 +13,7 @@ def upsert(
     *,
     unique: Sequence[str],
     fill: bool = False,
+    keep: bool = False,
     same: str | None = None,
     differing: str | None = None,
     is_prepared: bool = False,
@@ -25,6 +26,7 @@ def upsert(
         rows: the values.
         unique: the fields of a unique constraint.
         fill: an update sets only what is null.
+        keep: an update sets nothing to null.
         same: an update leaves a row alone that differs in this field.
         differing: an update leaves a row alone that is equal in this field.
         is_prepared: the values are in the form in which the database keeps them.
@@ -48,7 +50,8 @@ def upsert(
     updates = []
     for name in (name for name in names if name not in unique):
         old, new = f"{table}.{quoted[name]}", f"excluded.{quoted[name]}"
-        updates.append(f"{quoted[name]} = " + (f"COALESCE({old}, {new})" if fill else new))
+        value = f"COALESCE({old}, {new})" if fill else f"COALESCE({new}, {old})" if keep else new
+        updates.append(f"{quoted[name]} = {value}")
     parts = [
         "INSERT INTO", table, f"({', '.join(quoted.values())})",
         "VALUES", f"({', '.join(['%s'] * len(columns))})",
