@@ -177,7 +177,8 @@ class ActivityQuerySet(models.QuerySet["Activity"]):
 
 
 class Activity(models.Model):
-    """Anything that changed an account. A superseded row stays for the trail and counts nowhere.
+    """Anything that changed an account. A superseded row stays for the trail and counts nowhere; one that
+    supersedes itself is told by a lesser source alone, of a day that a better one tells in full.
 
     `is_derived` marks what no answer told and the ledger worked out: opening balances, and changes of
     a position that no reported activity explains yet. They are made anew by each run.
@@ -210,6 +211,8 @@ class Activity(models.Model):
     reverses = models.TextField(null=True)  # noqa: DJ001
     ratio = ExactDecimalField(null=True)
     is_derived = models.BooleanField(default=False)
+    # Where sources differ, as JSON: [{"field", "values": [[source, value], ...]}], what counts first.
+    conflicts = models.TextField(db_default="")
     superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
     recorded_at = models.DateTimeField()
 
@@ -225,11 +228,17 @@ class Activity(models.Model):
 
 
 class ActivitySource(models.Model):
-    """Which answers told of an activity."""
+    """Which answers told of an activity, when, and in which words.
+
+    `content` is what the source said, as JSON, where the activity says more or something else.
+    """
 
     activity = models.ForeignKey(Activity, on_delete=models.CASCADE, related_name="sources")
     source = models.TextField()
     key = models.TextField()
+    at = models.DateTimeField(null=True)
+    digest = models.TextField(db_default="")  # of what was told
+    content = models.TextField(db_default="")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["activity", "source", "key"], name="source_once")]

@@ -6,14 +6,14 @@ slower. Activities are never overwritten: one whose content changed is replaced 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.db import transaction
 
-from stonks_overwatch.ledger import imported, opening, packed, types
+from stonks_overwatch.ledger import imported, opening, packed, telling, types
 from stonks_overwatch.ledger.lots import Method, moved
 from stonks_overwatch.ledger.models import (
     Account,
@@ -82,9 +82,6 @@ def clear(broker: str) -> None:
         InboxItem.objects.filter(broker=broker).delete()
 
 
-# What of an activity is compared and written; the rest is identity or kept in another table.
-_IDENTITY = {"account", "key", "source", "broker_ref", "refs"}
-_CONTENT = [f.name for f in fields(types.Activity) if f.name not in _IDENTITY]
 _INSTRUMENT = [f.name for f in fields(types.Instrument) if f.name not in ("broker_ref", "is_whole")]
 _TOLD_OF_ACCOUNT = [
     "opened_on", "reported_nav", "reported_cash", "reported_accrued_interest", "reported_accrued_dividends",
@@ -102,17 +99,6 @@ _MARGIN = (
     "initial_margin", "maintenance_margin", "excess_liquidity", "available_funds", "buying_power", "cushion",
 )  # fmt: skip
 _CASH_STATE = [*_CASH_AMOUNTS, "updated_at", "anchor_amount", "anchor_at"]
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One activity of the ledger while a batch is recorded."""
-
-    activity: types.Activity
-    pk: int | None = None
-    is_changed: bool = False
-    replaces: int | None = None  # the row whose content it corrects
-    sources: set[tuple[str, str]] = field(default_factory=set)  # new ones
 
 
 class _Recording:
@@ -134,21 +120,30 @@ class _Recording:
         self._apply_positions()
         self._record_prices()
         self._record_cash()
+        told = telling.record(self.batch, self.accounts, self.instruments)
+        self.changed |= told.changed
         self._record_account_series()
-        entries = self._load_activities()
-        new, known = self._record_activities(entries)
-        self._add_positions_of_activities(entries)
-        self._record_coverage()
-        self._save_positions()
-        self._remake_derived(entries)
+        if told.changed or self._has_state():
+            activities = self._load_activities()
+            self._add_positions_of_activities(activities)
+            self._record_coverage()
+            self._save_positions()
+            self._remake_derived(activities)
         packed.activities_changed(self.changed)
         self._save_reports()
         return Counts(
             accounts=len(self.batch.accounts),
             positions=sum(1 for _, row in self._reported() if row.quantity),
-            activities_new=new,
-            activities_known=known,
+            activities_new=told.new,
+            activities_known=told.known,
             inbox=self._record_inbox(),
+        )
+
+    def _has_state(self) -> bool:
+        """Whether the batch tells more than activities that are known and figures beside them."""
+        batch = self.batch
+        return bool(
+            batch.positions or batch.partial_positions or batch.cash or batch.partial_cash or batch.coverage
         )
 
     # Accounts and instruments
@@ -185,7 +180,7 @@ class _Recording:
             rows = (
                 [self.batch.broker, i.broker_ref, *(getattr(i, n) for n in _INSTRUMENT)] for i in instruments
             )
-            upsert(Instrument, names, rows, unique=["broker", "broker_ref"], fill=fill)
+            upsert(Instrument, names, rows, unique=["broker", "broker_ref"], fill=fill, keep=not fill)
         self.instruments = {
             row.broker_ref: row for row in Instrument.objects.filter(broker=self.batch.broker)
         }
@@ -278,13 +273,13 @@ class _Recording:
         now["closed_at"] = None if quantity else row["closed_at"] or self.at
         return now
 
-    def _add_positions_of_activities(self, entries: Mapping[int, "_Entries"]) -> None:
+    def _add_positions_of_activities(self, activities: Mapping[int, Sequence[types.Activity]]) -> None:
         """What was bought and sold before the first report is a closed position, and so accounted for."""
         named = {
-            (pk, self.instruments[entry.activity.broker_ref].pk): None
-            for pk, of_account in entries.items()
-            for entry in of_account.current
-            if entry.activity.broker_ref is not None and moved(entry.activity)
+            (pk, self.instruments[activity.broker_ref].pk): None
+            for pk, of_account in activities.items()
+            for activity in of_account
+            if activity.broker_ref is not None and moved(activity)
         }
         by_pk = {account.pk: account for account in self.accounts.values()}
         for key in named:
@@ -465,93 +460,34 @@ class _Recording:
 
     # Activities
 
-    def _load_activities(self) -> dict[int, "_Entries"]:
-        """What the ledger holds of the accounts at hand, without what it derived or replaced."""
+    def _load_activities(self) -> dict[int, list[types.Activity]]:
+        """What counts of the accounts at hand, without what the ledger derived."""
         names = {account.pk: name for name, account in self.accounts.items()}
         refs = {instrument.pk: ref for ref, instrument in self.instruments.items()}
-        entries = {account.pk: _Entries() for account in self._accounts_touched()}
-        stored = Activity.objects.reported().filter(account__in=entries).order_by("pk")
-        columns = ("pk", "account_id", "key", "instrument_id", "refs", *_CONTENT)
-        for pk, account_pk, key, instrument_pk, numbers, *content in stored.values_list(*columns):
+        found: dict[int, list[types.Activity]] = {account.pk: [] for account in self._accounts_touched()}
+        stored = Activity.objects.reported().filter(account__in=found).order_by("pk")
+        columns = ("account_id", "key", "instrument_id", "refs", *telling.CONTENT)
+        for account_pk, key, instrument_pk, numbers, *content in stored.values_list(*columns):
             activity = types.Activity(
                 account=names[account_pk],
                 key=key,
                 source="",
                 broker_ref=refs.get(instrument_pk),
                 refs=tuple(numbers.split()),
-                **_typed(dict(zip(_CONTENT, content, strict=True))),
+                **_typed(dict(zip(telling.CONTENT, content, strict=True))),
             )
-            entries[account_pk].add(_Entry(activity, pk))
-        return entries
-
-    def _record_activities(self, entries: Mapping[int, "_Entries"]) -> tuple[int, int]:
-        """Returns how many were new and how many were known."""
-        new = known = 0
-        for activity in sorted(self.batch.activities, key=repr):
-            of_account = entries[self.accounts[activity.account].pk]
-            entry = of_account.find(activity)
-            source = (activity.source, activity.key)
-            if entry is None:
-                first = replace(activity, source="", refs=tuple(sorted(activity.refs)))
-                of_account.add(_Entry(first, is_changed=True, sources={source}))
-                new += 1
-            else:
-                _tell(entry, activity)
-                entry.sources.add(source)
-                of_account.add(entry)
-                known += 1
-        self._save_activities(entries)
-        return new, known
-
-    def _save_activities(self, entries: Mapping[int, "_Entries"]) -> None:
-        changed = [(pk, e) for pk, of_account in entries.items() for e in of_account.current if e.is_changed]
-        replaced = [(entry.replaces, pk, entry) for pk, entry in changed if entry.replaces is not None]
-        for old_pk, account_pk, entry in replaced:
-            key = entry.activity.key
-            trail = Activity.objects.filter(account=account_pk, key__startswith=f"{key}#").count()
-            Activity.objects.filter(pk=old_pk).update(key=f"{key}#{trail + 1}")
-            for day in Activity.objects.filter(pk=old_pk).values_list("trade_date", "booked_on"):
-                self.changed.add((account_pk, day[1] or day[0]))
-        self.changed |= {(pk, _counts_on(entry.activity)) for pk, entry in changed}
-        self._upsert_activities(((pk, entry.activity) for pk, entry in changed), is_derived=False)
-        pks = self._activity_pks(
-            [*changed, *((pk, e) for pk, o in entries.items() for e in o.current if e.sources)]
-        )
-        for old_pk, account_pk, entry in replaced:
-            Activity.objects.filter(pk=old_pk).update(superseded_by=pks[account_pk, entry.activity.key])
-            old = ActivitySource.objects.filter(activity=old_pk).values_list("source", "key")
-            entry.sources |= set(old)
-        upsert(
-            ActivitySource,
-            ["activity", "source", "key"],
-            (
-                (pks[account_pk, entry.activity.key], source, key)
-                for account_pk, of_account in entries.items()
-                for entry in of_account.current
-                for source, key in sorted(entry.sources)
-            ),
-            unique=["activity", "source", "key"],
-        )
-
-    def _activity_pks(self, entries: Iterable[tuple[int, _Entry]]) -> dict[tuple[int, str], int]:
-        pks = {(account_pk, e.activity.key): e.pk for account_pk, e in entries}
-        found = {key: pk for key, pk in pks.items() if pk is not None}
-        missing = {account_pk for (account_pk, _), pk in pks.items() if pk is None}
-        for pk, account_pk, key in Activity.objects.filter(account__in=missing).values_list(
-            "pk", "account_id", "key"
-        ):
-            found[account_pk, key] = pk
+            found[account_pk].append(activity)
         return found
 
     def _upsert_activities(self, rows: Iterable[tuple[int, types.Activity]], *, is_derived: bool) -> None:
-        names = ["account", "key", "instrument", "refs", *_CONTENT, "is_derived", "recorded_at"]
+        names = ["account", "key", "instrument", "refs", *telling.CONTENT, "is_derived", "recorded_at"]
         upsert(
             Activity,
             names,
             (
                 (
                     account_pk, a.key, None if a.broker_ref is None else self.instruments[a.broker_ref].pk,
-                    " ".join(a.refs), *(getattr(a, name) for name in _CONTENT), is_derived, self.at,
+                    " ".join(a.refs), *(getattr(a, name) for name in telling.CONTENT), is_derived, self.at,
                 )
                 for account_pk, a in rows
             ),
@@ -560,34 +496,33 @@ class _Recording:
 
     # What is worked out
 
-    def _remake_derived(self, entries: Mapping[int, "_Entries"]) -> None:
+    def _remake_derived(self, reported: Mapping[int, Sequence[types.Activity]]) -> None:
         wanted: dict[tuple[int, str], types.Activity] = {}
         for account in self._accounts_touched():
-            activities = [entry.activity for entry in entries[account.pk].current]
-            for activity in self._derived(account, activities):
+            for activity in self._derived(account, reported[account.pk]):
                 wanted[account.pk, activity.key] = activity
         refs = {instrument.pk: ref for ref, instrument in self.instruments.items()}
         names = {account.pk: name for name, account in self.accounts.items()}
-        stored = Activity.objects.filter(account__in=entries, is_derived=True)
+        stored = Activity.objects.filter(account__in=reported, is_derived=True)
         gone = []
         for pk, account_pk, key, instrument_pk, *content in stored.values_list(
-            "pk", "account_id", "key", "instrument_id", *_CONTENT
+            "pk", "account_id", "key", "instrument_id", *telling.CONTENT
         ):
             activity = types.Activity(
                 account=names[account_pk],
                 key=key,
                 source="",
                 broker_ref=refs.get(instrument_pk),
-                **_typed(dict(zip(_CONTENT, content, strict=True))),
+                **_typed(dict(zip(telling.CONTENT, content, strict=True))),
             )
             want = wanted.get((account_pk, key))
             if want is not None and replace(want, source="") == activity:
                 del wanted[account_pk, key]
                 continue
-            self.changed.add((account_pk, _counts_on(activity)))
+            self.changed.add((account_pk, telling.counts_on(activity)))
             if want is None:
                 gone.append(pk)
-        self.changed |= {(pk, _counts_on(activity)) for (pk, _), activity in wanted.items()}
+        self.changed |= {(pk, telling.counts_on(activity)) for (pk, _), activity in wanted.items()}
         _delete(Activity, gone)
         self._upsert_activities(((pk, activity) for (pk, _), activity in wanted.items()), is_derived=True)
 
@@ -635,59 +570,9 @@ class _Recording:
                 yield opened
 
 
-class _Entries:
-    """The activities of one account, found by key or by a number the broker gave them."""
-
-    def __init__(self) -> None:
-        self.by_key: dict[str, _Entry] = {}
-        self.by_number: dict[str, _Entry] = {}
-
-    @property
-    def current(self) -> Iterable[_Entry]:
-        return self.by_key.values()
-
-    def add(self, entry: _Entry) -> None:
-        self.by_key[entry.activity.key] = entry
-        for number in entry.activity.refs:
-            self.by_number[number] = entry
-
-    def find(self, activity: types.Activity) -> _Entry | None:
-        if activity.key in self.by_key:
-            return self.by_key[activity.key]
-        return next((self.by_number[n] for n in activity.refs if n in self.by_number), None)
-
-
 _CLOSED = {
     "market_value": ZERO, "exposure": ZERO, "average_cost": None, "cost_basis": ZERO, "unrealized_pnl": ZERO,
 }  # fmt: skip
-
-
-def _tell(entry: _Entry, activity: types.Activity) -> None:
-    """Bring what another answer says of a known activity into it: gaps are filled, other content replaces."""
-    known = entry.activity
-    told: dict[str, Any] = {}
-    is_correction = False
-    for name in (*_CONTENT, "broker_ref"):
-        old, new = getattr(known, name), getattr(activity, name)
-        if new is None or new in ("", old):
-            continue
-        if old is None or old == "":
-            told[name] = new
-        elif name != "description":  # words change with the source; the first stay
-            told[name] = new
-            is_correction = True
-    if numbers := set(activity.refs) - set(known.refs):
-        told["refs"] = tuple(sorted({*known.refs, *numbers}))
-    if told:
-        entry.activity = replace(known, **told)
-        entry.is_changed = True
-    if is_correction and entry.pk is not None:
-        entry.replaces, entry.pk = entry.pk, None
-
-
-def _counts_on(activity: types.Activity) -> date:
-    """The day from which the account holds what the activity brought."""
-    return activity.booked_on or activity.trade_date
 
 
 def _earliest(days: Iterable[tuple[_Key, date]]) -> dict[_Key, date]:
