@@ -200,11 +200,11 @@ def test_two_accounts_hold_the_same_instrument_apart() -> None:
 # Instruments
 
 
-def test_a_whole_description_replaces_what_was_known() -> None:
+def test_a_whole_description_replaces_what_was_known_and_erases_nothing() -> None:
     store.record(batch([position("1")], instruments=(instrument("1", name="Old", country="US"),)))
     store.record(batch([position("1")], instruments=(instrument("1", name="New"),)))
     row = models.Instrument.objects.get()
-    assert (row.name, row.country) == ("New", None)
+    assert (row.name, row.country) == ("New", "US")
 
 
 def test_a_part_of_a_description_fills_gaps_only() -> None:
