@@ -1,0 +1,221 @@
+"""How NAV is spread, down to the single holding, what of it is not known, and how concentrated it is.
+
+Groups and signs are those of the allocation: signed values over NAV, cash and accruals under `cash`, what
+is not told under `unknown`. The concentration looks at positions alone, by the size of their value whatever
+its sign.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.reports.allocation import By
+from stonks_overwatch.reports.booked import grouped
+from stonks_overwatch.reports.combined import combined
+from stonks_overwatch.reports.documents import Computed, Document, share, total
+from stonks_overwatch.reports.holdings import Holding, Part, Valuation, valuation
+from stonks_overwatch.reports.scope import Scope
+
+UNKNOWN = "unknown"
+CASH = "cash"
+TOP = 10
+
+
+class Member(Document):
+    """One holding of a group, or its cash, accruals or unsplit futures of one currency.
+
+    `weight` is of NAV. Holdings of one instrument in several accounts are one, unless accounts or brokers
+    are the groups.
+    """
+
+    symbol: str
+    name: str
+    broker: str
+    broker_ref: str | None
+    asset_class: str
+    value_base: Computed | None
+    weight: Computed | None
+
+
+class Group(Document):
+    """Members are the largest first, those without a known value last and counted in `unknown`."""
+
+    key: str
+    value_base: Computed | None
+    weight: Computed | None
+    unknown: int
+    members: tuple[Member, ...]
+
+
+class Concentration(Document):
+    """`herfindahl` is the sum of squared shares: 1 for a single position, 1/n for n equal ones.
+
+    `effective` is 1 / herfindahl: as many equal positions are as concentrated. `top_10` is the share of the
+    ten largest. Shares are of the sum of the sizes of all known values. Null without a known value.
+    """
+
+    count: int
+    unknown: int
+    herfindahl: Computed | None
+    effective: Computed | None
+    largest: Computed | None
+    top_10: Computed | None
+
+
+class DiversificationDocument(Document):
+    """`unknown_weight` is the part of NAV whose group is not known; null where it has no value.
+
+    `unknown` counts the members whose value is not known: they are in no sum.
+    """
+
+    as_of: datetime | date | None
+    base_currency: str
+    by: By
+    total_base: Computed | None
+    groups: tuple[Group, ...]
+    unknown_weight: Computed | None
+    unknown: int
+    positions: Concentration
+    by_group: Concentration
+
+
+def diversification(scope: Scope, by: By) -> DiversificationDocument:
+    valued = valuation(scope)
+    nav = valued.document.totals.nav_base
+    groups = [
+        _group(key, [member for _, member in members], nav)
+        for key, members in grouped(_members(valued, by), lambda pair: pair[0]).items()
+    ]
+    groups.sort(key=lambda group: (group.value_base is None, -(group.value_base or 0), group.key))
+    unnamed = next((group for group in groups if group.key == UNKNOWN), None)
+    return DiversificationDocument(
+        as_of=valued.document.as_of,
+        base_currency=scope.base_currency,
+        by=by,
+        total_base=nav,
+        groups=tuple(groups),
+        unknown_weight=unnamed.weight if unnamed else Decimal(0),
+        unknown=sum(group.unknown for group in groups),
+        positions=concentration(row.market_value_base for row in combined(_positions(valued))),
+        by_group=concentration(group.value_base for group in groups),
+    )
+
+
+def concentration(values: Iterable[Decimal | None]) -> Concentration:
+    every = list(values)
+    sizes = sorted((abs(value) for value in every if value), reverse=True)
+    whole = sum(sizes, Decimal(0))
+    if not whole:
+        return Concentration(
+            count=len(every),
+            unknown=every.count(None),
+            herfindahl=None,
+            effective=None,
+            largest=None,
+            top_10=None,
+        )
+    squares = sum((size * size for size in sizes), Decimal(0))
+    return Concentration(
+        count=len(every),
+        unknown=every.count(None),
+        herfindahl=squares / (whole * whole),
+        effective=whole * whole / squares,
+        largest=sizes[0] / whole,
+        top_10=sum(sizes[:TOP], Decimal(0)) / whole,
+    )
+
+
+def _positions(valued: Valuation) -> list[Holding]:
+    """The holdings, without futures whose profit the account tells as a whole."""
+    whole = {
+        (part.account.broker, part.account.account, part.currency)
+        for parts in valued.parts.values()
+        for part in parts
+        if part.what == "futures"
+    }
+    return [
+        row
+        for row in valued.document.holdings
+        if not (
+            row.asset_class == AssetClass.FUTURE
+            and row.market_value is None
+            and (row.broker, row.account, row.currency) in whole
+        )
+    ]
+
+
+def _members(valued: Valuation, by: By) -> list[tuple[str, Member]]:
+    nav = valued.document.totals.nav_base
+    rows = _positions(valued)
+    if by not in ("account", "broker"):
+        rows = combined(rows)
+    members = [
+        (
+            _key_of_holding(row, by),
+            Member(
+                symbol=row.symbol,
+                name=row.name,
+                broker=row.broker,
+                broker_ref=row.broker_ref,
+                asset_class=row.asset_class,
+                value_base=row.market_value_base,
+                weight=row.weight,
+            ),
+        )
+        for row in rows
+    ]
+    others = [part for parts in valued.parts.values() for part in parts if part.what != "position"]
+    by_member = grouped(others, lambda part: (_key_of_part(part, by), part.what, part.currency))
+    names = {"cash": "Cash", "accrued": "Accrued", "futures": "Futures, not settled"}
+    for (key, what, currency), parts in by_member.items():
+        if all(part.amount == 0 for part in parts):
+            continue
+        value = total(part.amount_base for part in parts)
+        members.append(
+            (
+                key,
+                Member(
+                    symbol=currency,
+                    name=f"{names[what]} {currency}",
+                    broker="",
+                    broker_ref=None,
+                    asset_class=parts[0].asset_class,
+                    value_base=None if value.unknown else value.value,
+                    weight=None if value.unknown else share(value.value, nav),
+                ),
+            )
+        )
+    return members
+
+
+def _key_of_holding(row: Holding, by: By) -> str:
+    return str(getattr(row, by) or UNKNOWN)
+
+
+def _key_of_part(part: Part, by: By) -> str:
+    match by:
+        case "account":
+            return part.account.account
+        case "broker":
+            return part.account.broker
+        case "currency":
+            return part.currency
+        case "asset_class":
+            return part.asset_class
+        case _ if part.what == "futures":
+            return UNKNOWN
+        case _:
+            return CASH
+
+
+def _group(key: str, members: Sequence[Member], nav: Decimal | None) -> Group:
+    value = total(member.value_base for member in members)
+    ordered = sorted(members, key=lambda row: (row.value_base is None, -(row.value_base or 0), row.symbol))
+    return Group(
+        key=key,
+        value_base=value.value,
+        weight=share(value.value, nav),
+        unknown=value.unknown,
+        members=tuple(ordered),
+    )
