@@ -79,7 +79,7 @@ def test_each_login_is_synced_and_named_everywhere(
     assert {finding["status"] for finding in findings} == {"ok"}
 
     reader = Client(headers={"host": "127.0.0.1"})
-    for address in ("/sync", "/accounts", "/connect/ibkr", "/settings"):
+    for address in ("/", "/holdings", "/accounts", "/sync", "/settings", "/connect/ibkr"):
         page = reader.get(address).content.decode()
         assert "own" in page, address
         assert "family" in page, address

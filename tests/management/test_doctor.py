@@ -270,6 +270,13 @@ def _other_encryption_key(user: User) -> None:
     user.change(encryption_key_fp=user.new_key("other.pem", RSA.generate(2048).export_key().decode()))
 
 
+@seed("public file beside the key is of another pair")
+def _other_public(user: User) -> None:
+    user.new_key("public_key.pem", RSA.generate(2048).public_key().export_key().decode())
+    private = Path(user.credential("signature_key_fp")).read_text()
+    user.change(signature_key_fp=user.new_key("private_key.pem", private))
+
+
 @seed("wrong access token")
 def _wrong_token(user: User) -> None:
     user.change(access_token="0123456789abcdef0123")

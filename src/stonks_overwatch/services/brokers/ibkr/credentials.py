@@ -263,7 +263,7 @@ def findings(login: IbkrLogin) -> list[Finding]:
             passed(
                 name,
                 f"It is an RSA private key of {key.rsa.size_in_bits()} bits ({key.origin}).",
-                key.notices,
+                key.notices + _public_half_notices(login, field_name, key),
             )
     if len(keys) == len(get_args(KeyField)):
         with checking("key pair"):
@@ -364,6 +364,30 @@ def _key(login: IbkrLogin, name: KeyField) -> _Key:
             "public half with IBKR.",
         )
     return _Key(rsa, origin, notices)
+
+
+def _public_half_notices(login: IbkrLogin, name: KeyField, key: _Key) -> tuple[_Notice, ...]:
+    """What the public file beside a private one tells: that is what was uploaded to IBKR."""
+    path: str | None = getattr(login.credentials, f"{name}_fp")
+    if path is None or getattr(login.credentials, name) is not None:
+        return ()
+    private = paths.from_user(path)
+    public = private.with_name(private.name.replace("private", "public"))
+    if public == private:
+        return ()
+    try:
+        beside = RSA.import_key(public.read_bytes()[:_LARGEST_KEY_FILE])
+    except (OSError, ValueError, TypeError, IndexError):
+        return ()  # it is not needed
+    if beside.public_key() == key.rsa.public_key():
+        return ()
+    return (
+        _Notice(
+            f"{public} is not the public half of {private}, so IBKR may have got another key.",
+            "Put the private key back that belongs to it, or make a new registration with "
+            "`stonks-overwatch ibkr-setup --new`.",
+        ),
+    )
 
 
 def _rsa_private(content: bytes) -> RSA.RsaKey:
