@@ -7,12 +7,20 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
+from typing import NamedTuple
 
 _NAN = float("nan")
 _UNKNOWN = ("", "N/A")
 
 
-def rate(currency: str, into: str, on: date, max_age: timedelta) -> Decimal | None:
+class Told(NamedTuple):
+    """A reference rate and the day it is of."""
+
+    on: date
+    rate: Decimal
+
+
+def rate(currency: str, into: str, on: date, max_age: timedelta) -> Told | None:
     """Units of `into` for one unit of `currency`, of that day or at most `max_age` before; else None."""
     columns, days, lines = _lines()
     if currency not in columns or into not in columns:
@@ -22,7 +30,7 @@ def rate(currency: str, into: str, on: date, max_age: timedelta) -> Decimal | No
         values = ["1", *lines[index].split(",")[1:]]
         units_per_euro = [values[columns[code]] for code in (currency, into)]
         if all(value not in _UNKNOWN for value in units_per_euro):
-            return Decimal(units_per_euro[1]) / Decimal(units_per_euro[0])
+            return Told(days[index], Decimal(units_per_euro[1]) / Decimal(units_per_euro[0]))
         index -= 1
     return None
 

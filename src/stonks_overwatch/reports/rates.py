@@ -17,25 +17,37 @@ from stonks_overwatch.ledger.models import FxRate
 MAX_AGE = timedelta(days=7)
 
 
-class _Found(NamedTuple):
+Leg = tuple[str, str, date]
+"""A stored rate by its base, its quote and its day."""
+
+
+class Found(NamedTuple):
+    """A rate, the day it is of (the older one of a cross), and the stored rates it was made of.
+
+    Without any it is the ECB's.
+    """
+
     on: date
     rate: Decimal
+    legs: tuple[Leg, ...]
 
 
 class _Series:
     """The rates of one pair by day."""
 
-    __slots__ = ("days", "rates")
+    __slots__ = ("days", "pair", "rates")
 
-    def __init__(self) -> None:
+    def __init__(self, pair: tuple[str, str]) -> None:
+        self.pair = pair
         self.days: list[date] = []
         self.rates: list[Decimal] = []
 
-    def at(self, on: date) -> _Found | None:
+    def at(self, on: date) -> Found | None:
         index = bisect_right(self.days, on) - 1
         if index < 0 or on - self.days[index] > MAX_AGE:
             return None
-        return _Found(self.days[index], self.rates[index])
+        day = self.days[index]
+        return Found(day, self.rates[index], ((*self.pair, day),))
 
 
 class Rates:
@@ -46,12 +58,12 @@ class Rates:
 
     def __init__(self, rows: Iterable[tuple[str, str, date, Decimal]]) -> None:
         """`rows`: base, quote, day, quote units for one base unit; of two of one pair and day the last counts."""
-        self._pairs: dict[tuple[str, str], _Series] = defaultdict(_Series)
+        self._pairs: dict[tuple[str, str], _Series] = {}
         self._partners: dict[str, set[str]] = defaultdict(set)
-        self._answers: dict[tuple[str, str, date], Decimal | None] = {}
+        self._answers: dict[tuple[str, str, date], Found | None] = {}
         for base, quote, on, rate in sorted(rows, key=lambda row: row[2]):
             if rate > 0:
-                series = self._pairs[base, quote]
+                series = self._pairs.setdefault((base, quote), _Series((base, quote)))
                 series.days.append(on)
                 series.rates.append(rate)
                 self._partners[base].add(quote)
@@ -74,10 +86,18 @@ class Rates:
         """Units of `into` for one unit of `currency` on that day; None when no source knows."""
         if currency == into:
             return Decimal(1)
+        found = self.found(currency, into, on)
+        return found.rate if found else None
+
+    def found(self, currency: str, into: str, on: date) -> Found | None:
+        """The rate between two different currencies with where it is from; None when no source knows."""
         key = (currency, into, on)
         if key not in self._answers:
-            found = self._quoted(currency, into, on) or self._crossed(currency, into, on)
-            self._answers[key] = found.rate if found else ecb.rate(currency, into, on, MAX_AGE)
+            self._answers[key] = (
+                self._quoted(currency, into, on)
+                or self._crossed(currency, into, on)
+                or self._of_the_ecb(currency, into, on)
+            )
         return self._answers[key]
 
     def convert(self, amount: Decimal | None, currency: str, into: str, on: date) -> Decimal | None:
@@ -87,21 +107,27 @@ class Rates:
         rate = self.rate(currency, into, on)
         return None if rate is None else amount * rate
 
-    def _quoted(self, currency: str, into: str, on: date) -> _Found | None:
+    def _of_the_ecb(self, currency: str, into: str, on: date) -> Found | None:
+        told = ecb.rate(currency, into, on, MAX_AGE)
+        return None if told is None else Found(told.on, told.rate, ())
+
+    def _quoted(self, currency: str, into: str, on: date) -> Found | None:
         """The newer of the pair's own rate and the inverse of the opposite pair; its own on the same day."""
         own = self._pairs[currency, into].at(on) if (currency, into) in self._pairs else None
         opposite = self._pairs[into, currency].at(on) if (into, currency) in self._pairs else None
         if opposite and (own is None or opposite.on > own.on):
-            return _Found(opposite.on, 1 / opposite.rate)
+            return Found(opposite.on, 1 / opposite.rate, opposite.legs)
         return own
 
-    def _crossed(self, currency: str, into: str, on: date) -> _Found | None:
+    def _crossed(self, currency: str, into: str, on: date) -> Found | None:
         """Through one common currency; of several, the one whose older leg is newest, then by name."""
-        best: _Found | None = None
+        best: Found | None = None
         for common in sorted(self._partners[currency] & self._partners[into]):
             first, second = self._quoted(currency, common, on), self._quoted(common, into, on)
             if first and second:
-                crossed = _Found(min(first.on, second.on), first.rate * second.rate)
+                crossed = Found(
+                    min(first.on, second.on), first.rate * second.rate, (*first.legs, *second.legs)
+                )
                 if best is None or crossed.on > best.on:
                     best = crossed
         return best
