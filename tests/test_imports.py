@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "config_edit": {"errors"},
     "ibkr_setup": {"config", "config_edit", "errors", "paths", "redaction", BROKERS},
     "imports": {"errors", "ledger"},
+    "exports": {"errors", "imports", "ledger"},
     "live": {"config", "errors", "ledger.models", "ledger.types", "reports", BROKERS},
     "reports": {"errors", "ledger", "engine"},
     "sync": {"config", "errors", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},

@@ -190,6 +190,12 @@ class DatabaseUnusableError(StonksError):
     code = "database_unusable"
 
 
+class ExportError(StonksError):
+    """The files of an export cannot be written."""
+
+    code = "export_failed"
+
+
 class BackupError(StonksError):
     """A copy of the database cannot be made or put back; the database is as it was."""
 

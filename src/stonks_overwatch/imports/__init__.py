@@ -6,6 +6,7 @@ Each kind of file has a reader: a module with the three functions of `Reader`.
 import hashlib
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Protocol
 from django.db import transaction
 
 from stonks_overwatch.errors import ImportRefusedError
-from stonks_overwatch.imports import csv_files
+from stonks_overwatch.imports import csv_files, details_files
 from stonks_overwatch.imports.stored import Refusal, Stored
 from stonks_overwatch.ledger.models import Import
 
@@ -38,7 +39,7 @@ class Reader(Protocol):
 
 
 # The first that recognises a file reads it. The last takes all, and says what is wrong with the others.
-READERS: Sequence[Reader] = (csv_files,)
+READERS: Sequence[Reader] = (details_files, csv_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,17 @@ class FileResult:
     known: int
     refused: tuple[Refusal, ...]
     number: int | None
+
+
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """The files in the order to import them in: details first, because rows of others may need them."""
+
+    def is_other(path: Path) -> bool:
+        with suppress(OSError), path.open("rb") as file:
+            return not details_files.recognises(file.read(HEAD))
+        return True
+
+    return sorted(paths, key=is_other)
 
 
 def import_file(
@@ -91,7 +103,7 @@ def import_file(
             content=content,
         )
         stored = reader.store(path, record, now)
-        is_kept = not (stored.refused or dry_run or (is_listed and not stored.new))
+        is_kept = bool(stored.rows) and not (stored.refused or dry_run or (is_listed and not stored.new))
         if is_kept:
             for column in ("kind", "rows", "new", "known", "since", "until"):
                 setattr(record, column, getattr(stored, column))

@@ -47,17 +47,20 @@ _KINDS = {
     PRICES: _Kind("close", PRICE_COLUMNS, ("date", "symbol", "currency", "close")),
     RATES: _Kind("rate", RATE_COLUMNS, RATE_COLUMNS),
 }
-_LONGEST = {"account": 100, "symbol": 50, "name": 300, "external_id": 300, "note": 2000}
+_LONGEST = {"account": 100, "symbol": 50, "name": 300, "external_id": 300, "note": 20_000}
 _NOT_UTF_8 = "The file is not UTF-8 from here on; save it as UTF-8."
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _WHOLE_NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,15})?")
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:[,' ][0-9]{3})+(?:\.[0-9]+)?")
-_MOST_DIGITS = 40
+_MOST_DIGITS = 70
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST_DAY = date(1900, 1, 1)
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# What a spreadsheet takes for a formula at the beginning of a text.
+_FORMULA = ("=", "+", "-", "@")
+_TEXTS = ("account", "symbol", "name", "external_id", "note")
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _HUNDREDTH = Decimal("0.01")
 
@@ -84,6 +87,16 @@ _SIGN = {
     ActivityKind.TRANSFER_OUT: -1,
 }
 _CONTRACTS = {AssetClass.OPTION, AssetClass.FUTURE, AssetClass.FUTURE_OPTION, AssetClass.WARRANT}
+
+
+def guarded(given: str) -> str:
+    """A text as it is written: no spreadsheet takes it for a formula, and it holds no control character."""
+    plain = _CONTROL.sub(" ", given).strip()
+    return f"'{plain}" if plain.lstrip("'").startswith(_FORMULA) else plain
+
+
+def _unguarded(given: str) -> str:
+    return given[1:] if given.startswith("'") and given.lstrip("'").startswith(_FORMULA) else given
 
 
 class RefusedRowError(Exception):
@@ -291,6 +304,7 @@ def _activity(
 ) -> ImportedActivity:
     """One row as an activity. Raises: RefusedRowError."""
     row = {name: fields.get(name, "").strip() for name in ACTIVITY_COLUMNS}
+    row |= {name: _unguarded(row[name]) for name in _TEXTS}
     for name, longest in _LONGEST.items():
         _check_text(name, row[name], longest)
     on = day(row["date"])
@@ -442,7 +456,7 @@ def _exchanged(row: Mapping[str, str], told: _Told) -> tuple[str, Decimal]:
 
 def _called(symbol: str, isin: str, code: str) -> tuple[Named, Decimal]:
     """What a price is of, and the factor that makes its sub-units whole ones. Raises: RefusedRowError."""
-    symbol, isin = symbol.strip(), _isin(isin.strip())
+    symbol, isin = _unguarded(symbol.strip()), _isin(isin.strip())
     if not symbol and not isin:
         raise RefusedRowError("The row names neither a symbol nor an ISIN.")
     _check_text("symbol", symbol, _LONGEST["symbol"])

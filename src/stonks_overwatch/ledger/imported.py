@@ -6,7 +6,7 @@ again (`close_books`) whenever those change. All of it runs inside the transacti
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,11 +15,13 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Max, Min
+from django.db.models.functions import Coalesce
 
-from stonks_overwatch.ledger import packed, types
+from stonks_overwatch.ledger import details, packed, types
+from stonks_overwatch.ledger.details import ActivityDetails, InstrumentDetails
 from stonks_overwatch.ledger.fields import text
-from stonks_overwatch.ledger.lots import EXACT
-from stonks_overwatch.ledger.matching import fifo
+from stonks_overwatch.ledger.lots import EXACT, Lots, Method, moved, summed
+from stonks_overwatch.ledger.matching import Terms, matched
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
@@ -101,6 +103,7 @@ class _Names:
             self._know(pk, isin, symbol, currency)
             if multiplier is not None:
                 self.units[pk].multiplier = multiplier
+        self.beside = details.known().instruments
         self.found: dict[tuple[str, str, str], int] = {}
         self.called: dict[tuple[str, str, str], tuple[int, Named, str]] = {}
 
@@ -171,10 +174,12 @@ class _Names:
             unit.asset_class = told.asset_class
             unit.multiplier = None if told.asset_class in _CONTRACTS else Decimal(1)
             unit.quote_factor = _PER_CENT if told.asset_class is AssetClass.BOND else Decimal(1)
-        unit.multiplier = told.multiplier or unit.multiplier
-        unit.quote_factor = told.quote_factor or unit.quote_factor
+        more = self.beside.get(key)
+        unit.multiplier = more.multiplier if more else told.multiplier or unit.multiplier
+        unit.quote_factor = more.quote_factor if more else told.quote_factor or unit.quote_factor
 
-    def save(self) -> None:
+    def save(self) -> set[int]:
+        """Keep the names; see `describe` for what is returned."""
         upsert(
             ImportedName,
             [
@@ -190,30 +195,47 @@ class _Names:
             ),
             unique=["imported", "isin", "symbol", "currency"],
         )  # fmt: skip
-        describe({pk for pk, _, _ in self.called.values()})
+        return describe({pk for pk, _, _ in self.called.values()})
 
 
-def describe(pks: set[int]) -> None:
-    """Write into the instruments what files call them; one that no file names stays as it is."""
+def describe(pks: set[int] | None = None) -> set[int]:
+    """Write into the instruments what files call them, and what they tell of them beside.
+
+    Args:
+        pks: only these; all when None. One that no file names stays as it is.
+
+    Returns: those whose money per unit and price is another now.
+    """
     told: defaultdict[int, list[ImportedName]] = defaultdict(list)
     for name in ImportedName.objects.order_by("on", "symbol", "pk"):
-        if name.instrument_id in pks:
+        if pks is None or name.instrument_id in pks:
             told[name.instrument_id].append(name)
-    update(
-        Instrument,
-        _DESCRIBED,
-        (
-            (*_description(instrument, told[instrument.pk]), instrument.pk)
-            for instrument in Instrument.objects.filter(broker=BROKER)
-            if instrument.pk in told
-        ),
-    )
+    beside = details.known().instruments
+    rows = []
+    revalued = set()
+    for instrument in Instrument.objects.filter(broker=BROKER, pk__in=told):
+        described = _description(instrument, told[instrument.pk], beside)
+        rows.append((*(described[name] for name in _DESCRIBED), instrument.pk))
+        if any(described[name] != getattr(instrument, name) for name in ("multiplier", "quote_factor")):
+            revalued.add(instrument.pk)
+    update(Instrument, _DESCRIBED, rows)
+    return revalued
 
 
-_DESCRIBED = ["broker_ref", "isin", "symbol", "name", "asset_class", "multiplier", "quote_factor"]
+_BESIDE = [
+    "exchange", "country", "sector", "industry", "expires_on", "strike", "right", "underlying_symbol",
+    "description",
+]  # fmt: skip
+_DESCRIBED = [
+    "broker_ref", "isin", "symbol", "name", "asset_class", "multiplier", "quote_factor", *_BESIDE,
+]  # fmt: skip
 
 
-def _description(instrument: Instrument, names: Sequence[ImportedName]) -> tuple[Any, ...]:
+def _description(
+    instrument: Instrument,
+    names: Sequence[ImportedName],
+    beside: Mapping[tuple[str, str, str], InstrumentDetails],
+) -> dict[str, Any]:
     """Values of `_DESCRIBED`. `names`: the latest last; what it leaves out the one before it tells."""
 
     def last(column: str) -> Any:
@@ -221,15 +243,26 @@ def _description(instrument: Instrument, names: Sequence[ImportedName]) -> tuple
 
     isin, asset_class = last("isin"), last("asset_class") or AssetClass.OTHER
     symbol = last("symbol") or isin
-    return (
-        f"{isin or symbol}:{instrument.currency}",
-        isin,
-        symbol,
-        last("name") or symbol,
-        asset_class,
-        last("multiplier") or Decimal(1),
-        last("quote_factor") or (_PER_CENT if asset_class == AssetClass.BOND else Decimal(1)),
-    )
+    described = {
+        "broker_ref": f"{isin or symbol}:{instrument.currency}",
+        "isin": isin,
+        "symbol": symbol,
+        "name": last("name") or symbol,
+        "asset_class": asset_class,
+        "multiplier": last("multiplier") or Decimal(1),
+        "quote_factor": last("quote_factor") or (_PER_CENT if asset_class == AssetClass.BOND else Decimal(1)),
+    }
+    more = next((beside[key] for name in reversed(names) if (key := _called(name)) in beside), None)
+    if more is None:
+        return described | dict.fromkeys(_BESIDE) | {"description": ""}
+    return described | {
+        "symbol": more.shown_symbol or symbol,
+        **more.model_dump(include={"name", "asset_class", "multiplier", "quote_factor", *_BESIDE}),
+    }
+
+
+def _called(name: ImportedName) -> tuple[str, str, str]:
+    return name.isin, name.symbol, name.currency
 
 
 # Activities
@@ -256,6 +289,7 @@ class _Activities:
         self.accounts: dict[str, Account | str] = {}
         self.known: dict[int, dict[str, str]] = {}
         self.equal: Counter[tuple[int, str]] = Counter()
+        self.beside = details.known()
         self.new: dict[tuple[int, str], tuple[Any, ...]] = {}
         self.told: list[tuple[int, str, str]] = []
         self.moved: set[Key] = set()
@@ -266,10 +300,10 @@ class _Activities:
             reason = self._take(row)
             if reason:
                 self.refuse(row.line, reason)
-        self.names.save()
+        self.moved |= _holders(self.names.save())
         upsert(Activity, _COLUMNS, self.new.values(), unique=["account", "key"], is_prepared=True)
         self._note_sources()
-        close_books({pk for pk, _ in self.new}, self.moved, self.days, self.now)
+        close_books(self.moved, self.days, self.now)
         return Counts(len(self.new), len(self.told) - len(self.new))
 
     def _take(self, row: ImportedActivity) -> str | None:
@@ -290,15 +324,18 @@ class _Activities:
             return f"Its external_id {activity.key} is known with another content; undo that import first."
         if known is None:
             self.known[account.pk][key] = digest
-            self.new[account.pk, key] = _values(activity, key, account.pk, instrument_pk, gross, self.now)
-            self.days.add((account.pk, activity.trade_date))
+            beside = self.beside.activities.get((activity.account, key), _NOTHING_BESIDE)
+            self.new[account.pk, key] = _values(
+                activity, key, account.pk, instrument_pk, gross, self.now, beside
+            )
+            self.days.add((account.pk, beside.booked_on or activity.trade_date))
             if row.named is not None and instrument_pk is not None:
                 self.moved.add((account.pk, instrument_pk))
         self.told.append((account.pk, key, f"{self.imported.pk}:{row.line}:{digest}"))
         return None
 
     def _instrument(self, row: ImportedActivity) -> tuple[int | None, Decimal | None] | str:
-        """The instrument and the money of a row, or why one of them is not known."""
+        """The instrument and the money of a row, or why they are not known."""
         activity = row.activity
         if row.named is None:
             ref = activity.broker_ref
@@ -306,9 +343,12 @@ class _Activities:
         unit = self.names.find(row.named, activity.trade_date.isoformat())
         if isinstance(unit, str):
             return unit
+        if unit.multiplier is None and (activity.quantity or activity.ratio):
+            return (
+                f"How many units a contract of class {unit.asset_class} stands for is not known: give its "
+                "price and amount, or import the details.json of an export first."
+            )
         gross = _money(activity, unit) if activity.gross is None else activity.gross
-        if gross is None:
-            return f"What a contract of class {unit.asset_class} stands for is not known: give the amount."
         return unit.pk, gross
 
     def _identity(self, account_pk: int, activity: types.Activity, gross: Decimal | None) -> tuple[str, str]:
@@ -337,10 +377,15 @@ class _Activities:
                 f"The account {name} is read from {others[0]}; import under another name (--account), "
                 "or its activities would count twice."
             )
+        beside = self.beside.accounts.get(name)
         account, _ = Account.objects.get_or_create(
             broker=BROKER,
             account=name,
-            defaults={"login": "", "currency": activity.currency, "updated_at": self.now},
+            defaults={
+                "currency": activity.currency,
+                "updated_at": self.now,
+                "lot_method": beside.lot_method if beside else Method.FIFO,
+            },
         )
         told = ActivitySource.objects.filter(source=BROKER, activity__account=account)
         self.known[account.pk] = {
@@ -379,17 +424,19 @@ class _Activities:
 
 def _money(activity: types.Activity, unit: _Unit) -> Decimal | None:
     """The cash of a trade that names none: quantity × price × multiplier; what is margined moves none."""
-    if unit.asset_class in _SETTLED_DAILY:
-        return _ZERO if unit.multiplier is not None else None
-    if unit.multiplier is None or activity.quantity is None or activity.price is None:
+    if activity.quantity is None or activity.price is None or unit.multiplier is None:
         return None
+    if unit.asset_class in _SETTLED_DAILY:
+        return _ZERO
     per_unit = EXACT.multiply(unit.multiplier, unit.quote_factor)
     return -EXACT.multiply(EXACT.multiply(activity.quantity, activity.price), per_unit)
 
 
+_TOLD_BESIDE = [name for name in ActivityDetails.model_fields if name not in ("account", "external_id")]
+_NOTHING_BESIDE = ActivityDetails(account="", external_id="")
 _COLUMNS = [
     "account", "key", "instrument", "kind", "trade_date", "quantity", "price", "currency", "gross", "fee",
-    "tax", "fx_rate", "ratio", "description", "subtype", "refs", "is_derived", "recorded_at",
+    "tax", "fx_rate", "ratio", "description", "is_derived", "recorded_at", *_TOLD_BESIDE,
 ]  # fmt: skip
 
 
@@ -400,6 +447,7 @@ def _values(
     instrument_pk: int | None,
     gross: Decimal | None,
     at: datetime,
+    beside: ActivityDetails,
 ) -> tuple[Any, ...]:
     """A row of `_COLUMNS` in the form in which the database keeps it."""
     numbers = (activity.quantity, activity.price), (gross, activity.fee, activity.tax, activity.fx_rate)
@@ -414,24 +462,35 @@ def _values(
         *(None if number is None else text(number) for number in numbers[1]),
         None if activity.ratio is None else text(activity.ratio),
         activity.description,
-        "",
-        "",
         False,
         connection.ops.adapt_datetimefield_value(at),
+        *_prepared(beside),
     )
+
+
+def _prepared(beside: ActivityDetails) -> Iterator[Any]:
+    """Values of `_TOLD_BESIDE` in the form in which the database keeps them."""
+    for name in _TOLD_BESIDE:
+        value = getattr(beside, name)
+        if isinstance(value, Decimal):
+            yield text(value)
+        elif isinstance(value, datetime):
+            yield connection.ops.adapt_datetimefield_value(value)
+        else:
+            yield value.isoformat() if isinstance(value, date) else value
 
 
 # What follows from the activities
 
 
-def close_books(accounts: set[int], moved: set[Key], days: set[tuple[int, date]], now: datetime) -> None:
+def close_books(moved: set[Key], days: set[tuple[int, date]], now: datetime) -> None:
     """Work out positions and cash anew.
 
     Args:
-        accounts: rows of the accounts in which any activity came or went.
-        moved: those of their instruments whose quantity may have changed.
-        days: on which activities came or went, by account.
+        moved: the instruments whose quantity or cost may have changed, by account.
+        days: on which activities came, changed or went, by account.
     """
+    accounts = {pk for pk, _ in moved} | {pk for pk, _ in days}
     for pk in sorted(accounts):
         _close_positions(pk, {instrument for account, instrument in moved if account == pk}, days)
         _close_cash(pk, now)
@@ -439,88 +498,111 @@ def close_books(accounts: set[int], moved: set[Key], days: set[tuple[int, date]]
     value_accounts(Account.objects.filter(pk__in=accounts), now)
 
 
+def _holders(instruments: set[int]) -> set[Key]:
+    """The accounts that hold or held these."""
+    rows = Position.objects.filter(instrument__in=instruments, account__broker=BROKER)
+    return set(rows.values_list("account_id", "instrument_id")) if instruments else set()
+
+
 def _close_positions(account_pk: int, instruments: set[int], days: set[tuple[int, date]]) -> None:
     """Quantities, first-in first-out costs, and what each split added."""
-    rows = []
-    gone = set(instruments)
-    terms = Instrument.objects.filter(broker=BROKER).in_bulk()
-    for instrument_pk, activities in _moving(account_pk, instruments):
-        gone.discard(instrument_pk)
-        instrument = terms[instrument_pk]
-        settled, splits = _with_splits(activities)
-        for pk, activity in splits:
-            Activity.objects.filter(pk=pk).update(quantity=activity.quantity)
-            days.add((account_pk, activity.trade_date))
-        found = fifo(settled, instrument.multiplier, instrument.quote_factor)
-        quantity, cost = found.quantity, found.cost
-        per_unit = EXACT.multiply(instrument.multiplier, instrument.quote_factor)
-        first, last = min(a.trade_date for a in settled), max(a.trade_date for a in settled)
-        rows.append(
-            (
-                account_pk,
-                instrument_pk,
-                quantity,
-                bool(quantity),
-                cost,
-                EXACT.divide(cost, EXACT.multiply(quantity, per_unit))
-                if quantity and cost is not None
-                else None,
-                _moment(last),
-                _moment(last),
-                None if quantity else _moment(last),
-                first,
-                last,
-            )
+    current = Activity.objects.current().filter(account=account_pk)
+    if current.exclude(group=None).exists():  # an event of several instruments carries cost between them
+        instruments = instruments | set(
+            current.exclude(instrument=None).values_list("instrument_id", flat=True)
         )
+    terms = Instrument.objects.filter(broker=BROKER).in_bulk()
+    settled: dict[int, list[types.Activity]] = {}
+    splits = []
+    for instrument_pk, activities in _moving(account_pk, instruments):
+        settled[instrument_pk], changed = _with_splits(activities)
+        splits += [(activity.quantity, pk) for pk, activity in changed]
+        days |= {(account_pk, activity.booked_on or activity.trade_date) for _, activity in changed}
+    update(Activity, ["quantity"], splits)
+    found = matched(
+        (activity for activities in settled.values() for activity in activities),
+        {str(pk): _terms(terms[pk]) for pk in settled},
+    )
     upsert(
         Position,
-        [
-            "account", "instrument", "quantity", "is_open", "cost_basis", "average_cost", "priced_at",
-            "changed_at", "closed_at", "covered_since", "covered_until",
-        ],
-        rows,
+        _POSITION,
+        (
+            (account_pk, pk, *_position(terms[pk], found.get(("", str(pk)), Lots((), ())), activities))
+            for pk, activities in settled.items()
+        ),
         unique=["account", "instrument"],
-    )  # fmt: skip
-    if gone:
-        Position.objects.filter(account=account_pk, instrument__in=gone).delete()
+    )
+    Position.objects.filter(account=account_pk, instrument__in=instruments - settled.keys()).delete()
+
+
+_POSITION = [
+    "account", "instrument", "quantity", "is_open", "cost_basis", "average_cost", "priced_at", "changed_at",
+    "closed_at", "covered_since", "covered_until",
+]  # fmt: skip
+
+
+def _terms(instrument: Instrument) -> Terms:
+    return Terms(
+        per_unit=EXACT.multiply(instrument.multiplier, instrument.quote_factor),
+        currency=instrument.currency,
+        is_margined=instrument.asset_class in _SETTLED_DAILY,
+        right=instrument.right,
+        isin=instrument.isin,
+        symbol=instrument.symbol,
+    )
+
+
+def _position(instrument: Instrument, lots: Lots, activities: Sequence[types.Activity]) -> tuple[Any, ...]:
+    """Values of `_POSITION` from the quantity on; the price comes later."""
+    quantity = summed(moved(activity) for activity in activities)
+    cost = lots.cost if lots.quantity == quantity else None
+    units = EXACT.multiply(EXACT.multiply(quantity, instrument.multiplier), instrument.quote_factor)
+    days = [activity.trade_date for activity in activities]
+    last = _moment(max(days))
+    return (
+        quantity,
+        bool(quantity),
+        cost,
+        EXACT.divide(cost, units) if units and cost is not None else None,
+        last,
+        last,
+        None if quantity else last,
+        min(days),
+        max(days),
+    )
 
 
 def _moving(account_pk: int, instruments: set[int]) -> Iterator[tuple[int, list[tuple[int, types.Activity]]]]:
     """What moves these instruments, by instrument: row number and activity."""
     rows = Activity.objects.current().filter(account=account_pk, instrument__isnull=False)
+    rows = rows.exclude(kind=ActivityKind.FX)
     if len(instruments) <= _FEW:
         rows = rows.filter(instrument__in=instruments)
-    columns = (
-        "instrument_id", "pk", "key", "kind", "trade_date", "quantity", "price", "currency", "gross", "fee",
-        "tax", "ratio",
-    )  # fmt: skip
-    ordered = rows.order_by("instrument_id").values_list(*columns).iterator(chunk_size=_AT_ONCE)
-    for instrument_pk, group in groupby(ordered, key=lambda row: row[0]):
+    ordered = rows.order_by("instrument_id").values_list("instrument_id", "pk", "refs", *_OF_ACTIVITY)
+    of_group: list[tuple[int, types.Activity]]
+    for instrument_pk, group in groupby(ordered.iterator(_AT_ONCE), key=lambda row: row[0]):
         if instrument_pk not in instruments:
             continue
-        activities = [
-            (
-                pk,
-                types.Activity(
-                    account="",
-                    source=BROKER,
-                    key=key,
-                    kind=ActivityKind(kind),
-                    trade_date=trade_date,
-                    quantity=quantity,
-                    price=price,
-                    currency=currency,
-                    gross=gross,
-                    fee=fee,
-                    tax=tax,
-                    ratio=ratio,
-                ),
+        of_group = []
+        for _, pk, refs, kind, *values in group:
+            activity = types.Activity(
+                account="",
+                source=BROKER,
+                broker_ref=str(instrument_pk),
+                refs=tuple(refs.split()),
+                kind=ActivityKind(kind),
+                **dict(zip(_OF_ACTIVITY[1:], values, strict=True)),
             )
-            for _, pk, key, kind, trade_date, quantity, price, currency, gross, fee, tax, ratio in group
-            if kind != ActivityKind.FX and (quantity is not None or ratio is not None)
-        ]
-        if activities:
-            yield instrument_pk, activities
+            if activity.quantity is not None or activity.ratio is not None or activity.group is not None:
+                of_group.append((pk, activity))
+        if of_group:
+            yield instrument_pk, of_group
+
+
+_OF_ACTIVITY = (
+    "kind", "key", "trade_date", "trade_at", "quantity", "price", "currency", "gross", "fee", "tax", "ratio",
+    "subtype", "group", "booked_on", "acquired_on", "value", "cost", "reverses",
+)  # fmt: skip
 
 
 def _with_splits(
@@ -577,6 +659,7 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
 
     An account without activities goes.
     """
+    beside = details.known().accounts
     for account in accounts:
         span = (
             Activity.objects.current()
@@ -601,8 +684,10 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
             price=None, market_value="0", exposure="0", unrealized_pnl="0", cost_basis="0"
         )
         first = _moment(span["first"])
-        account.currency = _kept_in(account)
-        account.opened_on = span["first"]
+        told = beside.get(account.account)
+        account.currency = told.currency if told else _kept_in(account)
+        account.alias, account.kind = (told.alias, told.kind) if told else ("", "")
+        account.opened_on = (told and told.opened_on) or span["first"]
         account.updated_at = min(_moment(as_of), now)
         account.positions_since = account.cash_since = first
         account.positions_at = account.cash_at = account.updated_at
@@ -775,6 +860,39 @@ def share_prices(instruments: Iterable[int] | None = None) -> None:
     packed.prices_changed({pk: date.min for pk, _ in pairs})
 
 
+# Details
+
+
+def apply_details(now: datetime) -> None:
+    """Bring what files of details tell now into what other files brought, and take out what none tells."""
+    own = Activity.objects.filter(account__broker=BROKER)
+    days = set(own.values_list("account_id", Coalesce("booked_on", "trade_date")))
+    own.update(**_NOTHING_BESIDE.model_dump(include=set(_TOLD_BESIDE)))
+    known = details.known()
+    pks = {
+        (account, key): pk
+        for account, key, pk in own.filter(
+            account__account__in={name for name, _ in known.activities}
+        ).values_list("account__account", "key", "pk")
+    }
+    update(
+        Activity,
+        _TOLD_BESIDE,
+        (
+            (*(getattr(told, name) for name in _TOLD_BESIDE), pks[key])
+            for key, told in known.activities.items()
+            if key in pks
+        ),
+    )
+    days |= set(own.values_list("account_id", Coalesce("booked_on", "trade_date")))
+    for name, account in known.accounts.items():
+        untouched = Account.objects.filter(broker=BROKER, account=name, lot_method=Method.FIFO)
+        untouched.update(lot_method=account.lot_method)
+    describe()
+    moved_now = own.exclude(instrument=None).exclude(kind=ActivityKind.FX)
+    close_books(set(moved_now.values_list("account_id", "instrument_id")), days, now)
+
+
 # Undone
 
 
@@ -802,10 +920,9 @@ def undo(imported: Import, now: datetime) -> None:
     rates.delete()
     named = set(ImportedName.objects.filter(imported=imported).values_list("instrument_id", flat=True))
     imported.delete()
-    describe(named)
+    revalued = describe(named)
     packed.prices_changed(priced)
     packed.rates_changed(rated)
-    accounts = {account for account, _, _ in gone}
     moved = {(account, instrument) for account, instrument, _ in gone if instrument is not None}
-    close_books(accounts, moved, {(account, day) for account, _, day in gone}, now)
+    close_books(moved | _holders(revalued), {(account, day) for account, _, day in gone}, now)
     Instrument.objects.filter(broker=BROKER, names=None, activity=None, price=None).delete()

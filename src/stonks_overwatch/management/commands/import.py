@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch import database
-from stonks_overwatch.imports import FileResult, import_file, undo
+from stonks_overwatch.imports import FileResult, import_file, in_order, undo
 from stonks_overwatch.management.command import Command as BaseCommand
 from stonks_overwatch.management.tables import table
 from stonks_overwatch.reports.imports import imports
@@ -42,7 +42,7 @@ class Command(BaseCommand):
     def _import(self, files: list[Path], *, json: bool, account: str, dry_run: bool) -> None:
         if not dry_run:
             database.backup_before_import()
-        results = [import_file(file, account=account, dry_run=dry_run) for file in files]
+        results = [import_file(file, account=account, dry_run=dry_run) for file in in_order(files)]
         if json:
             self.print_document({"files": [document(result) for result in results]})
         else:
