@@ -139,8 +139,10 @@ def _database_problem(file: Path, err: DatabaseError) -> Finding:
 
 
 def _damaged(file: Path) -> Finding:
-    backups = sorted((settings.DATA_DIR / "backups").glob("*.sqlite3"))
-    put_back = f"put {backups[-1]} in its place" if backups else "move it away and sync again"
+    backups = sorted((settings.DATA_DIR / "backups").glob("db-*.sqlite3"))
+    put_back = "move it away and sync again"
+    if backups:
+        put_back = f"type `stonks-overwatch restore {shlex.quote(str(backups[-1]))}`"
     return Finding("database", "error", f"{file} is damaged.", f"Stop the app, then {put_back}.")
 
 

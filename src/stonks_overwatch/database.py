@@ -1,6 +1,7 @@
 """The database file: owner-only, up to date before it is used, copied whole, and put back from a copy."""
 
 import fcntl
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -153,13 +154,25 @@ def restore(copy: Path) -> Path | None:
         with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(fresh)) as target:
             source.backup(target)
         if place.exists():
-            kept = backup("before-restore").path
-            with closing(sqlite3.connect(place)) as present:
-                present.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            kept = _kept(place)
             for rest in ("-wal", "-shm"):
                 place.with_name(place.name + rest).unlink(missing_ok=True)
         fresh.replace(place)
     prepare()
+    return kept
+
+
+def _kept(place: Path) -> Path:
+    """Keep the database that another one takes the place of; one that cannot be read any more as it is."""
+    try:
+        kept = backup("before-restore").path
+        with closing(sqlite3.connect(place)) as present:
+            present.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except (sqlite3.DatabaseError, BackupError):
+        folder = settings.DATA_DIR / "backups"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        kept = folder / f"damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.sqlite3"
+        shutil.copyfile(place, kept)
     return kept
 
 

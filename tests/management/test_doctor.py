@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -511,6 +512,15 @@ def _broken(user: User) -> None:
     _have_database(user).write_bytes(b"this is not a database" * 1000)
 
 
+@seed("database damaged, with a backup")
+def _broken_with_backup(user: User) -> None:
+    file = _have_database(user)
+    subprocess.run(
+        [*COMMAND, "backup"], env=environment(user.folder), capture_output=True, check=True, timeout=120
+    )
+    file.write_bytes(b"this is not a database" * 1000)
+
+
 @seed("database damaged in the middle")
 def _broken_page(user: User) -> None:
     file = _have_database(user)
@@ -578,3 +588,24 @@ def test_doctor_tells_the_cause_and_the_remedy(
         pattern(says).search(finding["what"]) and pattern(advice).search(finding["next_step"])
         for finding in problems
     ), json.dumps(problems, indent=1)
+
+
+def test_the_backup_that_doctor_names_repairs_a_damaged_database(
+    user: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _broken_with_backup(user)
+    (step,) = [one["next_step"] for one in user.findings(capsys) if one["check"] == "database"]
+    command = re.search("`stonks-overwatch (.*)`", step)
+    assert command is not None
+    ended = subprocess.run(
+        [*COMMAND, *shlex.split(command[1])],
+        env=environment(user.folder),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert {one["status"] for one in user.findings(capsys) if one["check"] == "database"} == {"ok"}
+    (kept,) = (user.data / "backups").glob("damaged-*")
+    assert kept.read_bytes().startswith(b"this is not a database")
