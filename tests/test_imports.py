@@ -58,6 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "database",
         "demo",
         "errors",
+        "exports",
         "ibkr_setup",
         "imports",
         "ledger.choices",
