@@ -66,3 +66,25 @@ def _moment(value: datetime | date | None) -> datetime:
     if value is None:
         return datetime.min.replace(tzinfo=UTC)
     return value if isinstance(value, datetime) else datetime.combine(value, time.max, UTC)
+
+
+def matches(row: Holding, query: str) -> bool:
+    """Whether every word of the query stands somewhere in what identifies the instrument."""
+    words = query.casefold().split()
+    if not words:
+        return True
+    texts = (
+        row.symbol,
+        row.name,
+        row.description,
+        row.isin,
+        row.broker_ref,
+        row.underlying_symbol,
+        row.currency,
+        row.exchange,
+        row.country,
+        row.sector,
+        row.right,
+    )
+    text = " ".join(part for part in texts if part).casefold()
+    return all(word in text for word in words)

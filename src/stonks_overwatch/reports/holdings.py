@@ -113,7 +113,10 @@ Kind = Literal["position", "futures", "cash", "accrued"]
 
 
 class Part(NamedTuple):
-    """One addend of NAV: in its own currency, in the account's and in the base currency; None is unknown."""
+    """One addend of NAV: in its own currency, in the account's and in the base currency; None is unknown.
+
+    `broker_ref` is empty for what is not a position.
+    """
 
     account: Account
     what: Kind
@@ -125,6 +128,8 @@ class Part(NamedTuple):
     amount: Decimal | None
     amount_account: Decimal | None
     amount_base: Decimal | None
+    broker_ref: str
+    symbol: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +284,13 @@ def _valued(
     return Valuation(document=document, state=state, factors=factors, parts=parts, unknown=dict(unknown))
 
 
+def unrealized_return(row: Holding) -> Decimal | None:
+    """Unrealized P&L over what the position cost, as a fraction; None where there is no cost."""
+    if row.unrealized_pnl is None or not row.cost_basis:
+        return None
+    return row.unrealized_pnl / abs(row.cost_basis)
+
+
 def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
     """The known addends of these kinds, in the base currency."""
     return total(part.amount_base for part in parts if part.what in kinds).value
@@ -304,6 +316,8 @@ def _parts(state: State, by_id: dict[int, Account], factors: Factors) -> dict[in
                 amount=row.market_value,
                 amount_account=times(row.market_value, factors.into_account[key]),
                 amount_base=times(row.market_value, factors.into_base[key]),
+                broker_ref=row.broker_ref,
+                symbol=row.symbol or row.name,
             )
         )
     for balance in state.balances:
@@ -326,6 +340,8 @@ def _parts(state: State, by_id: dict[int, Account], factors: Factors) -> dict[in
                 amount=amount,
                 amount_account=times(amount, factors.into_account[key]),
                 amount_base=times(amount, factors.into_base[key]),
+                broker_ref="",
+                symbol="",
             )
             for what, asset_class, amount in addends
         ]

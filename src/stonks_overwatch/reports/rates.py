@@ -1,4 +1,4 @@
-"""Currency conversion: the imported rate of the day, else the broker's, else the ECB's reference rate, else unknown.
+"""Currency conversion: the imported rate of the day, else the broker's, else the ECB's, else unknown.
 
 A rate of at most seven days before the wanted day counts as that day's (weekends, holidays, a machine
 that was off); an older one does not.
@@ -57,7 +57,7 @@ class Rates:
     """
 
     def __init__(self, rows: Iterable[tuple[str, str, date, Decimal]]) -> None:
-        """`rows`: base, quote, day, quote units for one base unit; of two of one pair and day the last counts."""
+        """`rows`: base, quote, day, quote units for one base unit; of two of a day the last counts."""
         self._pairs: dict[tuple[str, str], _Series] = {}
         self._partners: dict[str, set[str]] = defaultdict(set)
         self._answers: dict[tuple[str, str, date], Found | None] = {}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from stonks_overwatch.reports.combined import combined
+from stonks_overwatch.reports.combined import combined, matches
 from stonks_overwatch.reports.documents import Total, share, total
-from stonks_overwatch.reports.holdings import Holding
+from stonks_overwatch.reports.holdings import Holding, unrealized_return
 
 PAGE_SIZE = 100
 SEPARATE = "each"  # in place of an account: every account on its own
@@ -29,13 +29,6 @@ _ORDER = (
     "cash",
     "other",
 )
-
-
-def unrealized_return(row: Holding) -> Decimal | None:
-    """Unrealized P&L over what the position cost, as a fraction; None where there is no cost."""
-    if row.unrealized_pnl is None or not row.cost_basis:
-        return None
-    return row.unrealized_pnl / abs(row.cost_basis)
 
 
 _KEYS: dict[str, Callable[[Holding], Any]] = {
@@ -180,9 +173,8 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
     for row in held:
         by_class[row.asset_class].append(row)
     classes = tuple((name, len(by_class[name])) for name in _ORDER if name in by_class)
-    words = asked.query.casefold().split()
     chosen = {
-        name: _sorted([row for row in by_class[name] if _matches(row, words)], asked)
+        name: _sorted([row for row in by_class[name] if matches(row, asked.query)], asked)
         for name, _ in classes
         if asked.asset_class in ("", name)
     }
@@ -210,27 +202,6 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
         first=start + 1 if count else 0,
         last=end,
     )
-
-
-def _matches(row: Holding, words: list[str]) -> bool:
-    """Whether every word asked for stands somewhere in what identifies the instrument."""
-    if not words:
-        return True
-    texts = (
-        row.symbol,
-        row.name,
-        row.description,
-        row.isin,
-        row.broker_ref,
-        row.underlying_symbol,
-        row.currency,
-        row.exchange,
-        row.country,
-        row.sector,
-        row.right,
-    )
-    text = " ".join(part for part in texts if part).casefold()
-    return all(word in text for word in words)
 
 
 def _sorted(rows: list[Holding], asked: Asked) -> list[Holding]:

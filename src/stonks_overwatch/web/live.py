@@ -18,11 +18,11 @@ from stonks_overwatch.ledger.types import Quote, QuoteKind
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.dashboard import AccountDay, DayChange, dashboard
 from stonks_overwatch.reports.documents import share, total
-from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
+from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, unrealized_return, valuation
 from stonks_overwatch.reports.live import Now, at
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.base import LiveState, LiveStatus
-from stonks_overwatch.web.holdings_table import SEPARATE, unrealized_return
+from stonks_overwatch.web.holdings_table import SEPARATE
 from stonks_overwatch.web.templatetags import figures
 
 PAGES = ("dashboard", "holdings")
