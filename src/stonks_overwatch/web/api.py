@@ -1,10 +1,11 @@
 """The JSON API at /api/v1/: the same documents as the commands print, read only.
 
 An answer is the report's own JSON. An error is `{"error": {"code", "what", "next_step"}}` with status 404
-for an unknown account, 422 for an argument that cannot be used, else 400.
+for an unknown account or instrument, 422 for an argument that cannot be used, else 400.
 """
 
 from datetime import date
+from decimal import Decimal
 from typing import Annotated
 
 from django.http import HttpRequest, HttpResponse
@@ -14,25 +15,31 @@ from ninja.openapi.docs import Swagger
 from pydantic import Field, StringConstraints
 
 from stonks_overwatch import config
-from stonks_overwatch.errors import StonksError, UnknownAccountError
+from stonks_overwatch.errors import StonksError, UnknownAccountError, UnknownInstrumentError
+from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.accounts import AccountsDocument, account_rows
 from stonks_overwatch.reports.activities import ActivitiesDocument, activities
 from stonks_overwatch.reports.allocation import AllocationDocument, By, allocation
 from stonks_overwatch.reports.attribution import AttributionDocument, attribution
+from stonks_overwatch.reports.balances import CashDocument, cash_over_time
 from stonks_overwatch.reports.contributions import ContributionsDocument, contributions
 from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
+from stonks_overwatch.reports.diversification import DiversificationDocument, diversification
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 from stonks_overwatch.reports.income import IncomeDocument, income
+from stonks_overwatch.reports.instrument import InstrumentDocument, instrument
+from stonks_overwatch.reports.lots import LotsDocument, WhatIfDocument, lots, what_if
 from stonks_overwatch.reports.performance import (
     PerformanceDocument,
     PeriodsDocument,
     performance,
     returns_by_period,
 )
+from stonks_overwatch.reports.realized import RealizedDocument, realized
 from stonks_overwatch.reports.reconcile import ReconcileDocument, reconcile
 from stonks_overwatch.reports.risk import ComparisonDocument, RiskDocument, comparison, risk
 from stonks_overwatch.reports.scope import Scope
@@ -85,6 +92,12 @@ class AskedHoldings(AskedDays):
         return Group(field, value)
 
 
+class AskedMethod(Asked):
+    """Without `method` each account's own."""
+
+    method: Method | None = None
+
+
 class AskedActivities(AskedDays):
     """Without `kind` all kinds."""
 
@@ -96,7 +109,7 @@ def explain(request: HttpRequest, error: StonksError) -> HttpResponse:
     return api.create_response(
         request,
         {"error": {"code": error.code, "what": error.what, "next_step": error.next_step}},
-        status=404 if isinstance(error, UnknownAccountError) else 400,
+        status=404 if isinstance(error, UnknownAccountError | UnknownInstrumentError) else 400,
     )
 
 
@@ -117,9 +130,9 @@ def refuse(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 
 @api.get("/holdings", response=HoldingsDocument)
-def get_holdings(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
+def get_holdings(request: HttpRequest, asked: Query[AskedMethod]) -> HttpResponse:
     """Positions and cash, valued, with the accounts' NAV and the totals."""
-    return _answer(holdings(asked.scope()))
+    return _answer(holdings(asked.scope(), asked.method))
 
 
 @api.get("/allocation", response=AllocationDocument)
@@ -173,6 +186,41 @@ def get_benchmark(request: HttpRequest, asked: Query[AskedDays], benchmark: str)
     return _answer(comparison(asked.scope(), benchmark, asked.start, asked.end))
 
 
+@api.get("/lots", response=LotsDocument)
+def get_lots(request: HttpRequest, asked: Query[AskedMethod]) -> HttpResponse:
+    """What is open of each purchase, its cost, value and unrealized profit."""
+    return _answer(lots(asked.scope(), asked.method))
+
+
+@api.get("/what-if", response=WhatIfDocument)
+def get_what_if(
+    request: HttpRequest,
+    asked: Query[Asked],
+    ref: str,
+    quantity: Decimal | None = None,
+    price: Decimal | None = None,
+) -> HttpResponse:
+    """What a sale would realize by each method; all of it at the last price, unless given."""
+    return _answer(what_if(asked.scope(), ref, quantity, price))
+
+
+@api.get("/realized", response=RealizedDocument)
+def get_realized(request: HttpRequest, asked: Query[AskedMethod], year: int | None = None) -> HttpResponse:
+    """What closing positions earned: lot by lot, by instrument, by year."""
+    return _answer(realized(asked.scope(), year, asked.method))
+
+
+@api.get("/instrument/{number}", response=InstrumentDocument)
+def get_instrument(
+    request: HttpRequest,
+    number: int,
+    asked: Query[AskedMethod],
+    start: Annotated[date | None, Query(alias="from")] = None,
+) -> HttpResponse:
+    """One instrument: holdings, lots, what it earned, activities; prices and marks from a day on."""
+    return _answer(instrument(asked.scope(), number, start, asked.method))
+
+
 @api.get("/income", response=IncomeDocument, by_alias=True)
 def get_income(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
     """Dividends and interest: what came, what was withheld, what is to come."""
@@ -189,6 +237,18 @@ def get_fees(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
 def get_contributions(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
     """What was put in and taken out."""
     return _answer(contributions(asked.scope(), asked.start, asked.end))
+
+
+@api.get("/cash", response=CashDocument)
+def get_cash(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """Cash by currency at the ends of months and now."""
+    return _answer(cash_over_time(asked.scope(), asked.start, asked.end))
+
+
+@api.get("/diversification", response=DiversificationDocument)
+def get_diversification(request: HttpRequest, asked: Query[Asked], by: By = "asset_class") -> HttpResponse:
+    """How NAV is spread, down to the holding, and how concentrated it is."""
+    return _answer(diversification(asked.scope(), by))
 
 
 @api.get("/reconcile", response=ReconcileDocument)

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from django.core.management.base import CommandParser
+
+from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand
 from stonks_overwatch.management.tables import NOTHING, moment, money, number, percent, table
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
@@ -10,8 +13,16 @@ from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 class Command(ReadingCommand):
     help = "show positions and cash, valued"
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--method",
+            choices=[m.value for m in Method],
+            help="cost by this method in place of the account's",
+        )
+
     def handle(self, *, json: bool, **options: Any) -> None:
-        document = holdings(self.scope(options))
+        document = holdings(self.scope(options), Method(options["method"]) if options["method"] else None)
         if json:
             self.print_document(document)
         else:

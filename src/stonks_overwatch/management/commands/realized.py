@@ -61,12 +61,12 @@ def shown(document: RealizedDocument) -> str:
         [
             (
                 str(row.year),
-                str(row.gains.lots),
-                money(row.gains.proceeds_base, base),
-                money(row.gains.cost_base, base),
-                money(row.gains.gain_base, base),
-                money(row.gains.short_term_base, base),
-                money(row.gains.long_term_base, base),
+                str(row.lots),
+                money(row.proceeds_base, base),
+                money(row.cost_base, base),
+                money(row.gain_base, base),
+                money(row.short_term_base, base),
+                money(row.long_term_base, base),
             )
             for row in document.by_year
         ],
