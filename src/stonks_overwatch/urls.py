@@ -2,15 +2,19 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from stonks_overwatch.web import cashflow, connect, views
+from stonks_overwatch.web import cashflow, connect, diversification, gains, views
 from stonks_overwatch.web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.dashboard_page, name="dashboard"),
     path("holdings", views.holdings_page, name="holdings"),
+    path("instrument/<int:number>", gains.instrument_page, name="instrument"),
+    path("realized", gains.realized_page, name="realized"),
     path("income", cashflow.income_page, name="income"),
     path("fees", cashflow.fees_page, name="fees"),
     path("contributions", cashflow.contributions_page, name="contributions"),
+    path("cash", cashflow.cash_page, name="cash"),
+    path("diversification", diversification.diversification_page, name="diversification"),
     path("accounts", views.accounts_page, name="accounts"),
     path("sync", views.sync_page, name="sync"),
     path("sync/now", views.sync_now, name="sync-now"),

@@ -52,6 +52,7 @@ class LotRow(Document):
     price_effect_base: Computed | None
     currency_effect_base: Computed | None
     cross_effect_base: Computed | None
+    instrument: int
 
 
 class LotTotals(Document):
@@ -197,6 +198,7 @@ def _rows(held: Held, kept: Books, state: State) -> Iterable[LotRow]:
             price_effect_base=None if parts is None else parts.price,
             currency_effect_base=None if parts is None else parts.currency,
             cross_effect_base=None if parts is None else parts.cross,
+            instrument=paper.pk,
         )
 
 

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
-
-from pydantic import Field
+from typing import Any
 
 from stonks_overwatch.ledger.lots import Close, Method, effects
 from stonks_overwatch.ledger.models import Account
@@ -19,11 +18,11 @@ class ClosedLot(Document):
     """One lot, or a part of one, that was closed. `gain` = `proceeds` − `cost`, commissions in both.
 
     A long lot was bought on `acquired_on` and sold on `disposed_on`. A short one was sold first: its
-    quantity is negative, `acquired_on` is the day of the sale that opened it, `disposed_on` the day it was
-    covered, `proceeds` is what the sale brought and `cost` what covering it cost. `days` is the time
+    quantity is negative, `acquired_on` is the day of the sale that opened it, `disposed_on` the day it
+    was covered, `proceeds` is what the sale brought and `cost` what covering it cost. `days` is the time
     between. What was held before the first known activity has no `acquired_on`. `is_matched` says that
     the lot was named by the user or by the broker. Base amounts are at the rates of their own days; the
-    three effects sum to `gain_base` exactly.
+    three effects sum to `gain_base` exactly. `instrument` is its number in the address of its page.
     """
 
     account: str
@@ -52,7 +51,7 @@ class ClosedLot(Document):
     price_effect_base: Computed | None
     currency_effect_base: Computed | None
     cross_effect_base: Computed | None
-    instrument: int = Field(exclude=True)
+    instrument: int
 
 
 class Gains(Document):
@@ -74,14 +73,15 @@ class Gains(Document):
     unknown: int
 
 
-class YearGains(Document):
+class _Year(Document):
     year: int
-    gains: Gains
 
 
-class InstrumentGains(Document):
-    """`gain` is in the instrument's currency."""
+class YearGains(Gains, _Year):
+    """What was closed in one year."""
 
+
+class _Traded(Document):
     symbol: str
     isin: str | None
     broker: str
@@ -89,8 +89,11 @@ class InstrumentGains(Document):
     asset_class: str
     currency: str
     gain: Computed | None
-    gains: Gains
-    instrument: int = Field(exclude=True)
+    instrument: int
+
+
+class InstrumentGains(Gains, _Traded):
+    """What was closed of one instrument. `gain` is in its currency."""
 
 
 class RealizedDocument(Document):
@@ -123,33 +126,33 @@ def realized(
         year=year,
         lots=tuple(chosen),
         by_year=tuple(
-            YearGains(year=key, gains=gains(rows))
+            YearGains(year=key, **_sums(rows))
             for key, rows in sorted(_grouped(every, lambda row: row.disposed_on.year).items(), reverse=True)
         ),
         by_instrument=tuple(
             sorted(
                 (_instrument(rows) for rows in _grouped(chosen, lambda row: row.instrument).values()),
-                key=lambda row: (row.gains.gain_base is None, -(row.gains.gain_base or 0), row.symbol),
+                key=lambda row: (row.gain_base is None, -(row.gain_base or 0), row.symbol),
             )
         ),
-        totals=gains(chosen),
+        totals=Gains(**_sums(chosen)),
     )
 
 
-def gains(rows: Iterable[ClosedLot]) -> Gains:
-    lots = list(rows)
-    return Gains(
-        lots=len(lots),
-        proceeds_base=total(row.proceeds_base for row in lots).value,
-        cost_base=total(row.cost_base for row in lots).value,
-        gain_base=total(row.gain_base for row in lots).value,
-        short_term_base=total(row.gain_base for row in lots if row.is_long_term is False).value,
-        long_term_base=total(row.gain_base for row in lots if row.is_long_term).value,
-        price_effect_base=total(row.price_effect_base for row in lots).value,
-        currency_effect_base=total(row.currency_effect_base for row in lots).value,
-        cross_effect_base=total(row.cross_effect_base for row in lots).value,
-        unknown=sum(row.gain_base is None for row in lots),
-    )
+def _sums(lots: list[ClosedLot]) -> dict[str, Any]:
+    """The fields of `Gains`."""
+    return {
+        "lots": len(lots),
+        "proceeds_base": total(row.proceeds_base for row in lots).value,
+        "cost_base": total(row.cost_base for row in lots).value,
+        "gain_base": total(row.gain_base for row in lots).value,
+        "short_term_base": total(row.gain_base for row in lots if row.is_long_term is False).value,
+        "long_term_base": total(row.gain_base for row in lots if row.is_long_term).value,
+        "price_effect_base": total(row.price_effect_base for row in lots).value,
+        "currency_effect_base": total(row.currency_effect_base for row in lots).value,
+        "cross_effect_base": total(row.cross_effect_base for row in lots).value,
+        "unknown": sum(row.gain_base is None for row in lots),
+    }
 
 
 def _grouped(rows: Iterable[ClosedLot], key: Callable[[ClosedLot], int]) -> dict[int, list[ClosedLot]]:
@@ -169,8 +172,8 @@ def _instrument(rows: list[ClosedLot]) -> InstrumentGains:
         asset_class=first.asset_class,
         currency=first.currency,
         gain=total(row.gain for row in rows).value,
-        gains=gains(rows),
         instrument=first.instrument,
+        **_sums(rows),
     )
 
 

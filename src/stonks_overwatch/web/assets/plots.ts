@@ -1,12 +1,12 @@
 // Bars and lines over time, the treemap and the map. Their data stands in the page as JSON.
-import { BarChart, LineChart, MapChart, TreemapChart } from "echarts/charts";
+import { BarChart, LineChart, MapChart, ScatterChart, TreemapChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TooltipComponent, VisualMapComponent } from "echarts/components";
 import { init, registerMap, use, type EChartsCoreOption, type EChartsType } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
 import { colours, compact, dayText, follow, money, monthFormat, tooltipLook, trueMinus } from "./drawing";
 
 use([
-  BarChart, LineChart, MapChart, TreemapChart, GridComponent, LegendComponent, TooltipComponent,
+  BarChart, LineChart, MapChart, ScatterChart, TreemapChart, GridComponent, LegendComponent, TooltipComponent,
   VisualMapComponent, CanvasRenderer,
 ]);
 
@@ -48,7 +48,24 @@ interface WorldMap {
   countries: { id: string; name: string; value: string; share: string }[];
 }
 
-type Plot = OverTime | Treemap | WorldMap;
+/** A dividend has no price: it is drawn at the foot. */
+interface Mark {
+  on: string;
+  kind: "buy" | "sell" | "dividend";
+  price: string | null;
+  quantity: string | null;
+  amount: string | null;
+}
+
+interface Prices {
+  kind: "prices";
+  currency: string;
+  keys: string[];
+  values: string[];
+  marks: Mark[];
+}
+
+type Plot = OverTime | Treemap | WorldMap | Prices;
 type Colour = (name: string) => string;
 
 const number = (value: string | null): number | null => (value === null ? null : Number(value));
@@ -104,6 +121,76 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
         lineStyle: { width: 2, color: shown }, itemStyle: { color: shown }, data: values,
       };
     }),
+  };
+}
+
+const MARKS = {
+  buy: { name: "Bought", colour: "--so-gain", symbol: "triangle", rotate: 0 },
+  sell: { name: "Sold", colour: "--so-loss", symbol: "triangle", rotate: 180 },
+  dividend: { name: "Dividend", colour: "--so-3", symbol: "diamond", rotate: 0 },
+} as const;
+
+function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOption {
+  const muted = colour("--so-muted");
+  const lowest = Math.min(...plot.values.map(Number), ...plot.marks.filter(({ price }) => price !== null).map(({ price }) => Number(price)));
+  const kinds = (["buy", "sell", "dividend"] as const).filter((kind) => plot.marks.some((mark) => mark.kind === kind));
+  const first = plot.keys[0] ?? "";
+  const days = (Date.parse(plot.keys.at(-1) ?? "") - Date.parse(first)) / 86_400_000;
+  return {
+    grid: { left: 4, right: narrow ? 8 : 16, top: 40, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, textStyle: { color: muted, fontSize: 12 }, data: ["Price", ...kinds.map((kind) => MARKS[kind].name)] },
+    tooltip: {
+      ...tooltipLook(colour),
+      trigger: "axis",
+      axisPointer: { type: "line", lineStyle: { color: muted, type: "dashed" } },
+      formatter: (hovered: unknown) => {
+        const points = hovered as { seriesName: string; value: [string, number, number?] }[];
+        const day = points[0]?.value[0] ?? "";
+        const lines = points.map(({ seriesName, value: [, price, index] }) => {
+          const mark = index === undefined ? undefined : plot.marks[index];
+          if (mark === undefined) return `${seriesName}  ${money(price, plot.currency)}`;
+          const quantity = mark.quantity === null ? "" : `  ${trueMinus(mark.quantity)}`;
+          const amount = mark.amount === null ? "unknown" : money(Number(mark.amount), plot.currency);
+          return `${seriesName}${quantity}  ${amount}`;
+        });
+        return [`{value|${dayText(day)}}`, ...lines].join("\n");
+      },
+    },
+    xAxis: {
+      type: "time",
+      axisLine: { lineStyle: { color: colour("--so-line-strong") } },
+      axisTick: { show: false },
+      splitNumber: narrow ? 3 : 7,
+      axisLabel: {
+        color: muted, fontSize: 12, hideOverlap: true,
+        formatter: (at: number) => {
+          const day = new Date(at);
+          if (days > 1000) return String(day.getUTCFullYear());
+          if (days < 150) return `${day.getUTCDate()} ${monthFormat.format(day)}`;
+          return day.getUTCMonth() === 0 ? String(day.getUTCFullYear()) : monthFormat.format(day);
+        },
+      },
+      splitLine: { show: false },
+    },
+    yAxis: {
+      type: "value", position: "right", scale: true, splitNumber: narrow ? 3 : 4,
+      axisLabel: { color: muted, fontSize: 12, formatter: (value: number) => trueMinus(compact.format(value)) },
+      splitLine: { lineStyle: { color: colour("--so-line") } },
+    },
+    series: [
+      {
+        type: "line", name: "Price", symbol: "none", lineStyle: { width: 2, color: colour("--so-accent") },
+        itemStyle: { color: colour("--so-accent") }, data: plot.keys.map((key, at) => [key, Number(plot.values[at])]),
+      },
+      ...kinds.map((kind) => ({
+        type: "scatter", name: MARKS[kind].name, symbol: MARKS[kind].symbol, symbolRotate: MARKS[kind].rotate,
+        symbolSize: 10, z: 3, itemStyle: { color: colour(MARKS[kind].colour), borderColor: colour("--so-surface"), borderWidth: 1 },
+        data: plot.marks
+          .map((mark, index) => ({ mark, index }))
+          .filter(({ mark }) => mark.kind === kind)
+          .map(({ mark, index }) => [mark.on, mark.price === null ? lowest : Number(mark.price), index]),
+      })),
+    ],
   };
 }
 
@@ -219,6 +306,7 @@ function paint(chart: EChartsType, place: HTMLElement, plot: Plot): void {
   const option =
     plot.kind === "treemap" ? treemap(plot, colour)
     : plot.kind === "map" ? worldMap(plot, colour)
+    : plot.kind === "prices" ? prices(plot, colour, narrow)
     : overTime(plot, colour, narrow);
   const animation = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   chart.setOption(

@@ -15,6 +15,7 @@ _ICONS = {
         '<path d="M4 7h8M18 7h2M4 17h2M12 17h8"/><circle cx="15" cy="7" r="3"/><circle cx="9" cy="17" r="3"/>'
     ),
     "income": '<path d="M4 20h16M6 16v-4M11 16V8M16 16v-6M16 3v4M14 5l2 2 2-2"/>',
+    "realized": '<path d="M4 19h16M5 15l4-5 4 3 6-8M15 5h4v4"/>',
     "fees": '<path d="M6 3h12v18l-3-2-3 2-3-2-3 2zM9 8h6M9 12h6"/>',
     "contributions": '<path d="M8 4v14M4 14l4 4 4-4M16 20V6M12 10l4-4 4 4"/>',
     "cash": '<rect x="3" y="6" width="18" height="12" rx="1.5"/><circle cx="12" cy="12" r="2.5"/>',

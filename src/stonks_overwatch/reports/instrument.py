@@ -1,0 +1,247 @@
+"""One instrument: what is held of it, its lots, what it earned and by what, its prices and what was done."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from django.db.models import Q
+
+from stonks_overwatch.errors import UnknownInstrumentError
+from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.ledger.models import Instrument, Price
+from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.booked import Booked, booked, last_day
+from stonks_overwatch.reports.documents import Computed, Document, Exact, total
+from stonks_overwatch.reports.holdings import Holding, holdings
+from stonks_overwatch.reports.lots import LotRow, lots
+from stonks_overwatch.reports.realized import ClosedLot, Gains, realized
+from stonks_overwatch.reports.scope import Scope, accounts
+
+_TRADES = (ActivityKind.BUY, ActivityKind.SELL)
+_INCOME = (ActivityKind.DIVIDEND, ActivityKind.INTEREST)
+
+
+class Happening(Document):
+    """One activity in the instrument. `net` is gross + fee + tax; cash into the account is positive."""
+
+    id: str
+    on: date
+    account: str
+    kind: str
+    subtype: str
+    quantity: Exact | None
+    price: Exact | None
+    currency: str
+    net: Exact | None
+    net_base: Computed | None
+    description: str
+
+
+class Mark(Document):
+    """A trade or a dividend in the chart of the price; `price` is in the instrument's currency."""
+
+    on: date
+    kind: Literal["buy", "sell", "dividend"]
+    quantity: Exact | None
+    price: Exact | None
+    amount: Exact | None
+
+
+class Prices(Document):
+    """The closing prices known, by day."""
+
+    dates: tuple[date, ...]
+    closes: tuple[Exact, ...]
+
+
+class Earned(Document):
+    """What the instrument earned since the first known activity, in the base currency.
+
+    `total_base` = `unrealized_base` + `realized_base` + `income_base` (after withholding tax) and
+    `charges_base` (fees and taxes booked apart from trades; commissions are in the lots). The three
+    effects are of `unrealized_base` + `realized_base` and sum to it. Null as soon as one part is unknown.
+    """
+
+    unrealized_base: Computed | None
+    realized_base: Computed | None
+    price_effect_base: Computed | None
+    currency_effect_base: Computed | None
+    cross_effect_base: Computed | None
+    income_base: Computed | None
+    charges_base: Computed | None
+    total_base: Computed | None
+
+
+class InstrumentDocument(Document):
+    """`holdings` has one row per account that holds it; activities and closed lots are newest first."""
+
+    id: int
+    as_of: datetime | date | None
+    base_currency: str
+    broker: str
+    broker_ref: str
+    symbol: str
+    name: str
+    asset_class: str
+    isin: str | None
+    currency: str
+    multiplier: Exact
+    exchange: str | None
+    country: str | None
+    sector: str | None
+    expires_on: date | None
+    strike: Exact | None
+    right: str | None
+    underlying_symbol: str | None
+    description: str
+    holdings: tuple[Holding, ...]
+    quantity: Exact | None
+    market_value_base: Computed | None
+    earned: Earned
+    lots: tuple[LotRow, ...]
+    closed: tuple[ClosedLot, ...]
+    gains: Gains
+    activities: tuple[Happening, ...]
+    marks: tuple[Mark, ...]
+    prices: Prices
+
+
+def instrument(
+    scope: Scope, number: int, start: date | None = None, method: Method | None = None
+) -> InstrumentDocument:
+    """The instrument of that row number; prices and marks from `start` on.
+
+    Raises: UnknownInstrumentError when there is none.
+    """
+    paper = Instrument.objects.filter(pk=number).first()
+    if paper is None:
+        raise UnknownInstrumentError(
+            f"There is no instrument number {number}.",
+            next_step="Open an instrument from the holdings or the realized gains.",
+        )
+    looked_at = [account for account in accounts(scope) if account.broker == paper.broker]
+    document = holdings(scope, method)
+    held = tuple(
+        row for row in document.holdings if (row.broker, row.broker_ref) == (paper.broker, paper.broker_ref)
+    )
+    open_lots = lots(scope, method, instrument=paper.pk)
+    closed = realized(scope, method=method, instrument=paper.pk)
+    rows = booked(
+        looked_at, scope.base_currency, Q(instrument=paper.pk), end=last_day(looked_at, scope.as_of)
+    )
+    quantities = [row.quantity for row in held]
+    return InstrumentDocument(
+        id=paper.pk,
+        as_of=document.as_of,
+        base_currency=scope.base_currency,
+        broker=paper.broker,
+        broker_ref=paper.broker_ref,
+        symbol=paper.symbol,
+        name=paper.name,
+        asset_class=paper.asset_class,
+        isin=paper.isin,
+        currency=paper.currency,
+        multiplier=paper.multiplier,
+        exchange=paper.exchange,
+        country=paper.country,
+        sector=paper.sector,
+        expires_on=paper.expires_on,
+        strike=paper.strike,
+        right=paper.right,
+        underlying_symbol=paper.underlying_symbol,
+        description=paper.description,
+        holdings=held,
+        quantity=None if None in quantities else total(quantities).value,
+        market_value_base=total(row.market_value_base for row in held).value,
+        earned=_earned(open_lots.lots, closed.lots, rows),
+        lots=open_lots.lots,
+        closed=closed.lots,
+        gains=closed.totals,
+        activities=tuple(_happening(row) for row in reversed(rows)),
+        marks=_marks(rows, paper, start),
+        prices=_prices(paper, start, last_day(looked_at, scope.as_of)),
+    )
+
+
+def _whole(parts: list[Decimal | None]) -> Decimal | None:
+    """The sum, unknown as soon as one part is."""
+    summed = total(parts)
+    return None if summed.unknown else summed.value
+
+
+def _earned(open_lots: tuple[LotRow, ...], closed: tuple[ClosedLot, ...], rows: list[Booked]) -> Earned:
+    unrealized = _whole([row.unrealized_pnl_base for row in open_lots])
+    gained = _whole([row.gain_base for row in closed])
+    paid = [row for row in rows if row.kind in _INCOME]
+    # Tax that was withheld from a dividend belongs to it; other taxes and fees are charges.
+    groups = {row.group for row in paid if row.group}
+    withheld = [row for row in rows if row.kind == ActivityKind.TAX and row.group in groups]
+    charges = [
+        row for row in rows if row.kind in (ActivityKind.TAX, ActivityKind.FEE) and row not in withheld
+    ]
+    income = _whole([row.in_base(_net(row)) for row in (*paid, *withheld)])
+    charged = _whole([row.in_base(_net(row)) for row in charges])
+    both: list[LotRow | ClosedLot] = [*open_lots, *closed]
+    return Earned(
+        unrealized_base=unrealized,
+        realized_base=gained,
+        price_effect_base=_whole([row.price_effect_base for row in both]),
+        currency_effect_base=_whole([row.currency_effect_base for row in both]),
+        cross_effect_base=_whole([row.cross_effect_base for row in both]),
+        income_base=income,
+        charges_base=charged,
+        total_base=_whole([unrealized, gained, income, charged]),
+    )
+
+
+def _net(row: Booked) -> Decimal | None:
+    return None if row.gross is None else row.gross + (row.fee or 0) + (row.tax or 0)
+
+
+def _happening(row: Booked) -> Happening:
+    return Happening(
+        id=row.id,
+        on=row.on,
+        account=row.account.account,
+        kind=row.kind,
+        subtype=row.subtype,
+        quantity=row.quantity,
+        price=row.price,
+        currency=row.currency,
+        net=_net(row),
+        net_base=row.in_base(_net(row)),
+        description=row.description,
+    )
+
+
+def _marks(rows: list[Booked], paper: Instrument, start: date | None) -> tuple[Mark, ...]:
+    """Trades at their own price, split by no later action; dividends at none."""
+    marks = []
+    for row in rows:
+        if (start is not None and row.on < start) or row.currency != paper.currency:
+            continue
+        if row.kind in _TRADES and row.quantity:
+            kind: Literal["buy", "sell"] = "buy" if row.quantity > 0 else "sell"
+            price = row.price if row.price is not None else _per_unit(row, paper)
+            marks.append(Mark(on=row.on, kind=kind, quantity=row.quantity, price=price, amount=_net(row)))
+        elif row.kind == ActivityKind.DIVIDEND and row.gross:
+            marks.append(Mark(on=row.on, kind="dividend", quantity=None, price=None, amount=row.gross))
+    return tuple(marks)
+
+
+def _per_unit(row: Booked, paper: Instrument) -> Decimal | None:
+    if not row.gross or not row.quantity:
+        return None
+    per_unit: Decimal = paper.multiplier * paper.quote_factor
+    return abs(row.gross / (row.quantity * per_unit))
+
+
+def _prices(paper: Instrument, start: date | None, end: date | None) -> Prices:
+    """An imported price counts before the broker's of the same day."""
+    stored = Price.objects.filter(instrument=paper, currency=paper.currency)
+    if start is not None:
+        stored = stored.filter(on__gte=start)
+    if end is not None:
+        stored = stored.filter(on__lte=end)
+    closes = dict(stored.order_by("on", "is_imported").values_list("on", "close"))
+    return Prices(dates=tuple(closes), closes=tuple(closes.values()))

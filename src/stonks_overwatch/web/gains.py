@@ -1,0 +1,233 @@
+"""The pages of lots: realized gains, and one instrument with its lots, prices and a sale that might be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from stonks_overwatch.errors import LotsRefusedError, StonksError, UnknownAccountError, UnknownInstrumentError
+from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.reports.booked import first_day, last_day
+from stonks_overwatch.reports.instrument import Happening, InstrumentDocument, instrument
+from stonks_overwatch.reports.lots import LotRow, WhatIfDocument, what_if
+from stonks_overwatch.reports.realized import (
+    ClosedLot,
+    InstrumentGains,
+    RealizedDocument,
+    YearGains,
+    realized,
+)
+from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.web.asked import Asked
+from stonks_overwatch.web.downloads import Table, csv_answer
+from stonks_overwatch.web.frame import frame
+from stonks_overwatch.web.pages import nothing_yet, render_page
+from stonks_overwatch.web.paging import Sheet
+from stonks_overwatch.web.plots import over_time, series
+from stonks_overwatch.web.templatetags.figures import plain
+
+METHODS = (
+    (Method.FIFO, "First in, first out"),
+    (Method.LIFO, "Last in, first out"),
+    (Method.HIFO, "Highest cost first"),
+    (Method.AVERAGE, "Average cost"),
+    (Method.SPECIFIC, "Lots I chose"),
+    (Method.BROKER, "As the broker matched"),
+)
+# More days than these are drawn by week.
+_MOST_DAYS = 1100
+
+
+@dataclass(frozen=True, slots=True)
+class AskedGains:
+    """What the address of the realized gains asks for; anything unknown is replaced by the default."""
+
+    account: str
+    year: int | None
+    method: Method | None
+    page: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> "AskedGains":
+        year, page = parameters.get("year", ""), parameters.get("page", "")
+        return cls(
+            account=parameters.get("account", ""),
+            year=int(year) if year.isascii() and year.isdigit() and len(year) == 4 else None,
+            method=_method(parameters),
+            page=int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+        )
+
+
+def _method(parameters: Mapping[str, str]) -> Method | None:
+    asked = parameters.get("method", "")
+    return Method(asked) if asked in {method.value for method in Method} else None
+
+
+@require_safe
+def realized_page(request: HttpRequest) -> HttpResponse:
+    around = frame()
+    base = around.config.base_currency
+    everyone = accounts(Scope(base))
+    if not everyone:
+        return nothing_yet(request, around, "realized")
+    asked = AskedGains.of(request.GET)
+    try:
+        document = realized(Scope(base, account=asked.account or None), asked.year, asked.method)
+    except UnknownAccountError as err:
+        return render_page(request, "problem.html", around, status=404, page="realized", problem=err)
+    tables = {
+        "lots": Table(ClosedLot, document.lots),
+        "years": Table(YearGains, document.by_year),
+        "instruments": Table(InstrumentGains, document.by_instrument),
+    }
+    if table := tables.get(request.GET.get("csv", "")):
+        return csv_answer(f"realized-{request.GET['csv']}", table)
+    return render_page(
+        request,
+        "realized.html",
+        around,
+        document=document,
+        everyone=everyone,
+        asked=asked,
+        base=base,
+        methods=METHODS,
+        own_methods=sorted({account.lot_method for account in everyone}),
+        lots=Sheet.of(document.lots, asked.page),
+        plot=_years_plot(document),
+    )
+
+
+@require_safe
+def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
+    around = frame()
+    base = around.config.base_currency
+    everyone = accounts(Scope(base))
+    if not everyone:
+        return nothing_yet(request, around, "holdings")
+    asked = Asked.of(request.GET, last_day(everyone, None), first_day(everyone))
+    method = _method(request.GET)
+    scope = Scope(base, account=asked.account or None)
+    try:
+        document = instrument(scope, number, asked.start, method)
+    except (UnknownAccountError, UnknownInstrumentError) as err:
+        return render_page(request, "problem.html", around, status=404, page="holdings", problem=err)
+    tables = {
+        "lots": Table(LotRow, document.lots),
+        "closed": Table(ClosedLot, document.closed),
+        "activities": Table(Happening, document.activities),
+    }
+    if table := tables.get(request.GET.get("csv", "")):
+        return csv_answer(f"{document.symbol}-{request.GET['csv']}", table)
+    sale, refusal = _sale(scope, document, request.GET)
+    return render_page(
+        request,
+        "instrument.html",
+        around,
+        page="holdings",
+        document=document,
+        everyone=[account for account in everyone if account.broker == document.broker],
+        asked=asked,
+        base=base,
+        method=method,
+        methods=METHODS,
+        closed=Sheet.of(document.closed, asked.page),
+        activities=document.activities[:100],
+        plot=_price_plot(document),
+        months=_month_ends(document),
+        sale=sale,
+        refusal=refusal,
+        sold=request.GET.get("sell", ""),
+        at=request.GET.get("at", ""),
+    )
+
+
+def _sale(
+    scope: Scope, document: InstrumentDocument, parameters: Mapping[str, str]
+) -> tuple[WhatIfDocument | None, StonksError | None]:
+    """The sale that the address asks to try, or why it cannot be."""
+    if not parameters.get("sell"):
+        return None, None
+    try:
+        quantity, price = _number(parameters["sell"]), _number(parameters.get("at", ""))
+        return what_if(scope, document.broker_ref, quantity, price), None
+    except StonksError as err:
+        return None, err
+
+
+def _number(text: str) -> Decimal | None:
+    """Raises: LotsRefusedError."""
+    if not text.strip():
+        return None
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise LotsRefusedError(
+            f"{text!r} is not a number.", next_step="Write digits, with a point before decimals."
+        )
+    return number
+
+
+def _years_plot(document: RealizedDocument) -> dict[str, Any]:
+    """Gains by year, in what was held for up to a year, for longer, and since before the history."""
+    rows = list(reversed(document.by_year))
+    base = document.base_currency
+    short = [row.short_term_base for row in rows]
+    long = [row.long_term_base for row in rows]
+    other = [
+        None
+        if row.gain_base is None
+        else row.gain_base - (row.short_term_base or 0) - (row.long_term_base or 0)
+        for row in rows
+    ]
+    return over_time(
+        "bars",
+        base,
+        [str(row.year) for row in rows],
+        [
+            series("Held for more than a year", "--so-1", long, base),
+            series("Held for up to a year", "--so-2", short, base),
+            series("Bought before the history", "--so-8", other, base),
+        ],
+    )
+
+
+def _price_plot(document: InstrumentDocument) -> dict[str, Any]:
+    """Prices as a line, trades at their price, dividends at the foot. Empty without two prices."""
+    days = list(zip(document.prices.dates, document.prices.closes, strict=True))
+    if len(days) < 2:
+        return {}
+    if len(days) > _MOST_DAYS:
+        by_week = {on.isocalendar()[:2]: (on, close) for on, close in days}
+        days = list(by_week.values())
+    currency = document.currency
+    return {
+        "kind": "prices",
+        "currency": currency,
+        "keys": [on.isoformat() for on, _ in days],
+        "values": [f"{close:f}" for _, close in days],
+        "marks": [
+            {
+                "on": mark.on.isoformat(),
+                "kind": mark.kind,
+                "price": None if mark.price is None else f"{mark.price:.6g}",
+                "quantity": None if mark.quantity is None else f"{mark.quantity:f}",
+                "amount": None if mark.amount is None else plain(mark.amount, currency),
+            }
+            for mark in document.marks
+        ],
+    }
+
+
+def _month_ends(document: InstrumentDocument) -> list[tuple[date, Decimal]]:
+    """The last price of each month, newest first."""
+    months = {
+        (on.year, on.month): (on, close)
+        for on, close in zip(document.prices.dates, document.prices.closes, strict=True)
+    }
+    return list(reversed(months.values()))
