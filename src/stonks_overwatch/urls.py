@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from stonks_overwatch.web import cashflow, connect, diversification, gains, views
+from stonks_overwatch.web import cashflow, connect, diversification, gains, performance, views
 from stonks_overwatch.web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("holdings", views.holdings_page, name="holdings"),
     path("instrument/<int:number>", gains.instrument_page, name="instrument"),
     path("realized", gains.realized_page, name="realized"),
+    path("performance", performance.performance_page, name="performance"),
     path("income", cashflow.income_page, name="income"),
     path("fees", cashflow.fees_page, name="fees"),
     path("contributions", cashflow.contributions_page, name="contributions"),

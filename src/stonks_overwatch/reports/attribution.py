@@ -44,7 +44,7 @@ class HoldingReturn(Document):
 
 
 class AttributionDocument(Document):
-    """`rest` is what cash and all that is not in a holding added; with it, `contribution` adds up to `twr`."""
+    """`rest` is what cash and all else that is no holding added; with it, `contribution` adds up to `twr`."""
 
     start: date | None = Field(serialization_alias="from")
     end: date | None = Field(serialization_alias="to")

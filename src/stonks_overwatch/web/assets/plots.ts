@@ -21,6 +21,7 @@ interface Series {
 /** `keys` are months (2026-01), years (2026) or days (2026-01-31). */
 interface OverTime {
   kind: "bars" | "lines";
+  unit?: "percent";
   currency: string;
   keys: string[];
   series: Series[];
@@ -70,6 +71,13 @@ type Colour = (name: string) => string;
 
 const number = (value: string | null): number | null => (value === null ? null : Number(value));
 
+const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 2 });
+
+/** A value as its plot counts: money, or a fraction as percent. */
+function shownValue(value: number, plot: OverTime): string {
+  return plot.unit === "percent" ? trueMinus(percent.format(value)) : money(value, plot.currency);
+}
+
 function keyText(key: string): string {
   if (key.length === 4) return key;
   if (key.length === 10) return dayText(key);
@@ -91,8 +99,8 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
         const at = points[0]?.dataIndex ?? 0;
         const lines = plot.series
           .map((one) => ({ name: one.name, value: number(one.values[at] ?? null) }))
-          .filter(({ value }) => value !== 0)
-          .map(({ name, value }) => `${name}  ${value === null ? "unknown" : money(value, plot.currency)}`);
+          .filter(({ value }) => value !== 0 || !isBars)
+          .map(({ name, value }) => `${name}  ${value === null ? "unknown" : shownValue(value, plot)}`);
         return [`{value|${keyText(plot.keys[at] ?? "")}}`, ...lines].join("\n");
       },
     },
@@ -106,8 +114,13 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
     yAxis: {
       type: "value",
       position: "right",
+      scale: !isBars && plot.unit !== "percent",
       splitNumber: narrow ? 3 : 4,
-      axisLabel: { color: muted, fontSize: 12, formatter: (value: number) => trueMinus(compact.format(value)) },
+      axisLabel: {
+        color: muted,
+        fontSize: 12,
+        formatter: (value: number) => trueMinus(plot.unit === "percent" ? percent.format(value) : compact.format(value)),
+      },
       splitLine: { lineStyle: { color: colour("--so-line") } },
     },
     series: plot.series.map((one) => {

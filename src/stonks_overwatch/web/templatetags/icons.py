@@ -9,6 +9,7 @@ register = Library()
 _ICONS = {
     "dashboard": '<path d="M4 13h6V4H4zM14 20h6v-9h-6zM4 20h6v-3H4zM14 7h6V4h-6z"/>',
     "holdings": '<path d="M4 6h16M4 12h16M4 18h10"/><circle cx="19" cy="18" r="1"/>',
+    "performance": '<path d="M4 20h16M4 15l5-5 3.500 3.500L20 6M15.500 6H20v4.500"/>',
     "accounts": '<path d="M3 10l9-6 9 6M5 10v8M10 10v8M14 10v8M19 10v8M3 20h18"/>',
     "sync": '<path d="M20 11a8 8 0 0 0-14.9-3M4 4v4h4M4 13a8 8 0 0 0 14.9 3M20 20v-4h-4"/>',
     "settings": (

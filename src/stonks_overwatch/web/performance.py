@@ -1,0 +1,408 @@
+"""The page of returns: value, growth against a benchmark, falls, months, holdings, the bridge, risk."""
+
+import calendar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from stonks_overwatch.errors import StonksError, UnknownAccountError
+from stonks_overwatch.reports import periods
+from stonks_overwatch.reports.attribution import AttributionDocument, HoldingReturn, attributed
+from stonks_overwatch.reports.benchmark import Benchmark
+from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
+from stonks_overwatch.reports.documents import Computed, Document
+from stonks_overwatch.reports.performance import (
+    PerformanceDocument,
+    PeriodRow,
+    known_days,
+    measured,
+    periods_of,
+)
+from stonks_overwatch.reports.periods import Days
+from stonks_overwatch.reports.risk import ComparisonDocument, RiskDocument, compared, risk_of
+from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.series import SeriesDocument, days_of
+from stonks_overwatch.web.downloads import Table, csv_answer
+from stonks_overwatch.web.frame import Frame, frame
+from stonks_overwatch.web.pages import nothing_yet, render_page
+from stonks_overwatch.web.plots import over_time, series
+
+DEFAULT = "1Y"
+NAMES = {
+    "1D": "1 day",
+    "1W": "1 week",
+    "MTD": "This month",
+    "1M": "1 month",
+    "3M": "3 months",
+    "6M": "6 months",
+    "YTD": "This year",
+    "1Y": "1 year",
+    "3Y": "3 years",
+    "5Y": "5 years",
+    "all": "Everything",
+}
+SHOWN_HOLDINGS = 20
+# A line needs no more points than a screen has places for them.
+MOST_POINTS = 366
+_HOT = (Decimal("0.005"), Decimal("0.02"), Decimal("0.05"))  # returns of a month from which a shade begins
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for. `period` is a key of `choices`, or empty when days are given."""
+
+    account: str
+    period: str
+    start: str
+    end: str
+    benchmark: str
+    only: str
+    is_before_tax: bool
+    choices: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str], daily: DailyTotal) -> "Asked":
+        known = known_days(daily)
+        years = periods.years(known.first - periods.DAY, known.last)
+        choices = (*NAMES.items(), *((year, year) for year in years))
+        start, end = (_day(parameters.get(name, "")) for name in ("from", "to"))
+        period = parameters.get("period", DEFAULT)
+        if start or end:
+            period = ""
+        elif period not in dict(choices):
+            period = DEFAULT
+        return cls(
+            account=parameters.get("account", ""),
+            period=period,
+            start=start,
+            end=end,
+            benchmark=parameters.get("benchmark", "").strip(),
+            only=parameters.get("only", ""),
+            is_before_tax=parameters.get("tax") == "before",
+            choices=choices,
+        )
+
+    def days(self, daily: DailyTotal) -> Days:
+        """Inside what is known: a period longer than the history is all of it."""
+        known = known_days(daily)
+        if self.period:
+            days = periods.standard(self.period, known.first - periods.DAY, known.last)
+        else:
+            days = Days(
+                date.fromisoformat(self.start) if self.start else known.first,
+                date.fromisoformat(self.end) if self.end else known.last,
+            )
+        first, last = max(days.first, known.first), min(days.last, known.last)
+        return Days(first, last) if first <= last else known
+
+
+def _day(text: str) -> str:
+    """The text if it is a date, else nothing."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
+
+
+class DayRow(Document):
+    """One day of the charts."""
+
+    on: date
+    nav: Computed | None
+    net_contribution: Computed | None
+    contributed: Computed | None
+    twr_index: Computed | None
+    drawdown: Computed | None
+    benchmark_index: Computed | None
+    benchmark_nav: Computed | None
+    source: str
+
+
+class BridgeStep(Document):
+    """One bar of the bridge: the part, and the value after it."""
+
+    name: str
+    amount: Computed | None
+    value: Computed | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """All documents of the page."""
+
+    daily: DailyTotal
+    days: Days
+    document: PerformanceDocument
+    rows: list[DayRow]
+    steps: list[BridgeStep]
+    attribution: AttributionDocument
+    risk: RiskDocument
+    comparison: ComparisonDocument | None
+
+
+@require_safe
+def performance_page(request: HttpRequest) -> HttpResponse:
+    around = frame()
+    base = around.config.base_currency
+    everyone = accounts(Scope(base))
+    if not everyone:
+        return nothing_yet(request, around, "performance")
+    only = _group(request.GET.get("only", ""))
+    try:
+        daily = daily_total(Scope(base, account=request.GET.get("account") or None), only)
+        if daily is None:
+            return render_page(request, "performance.html", around, document=None, everyone=everyone)
+        return _answer(request, around, everyone, daily, only)
+    except StonksError as err:
+        status = 404 if isinstance(err, UnknownAccountError) else 400
+        return render_page(request, "problem.html", around, status=status, page="performance", problem=err)
+
+
+def _group(text: str) -> Group | None:
+    field, equals, value = text.partition("=")
+    return Group(field, value) if equals and field in Group.FIELDS else None
+
+
+def _answer(
+    request: HttpRequest,
+    around: Frame,
+    everyone: Sequence[object],
+    daily: DailyTotal,
+    only: Group | None,
+) -> HttpResponse:
+    base = around.config.base_currency
+    asked = Asked.of(request.GET, daily)
+    shown = _shown(daily, base, asked, is_whole=only is None)
+    by_period = periods_of(daily)
+    tables = {
+        "days": Table(DayRow, shown.rows),
+        "bridge": Table(BridgeStep, shown.steps),
+        "periods": Table(PeriodRow, (*by_period.periods, *by_period.years)),
+        "months": Table(PeriodRow, by_period.months),
+        "holdings": Table(HoldingReturn, shown.attribution.holdings),
+        "risk": Table(RiskDocument, (shown.risk,)),
+    }
+    table = tables.get(request.GET.get("csv", ""))
+    if table is not None:
+        return csv_answer(f"performance-{request.GET['csv']}", table)
+    drawn = _thinned(shown.rows)
+    return render_page(
+        request,
+        "performance.html",
+        around,
+        everyone=everyone,
+        asked=asked,
+        only=only,
+        base=base,
+        document=shown.document,
+        twr=shown.document.twr_before_tax if asked.is_before_tax else shown.document.twr,
+        named=[(NAMES[row.name], row) for row in by_period.periods],
+        month_names=calendar.month_abbr[1:],
+        years=_months_by_year(by_period.months, by_period.years),
+        risk=shown.risk,
+        comparison=shown.comparison,
+        attribution=shown.attribution,
+        holdings=shown.attribution.holdings[:SHOWN_HOLDINGS],
+        heaviest=max(
+            (abs(row.contribution) for row in shown.attribution.holdings if row.contribution), default=None
+        ),
+        steps=_bars(shown.steps),
+        month_ends=_month_ends(shown.rows),
+        value_plot=_value_plot(drawn, base, shown.comparison),
+        growth_plot=_growth_plot(drawn, shown.comparison),
+        fall_plot=_fall_plot(drawn),
+    )
+
+
+def _shown(daily: DailyTotal, base: str, asked: Asked, *, is_whole: bool) -> _Shown:
+    days = asked.days(daily)
+    against = Benchmark.named(asked.benchmark, base, daily) if asked.benchmark else None
+    document = measured(daily, base, days, against)
+    comparison = compared(daily, base, days, against) if against else None
+    nothing = AttributionDocument(
+        start=days.first, end=days.last, base_currency=base, holdings=(), rest=None, twr=None
+    )
+    return _Shown(
+        daily=daily,
+        days=days,
+        document=document,
+        rows=_rows(days_of(daily, days.first - periods.DAY, days.last), comparison),
+        steps=_steps(document),
+        attribution=attributed(daily, base, days) if is_whole else nothing,
+        risk=risk_of(daily, days, against),
+        comparison=comparison,
+    )
+
+
+def _rows(document: SeriesDocument, comparison: ComparisonDocument | None) -> list[DayRow]:
+    """The days with what was put in so far, growth from the first day and falls from the highest so far."""
+    contributed = document.nav[0] if document.nav else None
+    first = next((level for level in document.twr_index if level is not None), None)
+    highest = first
+    rows = []
+    beside = {}
+    if comparison is not None:
+        pairs = zip(comparison.benchmark_index, comparison.benchmark_nav, strict=True)
+        beside = dict(zip(comparison.dates, pairs, strict=True))
+    for number, on in enumerate(document.dates):
+        flow, level = document.net_contribution[number], document.twr_index[number]
+        if number:
+            contributed = None if contributed is None or flow is None else contributed + flow
+        highest = max(highest, level) if highest is not None and level is not None else highest
+        index, nav = beside.get(on, (None, None))
+        rows.append(
+            DayRow(
+                on=on,
+                nav=document.nav[number],
+                net_contribution=flow,
+                contributed=contributed,
+                twr_index=level / first if level is not None and first else None,
+                drawdown=level / highest - 1 if level is not None and highest else None,
+                benchmark_index=index,
+                benchmark_nav=nav,
+                source=document.sources[number],
+            )
+        )
+    return rows
+
+
+def _thinned(rows: list[DayRow]) -> list[DayRow]:
+    """Every so manieth day, always with the last one."""
+    step = -(-len(rows) // MOST_POINTS)
+    return rows[:: -step or -1][::-1] if step > 1 else rows
+
+
+def _steps(document: PerformanceDocument) -> list[BridgeStep]:
+    bridge = document.bridge
+    parts = [
+        ("Net contribution", document.net_contribution),
+        ("Market", bridge.market),
+        ("Income", bridge.income),
+        ("Fees", bridge.fees),
+        ("Taxes", bridge.taxes),
+        ("Currency", bridge.currency),
+        ("Other", bridge.other),
+    ]
+    value = document.begin_nav
+    steps = [BridgeStep(name="Begin", amount=None, value=value)]
+    for name, amount in parts:
+        if value is not None and amount is not None:
+            value = value + amount
+        steps.append(BridgeStep(name=name, amount=amount, value=value))
+    return [*steps, BridgeStep(name="End", amount=None, value=document.end_nav)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of the waterfall; places from 0 (top) to 100. `top` is None where nothing can be drawn."""
+
+    step: BridgeStep
+    left: int
+    top: str | None
+    height: str
+    tone: str
+
+
+def _bars(steps: list[BridgeStep]) -> list[Bar]:
+    values = [step.value for step in steps if step.value is not None]
+    low, high = min([*values, Decimal(0)]), max([*values, Decimal(0)])
+    span = high - low
+    bars = []
+    before = Decimal(0)
+    for place, step in enumerate(steps):
+        is_level = step.name in ("Begin", "End")
+        start = Decimal(0) if is_level else before
+        left = place * 100
+        if step.value is None or not span:
+            bars.append(Bar(step, left, None, "0", "level"))
+            continue
+        top = (high - max(start, step.value)) / span * 100
+        height = max(abs(step.value - start) / span * 100, Decimal("0.4"))
+        tone = "level" if is_level else "up" if step.value >= start else "down"
+        bars.append(Bar(step, left, f"{top:.2f}", f"{height:.2f}", tone))
+        before = step.value
+    return bars
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """The months of a year for the heatmap, January first; None for months that are not known."""
+
+    year: str
+    months: list[tuple[PeriodRow | None, str]]
+    whole: PeriodRow | None
+
+
+def _months_by_year(months: Sequence[PeriodRow], years: Sequence[PeriodRow]) -> list[Year]:
+    by_name = {row.name: row for row in months}
+    found = []
+    for year in years:
+        rows = [by_name.get(f"{year.name}-{month:02}") for month in range(1, 13)]
+        found.append(Year(year.name, [(row, heat(row.twr) if row else "") for row in rows], year))
+    return found
+
+
+def heat(value: Decimal | None) -> str:
+    """The class of a cell: how far a return is from nothing, and on which side."""
+    if value is None:
+        return ""
+    shade = sum(abs(value) >= limit for limit in _HOT)
+    return f"heat-{'p' if value >= 0 else 'n'}{shade}"
+
+
+def _month_ends(rows: list[DayRow]) -> list[DayRow]:
+    """The last day of each month, newest first."""
+    last = {(row.on.year, row.on.month): row for row in rows}
+    return list(reversed(last.values()))
+
+
+def _value_plot(rows: list[DayRow], base: str, comparison: ComparisonDocument | None) -> dict[str, Any]:
+    lines = [
+        series("Value", "--so-1", [row.nav for row in rows], base),
+        series("Put in", "--so-8", [row.contributed for row in rows], base),
+    ]
+    if comparison is not None:
+        lines.append(series("Benchmark", "--so-3", [row.benchmark_nav for row in rows], base))
+    return over_time("lines", base, [row.on.isoformat() for row in rows], lines)
+
+
+def _growth_plot(rows: list[DayRow], comparison: ComparisonDocument | None) -> dict[str, Any]:
+    lines = [_fractions("Portfolio", "--so-1", [_gain(row.twr_index) for row in rows])]
+    if comparison is not None:
+        lines.append(_fractions("Benchmark", "--so-3", [_gain(row.benchmark_index) for row in rows]))
+    return _percents(rows, lines)
+
+
+def _fall_plot(rows: list[DayRow]) -> dict[str, Any]:
+    return _percents(rows, [_fractions("Fall", "--so-5", [row.drawdown for row in rows])])
+
+
+def _gain(level: Decimal | None) -> Decimal | None:
+    return None if level is None else level - 1
+
+
+def _fractions(name: str, colour: str, values: Sequence[Decimal | None]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "colour": colour,
+        "values": [None if value is None else f"{value:.5f}" for value in values],
+        "line": False,
+    }
+
+
+def _percents(rows: list[DayRow], lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """A plot whose values are fractions; empty without two values."""
+    if len(rows) < 2 or all(value is None for value in lines[0]["values"]):
+        return {}
+    return {
+        "kind": "lines",
+        "unit": "percent",
+        "currency": "",
+        "keys": [row.on.isoformat() for row in rows],
+        "series": lines,
+    }
