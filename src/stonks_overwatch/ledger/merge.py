@@ -116,6 +116,8 @@ def _newest(told: Iterable[Told]) -> Iterable[Told]:
 
 
 def _events(told: list[Told], periods: Sequence[Period]) -> list[_Event]:
+    if _is_one_voice(told) and not any(_outranks(p.source, told[0].activity.source) for p in periods):
+        return [_Event([one], {}) for one in told]
     events: list[_Event] = []
     by_number: defaultdict[str, list[_Event]] = defaultdict(list)
     by_content: defaultdict[tuple[object, ...], list[_Event]] = defaultdict(list)
@@ -138,6 +140,16 @@ def _events(told: list[Told], periods: Sequence[Period]) -> list[_Event]:
     for event in events:
         event.witnesses.sort(key=_quality)
     return _witnessed(sorted(events, key=lambda e: (e.rank, _order(e.first))), periods)
+
+
+def _is_one_voice(told: Sequence[Told]) -> bool:
+    """Whether one source tells all of it with numbers that no two of it share: a statement, as a rule."""
+    refs = [ref for one in told for ref in one.activity.refs]
+    return (
+        len({one.activity.source for one in told}) == 1
+        and all(one.activity.refs for one in told)
+        and len(set(refs)) == len(refs)
+    )
 
 
 def _same_number(
@@ -257,6 +269,9 @@ def _is_covered(activity: Activity, periods: Iterable[Period]) -> bool:
 
 def _result(event: _Event) -> Merged:
     best = event.first
+    if len(event.witnesses) == 1:
+        activity = replace(best, source="", refs=tuple(sorted(best.refs)))
+        return Merged(activity, (*event.witnesses, *event.shares), (), event.counts)
     content: dict[str, Any] = {}
     for name in _CONTENT:
         values = (getattr(told.activity, name) for told in event.witnesses)

@@ -124,7 +124,7 @@ class _Recording:
         self.changed |= told.changed
         self._record_account_series()
         if told.changed or self._has_state():
-            activities = self._load_activities()
+            activities = self._load_activities(told.whole)
             self._add_positions_of_activities(activities)
             self._record_coverage()
             self._save_positions()
@@ -460,12 +460,12 @@ class _Recording:
 
     # Activities
 
-    def _load_activities(self) -> dict[int, list[types.Activity]]:
-        """What counts of the accounts at hand, without what the ledger derived."""
+    def _load_activities(self, known: Mapping[int, list[types.Activity]]) -> dict[int, list[types.Activity]]:
+        """What counts of the accounts at hand, without what the ledger derived; `known` need not be read."""
         names = {account.pk: name for name, account in self.accounts.items()}
         refs = {instrument.pk: ref for ref, instrument in self.instruments.items()}
-        found: dict[int, list[types.Activity]] = {account.pk: [] for account in self._accounts_touched()}
-        stored = Activity.objects.reported().filter(account__in=found).order_by("pk")
+        found = {account.pk: known.get(account.pk, []) for account in self._accounts_touched()}
+        stored = Activity.objects.reported().filter(account__in=found.keys() - known.keys()).order_by("pk")
         columns = ("account_id", "key", "instrument_id", "refs", *telling.CONTENT)
         for account_pk, key, instrument_pk, numbers, *content in stored.values_list(*columns):
             activity = types.Activity(

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import F, Q
+from django.db import connection
+from django.db.models import F, Q, QuerySet
 
 from stonks_overwatch.ledger import types
+from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.merge import RANKS, Merged, Told, merged
 from stonks_overwatch.ledger.models import Account, Activity, ActivitySource, Instrument, Period
 from stonks_overwatch.ledger.sql import update, upsert
@@ -40,11 +43,15 @@ Source = tuple[str, str]  # name and key
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """How many of the told activities were new and known, and the days that changed, by account."""
+    """How many of the told activities were new and known, and the days that changed, by account.
+
+    `whole` is what counts now, of accounts of which all was at hand anyway.
+    """
 
     new: int
     known: int
     changed: set[tuple[int, date]]
+    whole: dict[int, list[types.Activity]]
 
 
 @dataclass(slots=True)
@@ -71,12 +78,15 @@ def record(batch: Batch, accounts: Mapping[str, Account], instruments: Mapping[s
         periods[period.account].append(period)
     new = known = 0
     changed: set[tuple[int, date]] = set()
+    whole: dict[int, list[types.Activity]] = {}
     for name in sorted({*by_account, *periods}):
         telling = _Telling(accounts[name], instruments, batch.fetched_at)
         new_here, known_here = telling.run(by_account[name], periods[name])
         new, known = new + new_here, known + known_here
         changed |= telling.changed
-    return Recorded(new, known, changed)
+        if telling.whole is not None:
+            whole[accounts[name].pk] = telling.whole
+    return Recorded(new, known, changed, whole)
 
 
 class _Telling:
@@ -88,6 +98,8 @@ class _Telling:
         self.refs = {instrument.pk: ref for ref, instrument in instruments.items()}
         self.at = at
         self.changed: set[tuple[int, date]] = set()
+        self.digests: dict[Source, str] = {}  # of what the batch tells
+        self.whole: list[types.Activity] | None = None
 
     def run(self, activities: Sequence[types.Activity], periods: Sequence[types.Period]) -> tuple[int, int]:
         """Returns how many were new and how many known."""
@@ -103,7 +115,10 @@ class _Telling:
             told[source] = _overlaid(told[source], one) if source in told else one
         before = {source: row.told[source] for source, row in by_source.items()}
         found = merged(told.values(), [*self._stored_periods(), *periods])
+        is_all = self._stored().count() == len(rows)
         created = self._write(found, by_source, before, rows)
+        if is_all:
+            self.whole = [one.activity for one in found if one.counts]
         return created, len(activities) - created
 
     def _news(self, activities: Sequence[types.Activity]) -> tuple[list[Told], int]:
@@ -116,11 +131,12 @@ class _Telling:
         digests = {
             (source, key): digest for source, key, digest in stored.values_list("source", "key", "digest")
         }
-        news = [
-            Told(activity, self.at)
-            for activity in activities
-            if digests.get((activity.source, activity.key)) != digest_of(activity)
-        ]
+        news = []
+        for activity in activities:
+            source = activity.source, activity.key
+            self.digests[source] = digest_of(activity)
+            if digests.get(source) != self.digests[source]:
+                news.append(Told(activity, self.at))
         return news, len(activities) - len(news)
 
     def _scope(
@@ -157,11 +173,13 @@ class _Telling:
 
     # Reading
 
-    def _load(self, first: date, last: date) -> list[_Row]:
+    def _stored(self) -> QuerySet[Activity]:
+        """What was told and stands, counting or not."""
         stands = Q(superseded_by=None) | Q(superseded_by=F("pk"))
-        stored = Activity.objects.filter(
-            stands, account=self.account, is_derived=False, trade_date__range=(first, last)
-        )
+        return Activity.objects.filter(stands, account=self.account, is_derived=False)
+
+    def _load(self, first: date, last: date) -> list[_Row]:
+        stored = self._stored().filter(trade_date__range=(first, last))
         rows: dict[int, _Row] = {}
         columns = ("pk", "key", "instrument_id", "refs", "superseded_by_id", "conflicts", *CONTENT)
         for pk, key, instrument, numbers, superseded_by, conflicts, *content in stored.values_list(*columns):
@@ -223,8 +241,9 @@ class _Telling:
         upsert(
             Activity,
             ["account", *names, "is_derived"],
-            ((self.account.pk, *self._values(one), False) for one in created),
+            ((self.account.pk, *map(_prepared, self._values(one)), False) for one in created),
             unique=["account", "key"],
+            is_prepared=True,
         )
         pks = self._pks(plan)
         self._mark_outranked([(one, pks[one.activity.key]) for one, _ in changed])
@@ -301,11 +320,14 @@ class _Telling:
                 if row is not None and row.told.get(source) is told and _stands(one, row):
                     continue
                 activity = told.activity
-                same = replace(one.activity, source=activity.source, key=activity.key) == activity
+                same = len(one.witnesses) == 1 or one.activity == replace(
+                    activity, source="", key=one.activity.key, refs=tuple(sorted(activity.refs))
+                )
                 content = "" if same else _encoded(activity)
-                rows.append((pk, *source, told.at, digest_of(activity), content))
+                digest = self.digests.get(source) or digest_of(activity)
+                rows.append((pk, *source, _prepared(told.at), digest, content))
         names = ["activity", "source", "key", "at", "digest", "content"]
-        upsert(ActivitySource, names, rows, unique=["activity", "source", "key"])
+        upsert(ActivitySource, names, rows, unique=["activity", "source", "key"], is_prepared=True)
         self._drop_moved_sources(plan, pks)
 
     def _drop_moved_sources(self, plan: Sequence[tuple[Merged, _Row | None]], pks: Mapping[str, int]) -> None:
@@ -316,6 +338,22 @@ class _Telling:
             left = row.told.keys() - {_source(told) for told in one.witnesses}
             for source, key in left:
                 ActivitySource.objects.filter(activity=pks[one.activity.key], source=source, key=key).delete()
+
+
+def _prepared(value: Any) -> Any:
+    """The value as the columns keep it; asking each column for it takes as long as everything else."""
+    if isinstance(value, Decimal):
+        return text(value)
+    if isinstance(value, datetime):
+        return _prepared_moment(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return value.value if isinstance(value, ActivityKind) else value
+
+
+@lru_cache(maxsize=1024)
+def _prepared_moment(at: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(at)
 
 
 def digest_of(activity: types.Activity) -> str:
