@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from stonks_overwatch.errors import UnknownAccountError
+from stonks_overwatch.reports.balances import Balance, CashDocument, Now, cash_over_time
 from stonks_overwatch.reports.booked import first_day, last_day
 from stonks_overwatch.reports.contributions import (
     ContributionGroup,
@@ -38,6 +39,7 @@ from stonks_overwatch.web.plots import over_time, series
 
 # Longer periods are drawn by year.
 MOST_MONTHS = 62
+MOST_CURRENCIES = 8
 _NONE = Decimal(0)
 
 Build = Callable[[Scope, date | None, date | None], Any]
@@ -73,6 +75,21 @@ def contributions_page(request: HttpRequest) -> HttpResponse:
         return {"plot": _contributions_plot(document), "flows": Sheet.of(document.flows, asked.page)}
 
     return _page(request, "contributions", contributions, _contributions_tables, shown)
+
+
+@require_safe
+def cash_page(request: HttpRequest) -> HttpResponse:
+    def shown(document: CashDocument, _asked: Asked) -> dict[str, Any]:
+        currencies, rows = _cash_matrix(document)
+        heaviest = max((abs(row.weight) for row in document.now if row.weight), default=None)
+        return {
+            "plot": _cash_plot(document),
+            "currencies": currencies,
+            "rows": rows,
+            "heaviest": heaviest,
+        }
+
+    return _page(request, "cash", cash_over_time, _cash_tables, shown)
 
 
 def _page(
@@ -145,6 +162,10 @@ def _contributions_tables(document: ContributionsDocument) -> dict[str, Table]:
     }
 
 
+def _cash_tables(document: CashDocument) -> dict[str, Table]:
+    return {"now": Table(Now, document.now), "balances": Table(Balance, document.balances)}
+
+
 def _income_plot(document: IncomeDocument) -> dict[str, Any]:
     """Paid months, then the months to come: declared and estimated payments apart from what was paid."""
     base = document.base_currency
@@ -209,3 +230,39 @@ def _contributions_plot(document: ContributionsDocument) -> dict[str, Any]:
             series("Total of the period", "--so-1", [row.total_base for row in periods], base, line=True),
         ],
     )
+
+
+def _cash_matrix(
+    document: CashDocument,
+) -> tuple[list[str], list[tuple[date, Decimal | None, list[Decimal | None]]]]:
+    """The currencies, and by day (the newest first) the total and the amount of each."""
+    currencies = sorted({row.currency for row in document.balances})
+    amounts = {(row.on, row.currency): row.amount for row in document.balances}
+    rows = [
+        (day.on, day.total_base, [amounts.get((day.on, currency)) for currency in currencies])
+        for day in reversed(document.days)
+    ]
+    return currencies, rows
+
+
+def _cash_plot(document: CashDocument) -> dict[str, Any]:
+    """The currencies that mattered most as bars of their own, the others together."""
+    base = document.base_currency
+    days = [row.on for row in document.days]
+    in_base: dict[str, dict[date, Decimal | None]] = {}
+    for row in document.balances:
+        in_base.setdefault(row.currency, {})[row.on] = row.amount_base
+
+    def largest(currency: str) -> Decimal:
+        return max(abs(value or _NONE) for value in in_base[currency].values())
+
+    ranked = sorted(in_base, key=largest, reverse=True)
+    lines = [
+        series(currency, f"--so-{rank}", [in_base[currency].get(day) for day in days], base)
+        for rank, currency in enumerate(ranked[:MOST_CURRENCIES], start=1)
+    ]
+    rest = ranked[MOST_CURRENCIES:]
+    if rest:
+        sums = [sum((in_base[one].get(day) or _NONE for one in rest), _NONE) for day in days]
+        lines.append(series("Others", "--so-line-strong", sums, base))
+    return over_time("bars", base, [day.isoformat() for day in days], lines)

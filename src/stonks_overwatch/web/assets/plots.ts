@@ -283,7 +283,7 @@ async function knowMap(): Promise<void> {
   isMapKnown = true;
 }
 
-function worldMap(plot: WorldMap, colour: Colour): EChartsCoreOption {
+function worldMap(plot: WorldMap, colour: Colour, size: { width: number; height: number }): EChartsCoreOption {
   const most = Math.max(...plot.countries.map(({ value }) => Number(value)), 0);
   const byId = new Map(plot.countries.map((country) => [country.id, country]));
   return {
@@ -297,16 +297,16 @@ function worldMap(plot: WorldMap, colour: Colour): EChartsCoreOption {
     },
     visualMap: {
       show: false, min: 0, max: most, seriesIndex: 0,
-      // By the root, so that one large country does not make all others pale.
       inRange: { color: [colour("--so-map-low"), colour("--so-accent")] },
     },
     series: [
       {
         type: "map", map: "world", nameProperty: "id", projection: equalEarth, roam: false, selectedMode: false,
-        left: 0, right: 0, top: 8, bottom: 8,
+        layoutCenter: ["50%", "50%"], layoutSize: Math.min(size.width, size.height * 2.1),
         itemStyle: { areaColor: colour("--so-line"), borderColor: colour("--so-surface"), borderWidth: 0.5 },
         emphasis: { label: { show: false }, itemStyle: { areaColor: colour("--so-3") } },
         label: { show: false },
+        // By the root, so that one large country does not make all others pale.
         data: plot.countries.map(({ id, value }) => ({ name: id, value: Math.sqrt(Number(value) * most) })),
       },
     ],
@@ -318,7 +318,7 @@ function paint(chart: EChartsType, place: HTMLElement, plot: Plot): void {
   const narrow = place.clientWidth < 520;
   const option =
     plot.kind === "treemap" ? treemap(plot, colour)
-    : plot.kind === "map" ? worldMap(plot, colour)
+    : plot.kind === "map" ? worldMap(plot, colour, { width: chart.getWidth(), height: chart.getHeight() })
     : plot.kind === "prices" ? prices(plot, colour, narrow)
     : overTime(plot, colour, narrow);
   const animation = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cache
 
+from babel import Locale
 from babel.numbers import get_currency_name, get_currency_precision
 from django.template import Library
 from django.utils.html import escape, format_html, format_html_join
@@ -244,6 +245,27 @@ def position_class(value: str) -> str:
 @register.filter
 def currency_name(code: str) -> str:
     return "Unknown" if code == "unknown" else get_currency_name(code, locale="en")
+
+
+@register.filter
+def country_name(code: str) -> str:
+    return {"unknown": "Unknown", "cash": "Cash"}.get(code) or Locale("en").territories.get(code, code)
+
+
+@register.filter
+def group_name(key: str, by: str) -> str:
+    """The name of one group of an allocation."""
+    match by:
+        case "asset_class":
+            return asset_class(key)
+        case "country":
+            return country_name(key)
+        case "currency":
+            return "Unknown" if key == "unknown" else key
+        case "broker":
+            return broker_name(key)
+        case _:
+            return {"unknown": "Unknown", "cash": "Cash"}.get(key, key)
 
 
 @register.filter
