@@ -77,6 +77,15 @@ def test_a_login_of_a_list_is_changed_in_its_place(file: Path) -> None:
     assert [written[0], written[2]] == [logins[0], logins[2]]
 
 
+def test_a_login_without_a_name_gets_one_that_is_free(file: Path) -> None:
+    only = {"credentials": {"consumer_key": "MINEMINEM"}}
+    written = json.loads(put(file, json.dumps({"ibkr": only}), "First"))["ibkr"]
+    assert [(login["name"], login["credentials"]["consumer_key"]) for login in written] == [
+        ("main", "MINEMINEM"),
+        ("First", "NINELETTE"),
+    ]
+
+
 def test_a_key_as_text_goes_when_its_file_is_named(file: Path) -> None:
     section = {"credentials": {"signature_key": "-----BEGIN", "encryption_key": "-----BEGIN"}}
     written = json.loads(put(file, json.dumps({"ibkr": section})))["ibkr"]["credentials"]

@@ -150,6 +150,14 @@ def test_a_new_registration_leaves_the_one_in_use_alone_until_its_token_is_there
     assert {name: (certs / name).read_bytes() for name in keys.FILES} == keys_in_use
 
 
+def test_no_name_means_the_only_login_whatever_its_name(certs: Path, server: Sandbox) -> None:
+    have_keys(certs / "paper")
+    ibkr_setup.enter_consumer_key("paper", CONSUMER_KEY)
+    ibkr_setup.enter_token("paper", *register(server, certs / "paper", CONSUMER_KEY))
+    assert ibkr_setup.choose(None) == "paper"
+    assert ibkr_setup.choose("") == "paper"
+
+
 @pytest.mark.parametrize("name", ["../../etc", "a/b", ".hidden", "x" * 51])
 def test_a_name_that_would_leave_the_folder_is_refused(name: str, server: Sandbox) -> None:
     with pytest.raises(ConfigError, match="A login's name has letters"):

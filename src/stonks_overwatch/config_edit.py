@@ -10,8 +10,8 @@ from typing import Any
 
 from stonks_overwatch.errors import ConfigError
 
-FIRST_NAME = "first"
-"""The name that a login without one gets when a second login joins it."""
+FIRST_NAMES = ("first", "main")
+"""The name that a login without one gets when a second login joins it: the one that is free."""
 
 
 def put_ibkr_login(file: Path, name: str, credentials: dict[str, str]) -> Path | None:
@@ -55,7 +55,8 @@ def _with_login(section: Any, name: str, credentials: dict[str, str]) -> Any:
         if is_same or _is_blank(former):
             named = {"name": name} if name else {}
             return _filled({**named, **former, **named}, credentials)
-        section = [{"name": FIRST_NAME, **former}]
+        free = next(first for first in FIRST_NAMES if first != name.casefold())
+        section = [{"name": "", **former} | {"name": former.get("name") or free}]
     for at, login in enumerate(section):
         if login.get("name", "").casefold() == name.casefold():
             return [*section[:at], _filled(login, credentials), *section[at + 1 :]]

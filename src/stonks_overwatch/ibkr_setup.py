@@ -103,7 +103,7 @@ def choose(name: str | None) -> str:
     Raises: ConfigError when the name cannot be one, or when there are several and none was named.
     """
     configured = [login.name for login in config.load().ibkr]
-    if name is None:
+    if name is None or (not name.strip() and configured):
         if len(configured) > 1:
             raise ConfigError(
                 f"config.json has {len(configured)} logins: {', '.join(configured)}.",
