@@ -119,18 +119,19 @@ def _map(document: DiversificationDocument) -> dict[str, Any]:
     """The countries whose value is above 0, by their numbers of ISO 3166, as the map knows them."""
     if document.by != "country":
         return {}
-    numbers = {
-        codes[0]: number for number, codes in get_global("territory_aliases").items() if number.isdigit()
+    worth = {
+        group.key: group for group in document.groups if group.value_base is not None and group.value_base > 0
     }
     base = document.base_currency
+    # Numbers of former countries are among them; the map has no place for those.
     countries = [
         {
-            "id": numbers[group.key],
-            "name": group_name(group.key, "country"),
-            "value": plain(group.value_base, base),
+            "id": number,
+            "name": group_name(codes[0], "country"),
+            "value": plain(group.value_base or Decimal(0), base),
             "share": str(percent(group.weight)),
         }
-        for group in document.groups
-        if group.key in numbers and group.value_base is not None and group.value_base > 0
+        for number, codes in get_global("territory_aliases").items()
+        if number.isdigit() and len(codes) == 1 and (group := worth.get(codes[0])) is not None
     ]
     return {"kind": "map", "currency": base, "countries": countries} if countries else {}
