@@ -3,14 +3,17 @@
 import json
 import os
 import pty
+import re
 import stat
 import subprocess
+from argparse import SUPPRESS
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from stonks_overwatch.management.commands.ibkr_setup import Command
 from stonks_overwatch.services.brokers.ibkr import keys
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, Sandbox
 from tests.conftest import StartSandbox
@@ -181,3 +184,11 @@ def test_at_a_terminal_what_is_wrong_is_asked_again_and_secrets_are_not_shown(
         shown += type_in(secret, until="Connected.")
         assert token not in shown
         assert secret not in shown
+
+
+def test_every_option_is_in_the_guide_and_the_guide_has_no_other() -> None:
+    parser = Command().create_parser("stonks-overwatch", "ibkr_setup")
+    ours = {text for action in parser._actions for text in action.option_strings if action.help != SUPPRESS}
+    guide = (Path(__file__).parents[2] / "docs" / "IBKR.md").read_text()
+    table = guide[guide.index("| option of `ibkr-setup` |") :].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE)) == ours - {"-h", "--help"}

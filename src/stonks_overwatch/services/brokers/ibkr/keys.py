@@ -245,7 +245,8 @@ def _end_with_parent() -> None:
 def main(folder: Path) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with FileLock(folder / _LOCK, timeout=0, mode=0o600):
+        # Not at once: whoever looks whether somebody is at work holds it for a moment.
+        with FileLock(folder / _LOCK, timeout=5, mode=0o600):
             make(folder)
             (folder / _PROGRESS).unlink(missing_ok=True)
     except Timeout:
