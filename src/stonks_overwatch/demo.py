@@ -32,7 +32,7 @@ def sandbox() -> Iterator[None]:
     folder = paths.config_file().parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "stonks_overwatch.services.brokers.ibkr.sandbox"]
-    command += ["--port", "0", "--directory", str(folder), "--scenario", "demo", "--with-parent"]
+    command += ["--port", "0", "--directory", str(folder), "--scenario", "demo", "--flex", "--with-parent"]
     errors = folder / "sandbox.log"
     with errors.open("wb") as stderr:
         # In a group of its own: Ctrl-C is for the app, which ends the child after itself.
@@ -43,7 +43,9 @@ def sandbox() -> Iterator[None]:
         ready = child.stdout.readline() if child.stdout else b""
         if not ready:
             raise DemoError("The demo's broker did not start.", next_step=f"Read why in {errors}.")
-        os.environ["IBIND_OAUTH1A_REST_URL"] = json.loads(ready)["rest_url"]
+        addresses = json.loads(ready)
+        os.environ["IBIND_OAUTH1A_REST_URL"] = addresses["rest_url"]
+        os.environ["STONKS_OVERWATCH_IBKR_FLEX_URL"] = addresses["flex_url"]
         yield
     finally:
         child.terminate()

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Self
 
 from stonks_overwatch.errors import PortBusyError
+from stonks_overwatch.services.brokers.ibkr.sandbox.demo import FIRST_DAY
 from stonks_overwatch.services.brokers.ibkr.sandbox.expected import Expectation, expected
 from stonks_overwatch.services.brokers.ibkr.sandbox.faults import PRESETS, Fault, Faults, preset
-from stonks_overwatch.services.brokers.ibkr.sandbox.flex import Flex
+from stonks_overwatch.services.brokers.ibkr.sandbox.flex import QUERY, TOKEN, Flex
 from stonks_overwatch.services.brokers.ibkr.sandbox.identity import prepare
 from stonks_overwatch.services.brokers.ibkr.sandbox.live import Streams
 from stonks_overwatch.services.brokers.ibkr.sandbox.oauth import OAuth
@@ -57,18 +58,21 @@ class Sandbox:
         today: date | None = None,
         *,
         pace: bool = True,
+        flex: bool = False,
     ) -> Self:
         """Serve a scenario on 127.0.0.1 (port 0: any free one).
 
         The user's keys, secrets and config.json are kept in the directory and made at the first start.
         `today` is the last day of the script, now if None. Without `pace` no call comes too early; it
-        is still recorded.
+        is still recorded. With `flex` its config.json asks for statements too, from the
+        first day of the script on.
 
         Raises: KeyError for an unknown scenario; PortBusyError; ConfigError if the directory holds
         somebody else's config.json; DemoError for a day before the demo's script.
         """
         script = SCENARIOS[scenario]
-        identity = prepare(directory)
+        statements = {"flex": {"token": TOKEN, "query_id": QUERY}, "start_date": FIRST_DAY.isoformat()}
+        identity = prepare(directory, statements if flex else None)
         try:
             server = HttpServer(port)
         except OSError as err:

@@ -4,8 +4,10 @@ import base64
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from Crypto.Cipher import PKCS1_v1_5
 from Crypto.PublicKey import RSA
@@ -43,9 +45,10 @@ class Identity:
     accounts: tuple[str, ...] = ()  # those it may see; all of them when none is named
 
 
-def prepare(directory: Path) -> Identity:
+def prepare(directory: Path, settings: Mapping[str, Any] | None = None) -> Identity:
     """The user kept in the directory; made there at the first call (two RSA keys, about a second).
 
+    `settings` are further keys of the `ibkr` section of config.json.
     Raises ConfigError if the directory holds a config.json that is not the sandbox's own.
     """
     directory = directory.absolute()
@@ -58,6 +61,10 @@ def prepare(directory: Path) -> Identity:
         )
     if not user_file.exists():
         _make(directory, config_file, user_file)
+    if settings:
+        config = json.loads(config_file.read_text())
+        config["ibkr"] |= settings
+        _write(config_file, json.dumps(config, indent=2) + "\n")
     user = json.loads(user_file.read_text())
     return Identity(
         consumer_key=CONSUMER_KEY,

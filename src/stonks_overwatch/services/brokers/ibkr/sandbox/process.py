@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser, directory: Path | None = None
     parser.add_argument(
         "--no-pace", action="store_true", help="never answer 429 to calls that come too early"
     )
+    parser.add_argument(
+        "--flex",
+        action="store_true",
+        help="config.json names the Flex Web Service too; its address is flex_url "
+        "(STONKS_OVERWATCH_IBKR_FLEX_URL)",
+    )
     parser.add_argument("--with-parent", action="store_true", help="end when standard input closes too")
 
 
@@ -51,7 +57,12 @@ def serve(options: argparse.Namespace, announce: Callable[[Sandbox], None]) -> N
         if options.with_parent:
             threading.Thread(target=_end_with_standard_input, daemon=True).start()
         with Sandbox.start(
-            options.directory, options.port, options.scenario, options.today, pace=not options.no_pace
+            options.directory,
+            options.port,
+            options.scenario,
+            options.today,
+            pace=not options.no_pace,
+            flex=options.flex,
         ) as sandbox:
             for name in options.fault:
                 sandbox.faults.add(preset(name))
@@ -64,6 +75,7 @@ def as_json(sandbox: Sandbox) -> str:
     return json.dumps(
         {
             "rest_url": sandbox.rest_url,
+            "flex_url": sandbox.flex_url,
             "config": str(sandbox.config_file),
             "control": sandbox.control_url,
             "portal": sandbox.portal_url,
