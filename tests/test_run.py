@@ -85,7 +85,7 @@ def test_a_data_folder_that_cannot_be_made_is_one_sentence_and_a_next_step(tmp_p
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
         f"error: The data folder {tmp_path / 'data'} cannot be written to (File exists).",
-        "next step: Make it writable for you, or name another one in STONKS_OVERWATCH_DATA_DIR.",
+        "next step: Make it writable for you, or name another folder in STONKS_OVERWATCH_DATA_DIR.",
     ]
 
 
