@@ -160,6 +160,12 @@ class UnknownInstrumentError(StonksError):
     code = "unknown_instrument"
 
 
+class UnknownFigureError(StonksError):
+    """An explanation was asked for of a figure that no report has."""
+
+    code = "unknown_figure"
+
+
 class LotsRefusedError(StonksError):
     """What was asked about lots does not fit the lots that there are."""
 
