@@ -546,6 +546,15 @@ def test_only_the_gain_of_a_future_is_converted() -> None:
     assert lots.closed[0].realized_pnl_base == 400
 
 
+def test_the_cash_of_a_cfd_is_its_profit_and_not_what_it_was_sold_for() -> None:
+    """Bought at 112 and sold at 110, × 50: 100 lost, booked as cash with the sale; commissions of 3."""
+    lots = book(
+        buy("1", "112", JAN, ref="FUT", gross="0", fee="-1", currency="USD"),
+        sell("1", "110", MAR, ref="FUT", gross="-100", fee="-2", currency="USD"),
+    )["FUT"]
+    assert gains(lots) == [-103]
+
+
 def test_a_gain_is_price_currency_and_both() -> None:
     """Bought for 1000 at 0.90, sold for 1200 at 0.80: 960 − 900 = 60.
 

@@ -13,11 +13,14 @@ from decimal import Context, Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from stonks_overwatch.ledger.types import Activity, ActivityKind
+from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass
 
 # Wide enough that sums and products of what brokers send are exact; only a division can round.
 EXACT = Context(prec=60)
 ZERO = Decimal(0)
+
+# What is settled daily or carried as profit alone: its notional is no money.
+MARGINED = frozenset({AssetClass.FUTURE, AssetClass.CFD})
 
 
 class Method(StrEnum):

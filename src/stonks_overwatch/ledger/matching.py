@@ -122,15 +122,18 @@ def matched(
     return matcher.lots()
 
 
-def fifo(activities: Iterable[Activity], multiplier: Decimal, quote_factor: Decimal) -> Lots:
+def fifo(
+    activities: Iterable[Activity], multiplier: Decimal, quote_factor: Decimal, *, is_margined: bool = False
+) -> Lots:
     """First in, first out within one instrument of one account, seen by itself.
 
     Args:
         activities: those of one instrument in one account, in any order; what moves no quantity is skipped.
         multiplier, quote_factor: of the instrument; quantity × price × both is money.
+        is_margined: as in `Terms`.
     """
     alone = [replace(a, account="", broker_ref="") for a in activities if moved(a) or a.ratio]
-    lots = matched(alone, {"": Terms(EXACT.multiply(multiplier, quote_factor))})
+    lots = matched(alone, {"": Terms(EXACT.multiply(multiplier, quote_factor), is_margined=is_margined)})
     return lots.get(("", ""), Lots((), ()))
 
 
@@ -296,7 +299,7 @@ class _Matcher:
 
     def _money(self, activity: Activity) -> _Amount:
         """What the quantity cost, with its sign: for a sale, minus what it brought."""
-        own = _cost(activity, self._terms[_ref(activity)].per_unit)
+        own = _cost(activity, self._terms[_ref(activity)])
         if own is None or self._convert is None:
             return _Amount(own, None)
         if activity.acquired_on is not None and activity.kind in AT_COST:
@@ -719,17 +722,18 @@ def _rest(picks: Sequence[Pick], used: Decimal) -> list[Pick]:
     return left
 
 
-def _cost(activity: Activity, per_unit: Decimal) -> Decimal | None:
+def _cost(activity: Activity, terms: Terms) -> Decimal | None:
     """What the quantity cost, with its sign: for a sale, minus what it brought."""
     quantity = moved(activity)
     if activity.kind not in _TRADES and activity.cost is not None:
         return activity.cost
     price = activity.price
-    if activity.kind not in AT_COST and activity.gross:
+    # A trade in a future or CFD moves no cash, or the profit alone: its money is what the price says.
+    is_by_price = activity.kind in AT_COST or not activity.gross or terms.is_margined
+    if price is not None and is_by_price:
+        money = EXACT.multiply(EXACT.multiply(quantity, price), terms.per_unit)
+    elif activity.gross and not is_by_price:
         money = abs(activity.gross).copy_sign(quantity)
-    elif price is not None:
-        # Trades in futures and CFDs move no cash, so their money is what the price says.
-        money = EXACT.multiply(EXACT.multiply(quantity, price), per_unit)
     elif activity.subtype in _WORTHLESS:
         money = ZERO
     else:

@@ -43,6 +43,7 @@ class Holding:
     changed_at: datetime
     changed_after: datetime | None
     covered_since: date | None
+    is_margined: bool = False  # futures, CFDs
 
 
 def before(holding: Holding, activities: Sequence[Activity]) -> list[Activity]:
@@ -175,7 +176,8 @@ def _opening_cost(holding: Holding, balance: Activity, held: Sequence[Activity])
     # With a cost of 1 per unit, the cost left of the opening is the share of it that was still open.
     trial = replace(balance, cost=balance.quantity)
     share, others = Decimal(0), Decimal(0)
-    for lot in fifo([trial, *held], holding.multiplier, holding.quote_factor).open:
+    known = fifo([trial, *held], holding.multiplier, holding.quote_factor, is_margined=holding.is_margined)
+    for lot in known.open:
         if lot.cost is None:
             return None
         if lot.opened_by == balance.key:

@@ -10,15 +10,14 @@ from typing import NamedTuple
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 
 from stonks_overwatch.ledger import matching, models
-from stonks_overwatch.ledger.lots import EXACT, Lots, Method, Pick
-from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, Lots, Method, Pick
+from stonks_overwatch.ledger.types import Activity, ActivityKind
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
 
 Key = tuple[int, int]
 """The rows of an account and an instrument."""
 
 NO_LOTS = Lots((), ())
-_MARGINED = frozenset({AssetClass.FUTURE, AssetClass.CFD})
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 
 
@@ -44,7 +43,7 @@ class Paper(NamedTuple):
     @property
     def is_margined(self) -> bool:
         """Whether only its gain is money, not what it stands for (futures, CFDs)."""
-        return self.asset_class in _MARGINED
+        return self.asset_class in MARGINED
 
 
 @dataclass(frozen=True, slots=True)
