@@ -573,7 +573,7 @@ def _security(instrument: Instrument, day: Callable[[date], str]) -> dict[str, o
         "assetCategory": instrument.asset_class,
         "subCategory": instrument.kind,
         "symbol": instrument.symbol,
-        "description": instrument.name,
+        "description": (is_bond and instrument.description) or instrument.name,
         "conid": instrument.conid,
         "isin": isin_of(instrument),
         "listingExchange": instrument.exchange,
