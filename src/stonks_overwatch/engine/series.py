@@ -157,6 +157,25 @@ def index(total: Total) -> Index | None:
     return Index(total.first + start, total.first + end, *series)
 
 
+def growth(grown: Index, first: int, begin: int, end: int, *, before_tax: bool = False) -> float:
+    """Time-weighted return from the end of day `begin` to that of `end`; NaN where the index ends before.
+
+    `first` is the day of the index's first number.
+    """
+    if not grown.since <= begin < end <= grown.until:
+        return float("nan")
+    level = grown.before_tax if before_tax else grown.after_tax
+    return float(level[end - first] / level[begin - first] - 1.0)
+
+
+def valued_days(total: Total) -> tuple[int, int]:
+    """The first and the last day with a value; all days where none has one."""
+    known = np.nonzero(~np.isnan(total.nav))[0]
+    if known.size < 2:
+        return total.first, total.last
+    return total.first + int(known[0]), total.first + int(known[-1])
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """A period from the end of day `begin` to the end of day `end`; fractions are not annualised.
@@ -195,9 +214,9 @@ def figures(total: Total, grown: Index | None, begin: int, end: int) -> Figures:
     begin_nav, end_nav = float(total.nav[first]), float(total.nav[last])
     contribution = float(flows.sum())
     twr = untaxed = float("nan")
-    if grown is not None and grown.since <= begin and end <= grown.until:
-        twr = float(grown.after_tax[last] / grown.after_tax[first] - 1.0)
-        untaxed = float(grown.before_tax[last] / grown.before_tax[first] - 1.0)
+    if grown is not None:
+        twr = growth(grown, total.first, begin, end)
+        untaxed = growth(grown, total.first, begin, end, before_tax=True)
     return Figures(
         begin_nav=begin_nav,
         end_nav=end_nav,

@@ -7,7 +7,7 @@ interest and costs and the effect of its exchange rates, is the last part: the r
 
 from collections import defaultdict
 from datetime import date
-from decimal import Decimal
+from math import isnan
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from stonks_overwatch.engine import series as engine
 from stonks_overwatch.engine import valuation
 from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.reports.daily import DailyTotal, books, daily_total
-from stonks_overwatch.reports.documents import Computed, Document, total
+from stonks_overwatch.reports.documents import Computed, Document
 from stonks_overwatch.reports.performance import asked_days
 from stonks_overwatch.reports.periods import Days
 from stonks_overwatch.reports.scope import Scope
@@ -52,6 +52,7 @@ class AttributionDocument(Document):
     holdings: tuple[HoldingReturn, ...]
     rest: Computed | None
     twr: Computed | None
+    count: int = Field(exclude=True)
 
 
 def attribution(scope: Scope, start: date | None = None, end: date | None = None) -> AttributionDocument:
@@ -59,32 +60,38 @@ def attribution(scope: Scope, start: date | None = None, end: date | None = None
     daily = daily_total(scope)
     if daily is None:
         return AttributionDocument(
-            start=start, end=end, base_currency=scope.base_currency, holdings=(), rest=None, twr=None
+            start=start, end=end, base_currency=scope.base_currency, holdings=(), rest=None, twr=None, count=0
         )
     return attributed(daily, scope.base_currency, asked_days(daily, start, end))
 
 
-def attributed(daily: DailyTotal, base: str, days: Days) -> AttributionDocument:
-    """The same, of a series that is there already."""
+def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None) -> AttributionDocument:
+    """The same, of a series that is there already; with `most`, of the first holdings alone (see `count`)."""
     begin, end = days.first.toordinal() - 1, days.last.toordinal()
     grown = daily.index
-    holdings: tuple[HoldingReturn, ...] = ()
+    sums: dict[int, list[float]] = {}
     twr = rest = None
     if grown is not None and grown.since <= begin < end <= grown.until:
-        weights = engine.linking_weights(daily.total, grown, begin, end)
-        holdings = _holdings(daily, base, begin, end, weights)
-        twr = decimal(engine.figures(daily.total, grown, begin, end).twr)
-        known = total(row.contribution for row in holdings)
-        if twr is not None and not known.unknown and known.value is not None:
-            rest = twr - known.value
+        sums = _sums(daily, base, begin, end, engine.linking_weights(daily.total, grown, begin, end))
+        whole = engine.figures(daily.total, grown, begin, end).twr
+        twr, rest = decimal(whole), decimal(whole - sum(figures[-1] for figures in sums.values()))
+    first = sorted(sums, key=lambda number: _most_first(number, sums[number]))[:most]
+    described = Instrument.objects.in_bulk(first)
     return AttributionDocument(
-        start=days.first, end=days.last, base_currency=base, holdings=holdings, rest=rest, twr=twr
+        start=days.first,
+        end=days.last,
+        base_currency=base,
+        holdings=tuple(_row(described[number], sums[number]) for number in first),
+        rest=rest,
+        twr=twr,
+        count=len(sums),
     )
 
 
-def _holdings(
+def _sums(
     daily: DailyTotal, base: str, begin: int, end: int, weights: engine.Floats
-) -> tuple[HoldingReturn, ...]:
+) -> dict[int, list[float]]:
+    """The figures of each instrument over the accounts, in the order in which `_row` names them."""
     sums: dict[int, list[float]] = defaultdict(lambda: [0.0] * 6)
     for book in books(daily.accounts, base, begin, end):
         found = valuation.by_holding(book, weights)
@@ -93,13 +100,11 @@ def _holdings(
         for number, *figures in rows:
             if any(figures):
                 sums[number] = [a + b for a, b in zip(sums[number], figures, strict=True)]
-    described = Instrument.objects.in_bulk(list(sums))
-    rows_shown = [_row(described[number], [decimal(figure) for figure in of]) for number, of in sums.items()]
-    return tuple(sorted(rows_shown, key=_most_first))
+    return sums
 
 
-def _row(instrument: Instrument, figures: list[Decimal | None]) -> HoldingReturn:
-    begin, end, paid, income, gain, contribution = figures
+def _row(instrument: Instrument, figures: list[float]) -> HoldingReturn:
+    begin, end, paid, income, gain, contribution = map(decimal, figures)
     return HoldingReturn(
         symbol=instrument.symbol,
         name=instrument.name,
@@ -115,5 +120,8 @@ def _row(instrument: Instrument, figures: list[Decimal | None]) -> HoldingReturn
     )
 
 
-def _most_first(row: HoldingReturn) -> tuple[bool, Decimal, str]:
-    return row.contribution is None, -(row.contribution or Decimal(0)), row.symbol
+def _most_first(number: int, figures: list[float]) -> tuple[bool, float, int]:
+    """Unknown contributions last."""
+    contribution = figures[-1]
+    unknown = isnan(contribution)
+    return unknown, 0.0 if unknown else -contribution, number

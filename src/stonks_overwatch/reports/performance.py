@@ -8,7 +8,7 @@ A period is from its first day to its last, both included: its begin is the valu
 before. A number is null where the history of the period is not completely known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 
@@ -133,9 +133,10 @@ def asked_days(daily: DailyTotal, start: date | None, end: date | None) -> Days:
 
 
 def known_days(daily: DailyTotal) -> Days:
-    """All days on which everything is known; where nothing is, all days of the series."""
+    """All days on which everything is known; where none is, from the first to the last with a value."""
     if daily.index is None:
-        return Days(date.fromordinal(daily.total.first) + periods.DAY, date.fromordinal(daily.total.last))
+        first, last = engine.valued_days(daily.total)
+        return Days(date.fromordinal(first) + periods.DAY, date.fromordinal(last))
     return Days(date.fromordinal(daily.index.since) + periods.DAY, date.fromordinal(daily.index.until))
 
 
@@ -156,26 +157,37 @@ def returns_by_period(scope: Scope, only: Group | None = None) -> PeriodsDocumen
     return periods_of(daily)
 
 
-def periods_of(daily: DailyTotal) -> PeriodsDocument:
-    """Years and months begin and end with what is known: the first and the last may be part of one."""
+def periods_of(daily: DailyTotal, *, months_in_full: bool = True) -> PeriodsDocument:
+    """Years and months begin and end with what is known: the first and the last may be part of one.
+
+    Without `months_in_full`, of the months the time-weighted return alone.
+    """
     begin, last = known_days(daily).first - periods.DAY, known_days(daily).last
 
-    def rows(names: Iterable[str]) -> tuple[PeriodRow, ...]:
+    def rows(
+        names: Iterable[str], row: Callable[[DailyTotal, Days, str], PeriodRow]
+    ) -> tuple[PeriodRow, ...]:
         found = []
         for name in names:
             days = periods.standard(name, begin, last)
             is_calendar = name[0].isdigit() and len(name) in (4, 7)
             if is_calendar:
                 days = Days(max(days.first, begin + periods.DAY), min(days.last, last))
-            found.append(_row(daily, days, name))
+            found.append(row(daily, days, name))
         return tuple(found)
 
     return PeriodsDocument(
-        periods=rows(periods.STANDARD),
-        years=rows(periods.years(begin, last)),
-        months=rows(periods.months(begin, last)),
+        periods=rows(periods.STANDARD, _row),
+        years=rows(periods.years(begin, last), _row),
+        months=rows(periods.months(begin, last), _row if months_in_full else _growth),
         complete_since=complete_since(daily),
     )
+
+
+def _growth(daily: DailyTotal, days: Days, name: str) -> PeriodRow:
+    begin, end = days.first.toordinal() - 1, days.last.toordinal()
+    twr = None if daily.index is None else decimal(engine.growth(daily.index, daily.total.first, begin, end))
+    return PeriodRow(name=name, start=days.first, end=days.last, twr=twr)
 
 
 def _row(daily: DailyTotal, days: Days, name: str) -> PeriodRow:

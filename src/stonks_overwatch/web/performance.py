@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from stonks_overwatch.errors import StonksError, UnknownAccountError
 from stonks_overwatch.reports import periods
-from stonks_overwatch.reports.attribution import AttributionDocument, HoldingReturn, attributed
+from stonks_overwatch.reports.attribution import HoldingReturn, attributed
 from stonks_overwatch.reports.benchmark import Benchmark
 from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
 from stonks_overwatch.reports.documents import Computed, Document
@@ -131,20 +132,6 @@ class BridgeStep(Document):
     value: Computed | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """All documents of the page."""
-
-    daily: DailyTotal
-    days: Days
-    document: PerformanceDocument
-    rows: list[DayRow]
-    steps: list[BridgeStep]
-    attribution: AttributionDocument
-    risk: RiskDocument
-    comparison: ComparisonDocument | None
-
-
 @require_safe
 def performance_page(request: HttpRequest) -> HttpResponse:
     around = frame()
@@ -177,20 +164,25 @@ def _answer(
 ) -> HttpResponse:
     base = around.config.base_currency
     asked = Asked.of(request.GET, daily)
-    shown = _shown(daily, base, asked, is_whole=only is None)
-    by_period = periods_of(daily)
-    tables = {
-        "days": Table(DayRow, shown.rows),
-        "bridge": Table(BridgeStep, shown.steps),
-        "periods": Table(PeriodRow, (*by_period.periods, *by_period.years)),
-        "months": Table(PeriodRow, by_period.months),
-        "holdings": Table(HoldingReturn, shown.attribution.holdings),
-        "risk": Table(RiskDocument, (shown.risk,)),
-    }
-    table = tables.get(request.GET.get("csv", ""))
-    if table is not None:
-        return csv_answer(f"performance-{request.GET['csv']}", table)
-    drawn = _thinned(shown.rows)
+    days = asked.days(daily)
+    wanted = request.GET.get("csv", "")
+    if wanted in TABLES:
+        return csv_answer(f"performance-{wanted}", _table(wanted, daily, base, asked))
+    attribution = heaviest = None
+    if only is None and request.GET.get("part") == "holdings":
+        # Worked out from all activities of the period, so the page is shown first and asks for it then.
+        attribution = attributed(daily, base, days, SHOWN_HOLDINGS)
+        known = (abs(row.contribution) for row in attribution.holdings if row.contribution)
+        heaviest = max(known, default=None)
+        if "HX-Request" in request.headers:
+            context = {"attribution": attribution, "heaviest": heaviest, "base": base}
+            return render(request, "parts/holding_returns.html", context)
+    against = _benchmark(asked, base, daily)
+    document = measured(daily, base, days, against)
+    comparison = compared(daily, base, days, against) if against else None
+    rows = _rows(days_of(daily, days.first - periods.DAY, days.last), comparison)
+    drawn = _thinned(rows)
+    by_period = periods_of(daily, months_in_full=False)
     return render_page(
         request,
         "performance.html",
@@ -199,44 +191,49 @@ def _answer(
         asked=asked,
         only=only,
         base=base,
-        document=shown.document,
-        twr=shown.document.twr_before_tax if asked.is_before_tax else shown.document.twr,
+        document=document,
+        twr=document.twr_before_tax if asked.is_before_tax else document.twr,
         named=[(NAMES[row.name], row) for row in by_period.periods],
         month_names=calendar.month_abbr[1:],
         years=_months_by_year(by_period.months, by_period.years),
-        risk=shown.risk,
-        comparison=shown.comparison,
-        attribution=shown.attribution,
-        holdings=shown.attribution.holdings[:SHOWN_HOLDINGS],
-        heaviest=max(
-            (abs(row.contribution) for row in shown.attribution.holdings if row.contribution), default=None
-        ),
-        steps=_bars(shown.steps),
-        month_ends=_month_ends(shown.rows),
-        value_plot=_value_plot(drawn, base, shown.comparison),
-        growth_plot=_growth_plot(drawn, shown.comparison),
+        risk=risk_of(daily, days, against),
+        comparison=comparison,
+        attribution=attribution,
+        heaviest=heaviest,
+        steps=_bars(_steps(document)),
+        month_ends=_month_ends(rows),
+        value_plot=_value_plot(drawn, base, comparison),
+        growth_plot=_growth_plot(drawn, comparison),
         fall_plot=_fall_plot(drawn),
     )
 
 
-def _shown(daily: DailyTotal, base: str, asked: Asked, *, is_whole: bool) -> _Shown:
+TABLES = ("days", "bridge", "periods", "months", "holdings", "risk")
+
+
+def _table(name: str, daily: DailyTotal, base: str, asked: Asked) -> Table:
+    """One table of the page with all its rows."""
     days = asked.days(daily)
-    against = Benchmark.named(asked.benchmark, base, daily) if asked.benchmark else None
-    document = measured(daily, base, days, against)
-    comparison = compared(daily, base, days, against) if against else None
-    nothing = AttributionDocument(
-        start=days.first, end=days.last, base_currency=base, holdings=(), rest=None, twr=None
-    )
-    return _Shown(
-        daily=daily,
-        days=days,
-        document=document,
-        rows=_rows(days_of(daily, days.first - periods.DAY, days.last), comparison),
-        steps=_steps(document),
-        attribution=attributed(daily, base, days) if is_whole else nothing,
-        risk=risk_of(daily, days, against),
-        comparison=comparison,
-    )
+    against = _benchmark(asked, base, daily)
+    match name:
+        case "days":
+            comparison = compared(daily, base, days, against) if against else None
+            return Table(DayRow, _rows(days_of(daily, days.first - periods.DAY, days.last), comparison))
+        case "bridge":
+            return Table(BridgeStep, _steps(measured(daily, base, days)))
+        case "holdings":
+            return Table(HoldingReturn, attributed(daily, base, days).holdings)
+        case "risk":
+            return Table(RiskDocument, (risk_of(daily, days, against),))
+        case "months":
+            return Table(PeriodRow, periods_of(daily).months)
+        case _:
+            by_period = periods_of(daily)
+            return Table(PeriodRow, (*by_period.periods, *by_period.years))
+
+
+def _benchmark(asked: Asked, base: str, daily: DailyTotal) -> Benchmark | None:
+    return Benchmark.named(asked.benchmark, base, daily) if asked.benchmark else None
 
 
 def _rows(document: SeriesDocument, comparison: ComparisonDocument | None) -> list[DayRow]:
@@ -310,13 +307,15 @@ class Bar:
 
 def _bars(steps: list[BridgeStep]) -> list[Bar]:
     values = [step.value for step in steps if step.value is not None]
-    low, high = min([*values, Decimal(0)]), max([*values, Decimal(0)])
+    low, high = min(values, default=Decimal(0)), max(values, default=Decimal(0))
+    # Cut off below the lowest value, so that small changes of a large one can be seen.
+    low = max(Decimal(0), low - (high - low) / 2) if low > 0 else low
     span = high - low
     bars = []
     before = Decimal(0)
     for place, step in enumerate(steps):
         is_level = step.name in ("Begin", "End")
-        start = Decimal(0) if is_level else before
+        start = max(low, Decimal(0)) if is_level else before
         left = place * 100
         if step.value is None or not span:
             bars.append(Bar(step, left, None, "0", "level"))
