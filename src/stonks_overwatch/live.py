@@ -14,6 +14,7 @@ from typing import Protocol
 from django.db import DatabaseError, close_old_connections, connection
 
 from stonks_overwatch import config
+from stonks_overwatch.config import Config
 from stonks_overwatch.errors import ConfigError
 from stonks_overwatch.ledger.models import SyncRun
 from stonks_overwatch.ledger.types import Quote
@@ -89,11 +90,12 @@ class Desk:
             while self._is_wanted():
                 close_old_connections()
                 try:
-                    wanted = {login.name: login for login in _logins()}
+                    loaded = _configuration()
+                    wanted = {one.name: one for one in loaded.ibkr if one.enabled and one.live_updates}
                     self._adjust(wanted)
-                    state = (tuple(wanted), _latest_end())
+                    state = (tuple(wanted), loaded.base_currency, _latest_end())
                     if state != assigned:
-                        self._assign(wanted)
+                        self._assign(wanted, loaded.base_currency)
                         assigned = state
                 except DatabaseError as err:  # a page says more of it; here it may pass
                     log.warning("live values: %s", err)
@@ -131,10 +133,10 @@ class Desk:
                     self._feeds[name] = (login, feed)
                     feed.start()
 
-    def _assign(self, wanted: dict[str, IbkrLogin]) -> None:
-        base = config.load().base_currency
+    def _assign(self, wanted: dict[str, IbkrLogin], base_currency: str) -> None:
+        """Tell each feed what its login holds now."""
         for name in wanted:
-            held = largest(BROKER, name, base, MARKET_DATA_LINES)
+            held = largest(BROKER, name, base_currency, MARKET_DATA_LINES)
             with self._lock:
                 if name in self._feeds:
                     self._feeds[name][1].watch(held)
@@ -154,13 +156,13 @@ def quotes(states: list[LiveState]) -> Quotes:
     return newest
 
 
-def _logins() -> list[IbkrLogin]:
-    """The logins that want live values; none while the configuration cannot be read."""
+def _configuration() -> Config:
+    """The configuration, or one without logins while it cannot be read: the pages say why it cannot."""
     try:
-        return [login for login in config.load().ibkr if login.enabled and login.live_updates]
+        return config.load()
     except ConfigError as err:
         log.info("no live values: %s", err.what)
-        return []
+        return Config()
 
 
 def _latest_end() -> object:

@@ -98,9 +98,19 @@ class Feed:
 
     def state(self) -> LiveState:
         with self._lock:
-            if self._state.status not in ("connecting", "live", "delayed", "closed"):
+            if self._state.status != "connecting":
                 return self._state
-            return replace(self._state, quotes=dict(self._quotes), accounts=dict(self._accounts))
+            status, what = _standing({quote.kind for quote in self._quotes.values()}) or (
+                self._state.status,
+                self._state.what,
+            )
+            return replace(
+                self._state,
+                status=status,
+                what=what,
+                quotes=dict(self._quotes),
+                accounts=dict(self._accounts),
+            )
 
     # The feed's own thread
 
@@ -219,7 +229,8 @@ class Feed:
                 stream.tic()
                 if not _is_up(ibkr.authentication_status().data):
                     raise _not_up()
-            self._judge(is_late=quotes_until is not None and now > quotes_until)
+            if quotes_until is not None and now > quotes_until:
+                self._check_rights()
 
     def _check(self, stream: ReadOnlyStream, silent_for: float) -> None:
         """Raises: what ends a connection that is no use any more."""
@@ -234,7 +245,7 @@ class Feed:
         if silent_for > self._timing.silence:
             raise BrokerUnavailableError(
                 f"IBKR's live stream is open but silent since {round(silent_for)} seconds.",
-                next_step="Nothing: it is opened anew by itself, and the syncs go on.",
+                next_step="Nothing: it is tried again by itself, and the syncs go on.",
             )
 
     def _subscribe(self, stream: ReadOnlyStream, followed: dict[str, Any]) -> None:
@@ -256,23 +267,11 @@ class Feed:
                 )
                 stream.subscribe(followed[conid])
 
-    def _judge(self, *, is_late: bool) -> None:
-        """Say what kind of values there are. Raises: NoQuotesError when there will be none."""
+    def _check_rights(self) -> None:
+        """Raises: NoQuotesError when every instrument was answered with that there is no right to quotes."""
         with self._lock:
-            kinds = {quote.kind for quote in self._quotes.values()}
             said = {str(fields.get(AVAILABILITY, ""))[:1].upper() for fields in self._fields.values()}
-            if QuoteKind.LIVE in kinds:
-                status: LiveStatus = "live"
-                what = "IBKR's quotes in real time."
-            elif QuoteKind.DELAYED in kinds:
-                status = "delayed"
-                what = "IBKR's quotes, 15 to 20 minutes late: the login has no right to those in real time."
-            elif QuoteKind.CLOSE in kinds:
-                status, what = "closed", "The markets are closed; IBKR's last prices."
-            else:
-                status, what = "connecting", "Waiting for the first quotes."
-            self._state = LiveState(self._login.name, status, what)
-        if not kinds and is_late and said and said <= set(_NO_RIGHTS):
+        if said and said <= set(_NO_RIGHTS):
             raise NoQuotesError(
                 "IBKR sends no quotes to this login: it has no market data subscription, or the agreement on "
                 "market data is not signed.",
@@ -317,6 +316,20 @@ class Feed:
                     self._accounts[account] = AccountNow(
                         account, number(row.get("nl")), number(row.get("dpl")), number(row.get("upl")), now
                     )
+
+
+def _standing(kinds: set[QuoteKind]) -> tuple[LiveStatus, str] | None:
+    """What quotes of these kinds are together, and in words; None as long as there are none."""
+    if QuoteKind.LIVE in kinds:
+        return "live", "IBKR's quotes in real time."
+    if QuoteKind.DELAYED in kinds:
+        return (
+            "delayed",
+            "IBKR's quotes, 15 to 20 minutes late: the login has no right to those in real time.",
+        )
+    if QuoteKind.CLOSE in kinds:
+        return "closed", "The markets are closed; IBKR's last prices."
+    return None
 
 
 def number(given: object) -> Decimal | None:

@@ -72,7 +72,8 @@ class Streams:
         """Answer a handshake and serve the connection until either side ends it."""
         session = self._session(target, headers)
         nightly = self.faults.lasting("nightly_reset") is not None
-        if session is None or nightly or self.faults.hit("WS", "open"):
+        is_refused = any(fault.effect == "refuse_socket" for fault in self.faults.hit("WS", "open"))
+        if session is None or nightly or is_refused:
             self.refused += 1
             status = "503 Service Unavailable" if nightly else "401 Unauthorized"
             wire.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
