@@ -27,11 +27,11 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors", "redaction", "paths", f"{IBKR}.credentials"},
     "config_edit": {"errors"},
     "ibkr_setup": {"config", "config_edit", "errors", "paths", "redaction", BROKERS},
-    "imports": {"errors", "ledger"},
+    "imports": {"errors", "ledger", f"{IBKR}.statements"},
     "exports": {"errors", "imports", "ledger"},
     "live": {"config", "errors", "ledger.models", "ledger.types", "reports", BROKERS},
     "reports": {"errors", "ledger", "engine"},
-    "sync": {"config", "errors", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},
+    "sync": {"config", "errors", "imports", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},
     "tasks": {"ibkr_setup", "sync", "errors", "ledger.models"},
     "checks": {"config", "database", "errors", "ledger.models", "paths", "sync", BROKERS},
     "web": {

@@ -31,8 +31,9 @@ from stonks_overwatch.errors import (
     SyncInterruptedError,
     SyncRunningError,
 )
+from stonks_overwatch.imports import flex_files
 from stonks_overwatch.ledger import store
-from stonks_overwatch.ledger.models import SyncRun
+from stonks_overwatch.ledger.models import Import, SyncRun
 from stonks_overwatch.ledger.store import Counts
 from stonks_overwatch.redaction import redact
 from stonks_overwatch.services import brokers
@@ -258,6 +259,8 @@ def rebuild(broker: str, progress: Progress = lambda *_: None) -> int:
             if raw is not None:
                 store.record(package.transform(raw))
                 said_something += 1
+        for record in Import.objects.filter(kind=flex_files.KIND) if broker == flex_files.BROKER else ():
+            flex_files.replay(record, record.at)
     return said_something
 
 

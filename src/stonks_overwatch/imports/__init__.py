@@ -15,7 +15,7 @@ from typing import Protocol
 from django.db import transaction
 
 from stonks_overwatch.errors import ImportRefusedError
-from stonks_overwatch.imports import csv_files, details_files
+from stonks_overwatch.imports import csv_files, details_files, flex_files
 from stonks_overwatch.imports.stored import Refusal, Stored
 from stonks_overwatch.ledger.models import Import
 
@@ -39,12 +39,13 @@ class Reader(Protocol):
 
 
 # The first that recognises a file reads it. The last takes all, and says what is wrong with the others.
-READERS: Sequence[Reader] = (details_files, csv_files)
+READERS: Sequence[Reader] = (details_files, flex_files, csv_files)
 
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """What became of one file. With a row in `refused` nothing of the file was stored.
+    """What became of one file. With a row in `refused` nothing of the file was stored; those in `inbox` were
+    kept for the user to look at, and stopped nothing.
 
     `number` is the import's, by which it is undone; None where nothing was to be stored.
     """
@@ -56,6 +57,8 @@ class FileResult:
     known: int
     refused: tuple[Refusal, ...]
     number: int | None
+    inbox: tuple[Refusal, ...] = ()
+    note: str = ""
 
 
 def in_order(paths: Sequence[Path]) -> list[Path]:
@@ -119,6 +122,8 @@ def import_file(
         known=0 if is_refused else stored.known,
         refused=stored.refused,
         number=record.pk if is_kept else None,
+        inbox=stored.inbox,
+        note=stored.note,
     )
 
 

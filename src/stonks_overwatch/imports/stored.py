@@ -16,8 +16,9 @@ class Refusal(NamedTuple):
 class Stored:
     """How many rows a file has, how many brought something new, how many were known.
 
-    Where a row is refused, all that was stored of the file is taken back. `since` and `until` are the
-    first and last day that the file tells of.
+    Rows in `inbox` are kept as they came and shown to the user; they stop nothing. Where a row is refused,
+    all that was stored of the file is taken back. `since` and `until` are the first and last day that the
+    file tells of.
     """
 
     kind: str
@@ -27,3 +28,5 @@ class Stored:
     refused: tuple[Refusal, ...] = ()
     since: date | None = None
     until: date | None = None
+    inbox: tuple[Refusal, ...] = ()
+    note: str = ""  # something the user should know of the file as a whole

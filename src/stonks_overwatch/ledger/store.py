@@ -7,14 +7,14 @@ slower. Activities are never overwritten: one whose content changed is replaced 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.db import transaction
 
 from stonks_overwatch.ledger import imported, opening, packed, telling, types
-from stonks_overwatch.ledger.lots import Method, moved
+from stonks_overwatch.ledger.lots import MARGINED, Method, moved
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
@@ -54,6 +54,16 @@ def record(batch: Batch) -> Counts:
     """Store everything of a batch, or nothing. What it leaves open, see Batch."""
     with transaction.atomic():
         return _Recording(batch).run()
+
+
+def retract(told: Batch, others: Sequence[Batch], at: datetime) -> None:
+    """Take back what one batch told of the past and none of the others did.
+
+    Positions and cash stay: they are the broker's own, and true for their day. So do activities that an
+    answer of the broker told as well.
+    """
+    with transaction.atomic():
+        _Recording(replace(told, fetched_at=at)).retract(others)
 
 
 def clear(broker: str) -> None:
@@ -138,6 +148,47 @@ class _Recording:
             activities_known=told.known,
             inbox=self._record_inbox(),
         )
+
+    def retract(self, others: Sequence[Batch]) -> None:
+        """Take back what the batch told and none of the others."""
+        broker = self.batch.broker
+        self.accounts = {row.account: row for row in Account.objects.filter(broker=broker)}
+        self.instruments = {row.broker_ref: row for row in Instrument.objects.filter(broker=broker)}
+        self._load_positions()
+        self._forget_series(others)
+        kept = {(a.account, a.source, a.key) for other in others for a in other.activities}
+        gone: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        for a in self.batch.activities:
+            if (a.account, a.source, a.key) not in kept:
+                gone[a.account].add((a.source, a.key))
+        for name in {account.account for account in self.batch.accounts}:
+            self.changed |= telling.retract(self.accounts[name], self.instruments, gone[name], self.at)
+        self._remake_derived(self._load_activities({}))
+        packed.activities_changed(self.changed)
+
+    def _forget_series(self, others: Sequence[Batch]) -> None:
+        """Periods, figures and values by day that no other batch told."""
+        periods = {(p.account, p.source, p.since, p.until) for o in others for p in o.periods}
+        for p in self.batch.periods:
+            if (p.account, p.source, p.since, p.until) not in periods:
+                Period.objects.filter(
+                    account=self.accounts[p.account], source=p.source, since=p.since, until=p.until
+                ).delete()
+        days = {(n.account, n.on) for o in others for n in o.navs}
+        for n in self.batch.navs:
+            if (n.account, n.on) not in days:
+                NavPoint.objects.filter(account=self.accounts[n.account], on=n.on, nav=n.nav).delete()
+        figures = {figure for o in others for figure in o.figures}
+        for f in self.batch.figures:
+            if f not in figures:
+                Figure.objects.filter(
+                    account=self.accounts[f.account], section=f.section, name=f.name, since=f.since,
+                    until=f.until, currency=f.currency, broker_ref=f.broker_ref or "", ref=f.ref,
+                ).delete()  # fmt: skip
+        items = {item.key for o in others for item in o.inbox}
+        InboxItem.objects.filter(
+            broker=self.batch.broker, key__in=[i.key for i in self.batch.inbox if i.key not in items]
+        ).delete()
 
     def _has_state(self) -> bool:
         """Whether the batch tells more than activities that are known and figures beside them."""
@@ -608,6 +659,7 @@ def _holding(account: Account, instrument: Instrument, row: Mapping[str, Any]) -
         changed_at=row["changed_at"],
         changed_after=row["changed_after"],
         covered_since=row["covered_since"],
+        is_margined=instrument.asset_class in MARGINED,
     )
 
 

@@ -80,7 +80,7 @@ def record(batch: Batch, accounts: Mapping[str, Account], instruments: Mapping[s
     changed: set[tuple[int, date]] = set()
     whole: dict[int, list[types.Activity]] = {}
     for name in sorted({*by_account, *periods}):
-        telling = _Telling(accounts[name], instruments, batch.fetched_at)
+        telling = _Telling(accounts[name], instruments, batch.fetched_at, batch.told_at)
         new_here, known_here = telling.run(by_account[name], periods[name])
         new, known = new + new_here, known + known_here
         changed |= telling.changed
@@ -89,14 +89,30 @@ def record(batch: Batch, accounts: Mapping[str, Account], instruments: Mapping[s
     return Recorded(new, known, changed, whole)
 
 
+def retract(
+    account: Account, instruments: Mapping[str, Instrument], sources: set[Source], at: datetime
+) -> set[tuple[int, date]]:
+    """Forget what was told under these sources and keys. Returns: the days that changed, by account."""
+    telling = _Telling(account, instruments, at)
+    telling.forget(sources)
+    return telling.changed
+
+
 class _Telling:
     """One account while a batch is recorded."""
 
-    def __init__(self, account: Account, instruments: Mapping[str, Instrument], at: datetime) -> None:
+    def __init__(
+        self,
+        account: Account,
+        instruments: Mapping[str, Instrument],
+        at: datetime,
+        told_at: datetime | None = None,
+    ) -> None:
         self.account = account
         self.instruments = instruments
         self.refs = {instrument.pk: ref for ref, instrument in instruments.items()}
         self.at = at
+        self.told_at = told_at or at
         self.changed: set[tuple[int, date]] = set()
         self.digests: dict[Source, str] = {}  # of what the batch tells
         self.whole: list[types.Activity] | None = None
@@ -121,6 +137,13 @@ class _Telling:
             self.whole = [one.activity for one in found if one.counts]
         return created, len(activities) - created
 
+    def forget(self, sources: set[Source]) -> None:
+        rows = self._load(date.min, date.max)
+        by_source = {source: row for row in rows for source in row.told}
+        told = {source: one for row in rows for source, one in row.told.items() if source not in sources}
+        before = {source: by_source[source].told[source] for source in told}
+        self._write(merged(told.values(), self._stored_periods()), by_source, before, rows)
+
     def _news(self, activities: Sequence[types.Activity]) -> tuple[list[Told], int]:
         """What was not told before in just these words; how many were."""
         if not activities:
@@ -136,7 +159,7 @@ class _Telling:
             source = activity.source, activity.key
             self.digests[source] = digest_of(activity)
             if digests.get(source) != self.digests[source]:
-                news.append(Told(activity, self.at))
+                news.append(Told(activity, self.told_at))
         return news, len(activities) - len(news)
 
     def _scope(

@@ -382,3 +382,4 @@ class Batch:
     periods: tuple[Period, ...] = ()
     figures: tuple[Figure, ...] = ()
     inbox: tuple[InboxItem, ...] = ()
+    told_at: datetime | None = None  # when its activities were told, where that was not when it was fetched

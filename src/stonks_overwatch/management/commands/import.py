@@ -16,7 +16,7 @@ NOT_STORED = "Nothing of this file was stored."
 
 
 class Command(BaseCommand):
-    help = "import files (activities, prices and rates as CSV), list or undo imports"
+    help = "import files (CSV of activities, prices and rates; IBKR's Flex XML), list or undo imports"
 
     def add_arguments(self, parser: CommandParser) -> None:
         self.parser = parser
@@ -47,6 +47,9 @@ class Command(BaseCommand):
             self.print_document({"files": [document(result) for result in results]})
         else:
             self.stdout.write("\n".join(shown(result, is_trial=dry_run) for result in results))
+        for result in results:
+            if result.note:
+                self.stderr.write(f"note: {result.file}: {result.note}")
         refused = [result.file for result in results if result.refused]
         if refused:
             self.explain(
@@ -92,7 +95,7 @@ def document(result: FileResult) -> dict[str, Any]:
         "rows": result.rows,
         "new": result.new,
         "known": result.known,
-        "inbox": [{"row": refusal.line, "reason": refusal.reason} for refusal in result.refused],
+        "inbox": [{"row": line, "reason": reason} for line, reason in (*result.refused, *result.inbox)],
     }
 
 
@@ -102,6 +105,8 @@ def shown(result: FileResult, *, is_trial: bool) -> str:
         lines = [f"  line {line}: {reason}" for line, reason in result.refused]
         return "\n".join([f"{head}, {len(lines)} refused. {NOT_STORED}", *lines])
     counted = f"{head}, {result.new} new, {result.known} known"
+    if result.inbox:
+        counted += f", {len(result.inbox)} for the inbox"
     if is_trial:
         return f"{counted} (a trial: nothing was stored)"
     if result.number is None:

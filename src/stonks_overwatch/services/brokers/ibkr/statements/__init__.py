@@ -6,6 +6,7 @@ from stonks_overwatch.services.brokers.ibkr.statements.answers import (
     added,
     missing_sections,
 )
+from stonks_overwatch.services.brokers.ibkr.statements.dates import EASTERN
 from stonks_overwatch.services.brokers.ibkr.statements.reading import (
     Outline,
     Reading,
@@ -13,10 +14,13 @@ from stonks_overwatch.services.brokers.ibkr.statements.reading import (
     outline,
     read,
 )
+from stonks_overwatch.services.brokers.ibkr.statements.state import UNKNOWN_CURRENCY
 
 __all__ = [
+    "EASTERN",
     "ENDPOINT",
     "NO_STATEMENT",
+    "UNKNOWN_CURRENCY",
     "Outline",
     "Reading",
     "added",

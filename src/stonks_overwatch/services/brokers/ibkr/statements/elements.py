@@ -48,11 +48,12 @@ class SectionStart:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One row as it stands: its tag, the section it is in, its attributes (texts never empty of meaning)."""
+    """One row as it stands: its tag, the section it is in, its attributes, the line it begins on."""
 
     tag: str
     section: str
     attributes: Attributes
+    line: int
 
 
 Event = StatementStart | StatementEnd | QueryStart | SectionStart | Element
@@ -126,7 +127,7 @@ class _Document:
         elif not parent or tag in _FRAME:
             pass
         elif attributes:
-            self._events.append(Element(tag, section or tag, attributes))
+            self._events.append(Element(tag, section or tag, attributes, self._parser.CurrentLineNumber))
         else:
             self._events.append(SectionStart(tag))
             section = tag

@@ -83,6 +83,7 @@ class Reading:
     rows: Mapping[str, int]
     repeats: int
     missing: tuple[words.Section, ...]
+    inbox: tuple[tuple[int, str], ...]  # the lines of what is in the batch's inbox, with the reasons
 
 
 def looks_like_statement(head: bytes) -> bool:
@@ -169,11 +170,12 @@ class _Inbox:
 
     def __init__(self) -> None:
         self._items: dict[str, InboxItem] = {}
+        self._lines: dict[str, int] = {}
         self._unread: Counter[str] = Counter()
 
     def refuse(self, row: Row, account: str | None, reason: str) -> None:
         text = row.raw()
-        self._add(f"{row.section}:{_digest(text)}", account, row.section, reason, text)
+        self._add(f"{row.section}:{_digest(text)}", account, row.section, reason, text, row.line)
 
     def unread(self, row: Row, account: str | None, reason: str) -> None:
         """A row of a kind that nothing reads."""
@@ -181,12 +183,16 @@ class _Inbox:
         if self._unread[row.tag] <= _MOST_UNREAD:
             self.refuse(row, account, reason)
 
-    def note(self, subject: str, section: str, reason: str, text: str) -> None:
+    def note(self, subject: str, section: str, reason: str, text: str, line: int = 1) -> None:
         """Something odd about rows that were typed, said once, with the first of them."""
-        self._add(f"{section}:{subject}", None, section, reason, text)
+        self._add(f"{section}:{subject}", None, section, reason, text, line)
 
-    def _add(self, key: str, account: str | None, section: str, reason: str, text: str) -> None:
+    def _add(self, key: str, account: str | None, section: str, reason: str, text: str, line: int) -> None:
         self._items.setdefault(key, InboxItem(f"flex:{key}", account, section, reason, text))
+        self._lines.setdefault(key, line)
+
+    def lines(self) -> tuple[tuple[int, str], ...]:
+        return tuple(sorted((self._lines[key], item.reason) for key, item in self._items.items()))
 
     def items(self) -> tuple[InboxItem, ...]:
         for tag, count in self._unread.items():
@@ -247,7 +253,7 @@ class _Reader:
     def row(self, element: Element) -> None:
         is_inside = element.section != element.tag
         section = element.section if is_inside else words.SECTION_OF.get(element.tag, element.tag)
-        row = Row(element.tag, section, element.attributes, self.statement, self._dates)
+        row = Row(element.tag, section, element.attributes, self.statement, self._dates, element.line)
         self.sections.add(section)
         self._rows[section] += 1
         account: str | None = None
@@ -301,7 +307,7 @@ class _Reader:
         for name in row.told.keys() - known:
             if row.told[name] not in _MEANINGLESS and self._is_new("field", row.tag, name):
                 reason = f"the field {name} is not known; the row is typed without it"
-                self._inbox.note(f"field:{row.tag}:{name}", row.section, reason, row.raw())
+                self._inbox.note(f"field:{row.tag}:{name}", row.section, reason, row.raw(), row.line)
 
     def _check_words(self, row: Row) -> None:
         """Tell codes and types that are in no table."""
@@ -322,7 +328,7 @@ class _Reader:
     def _tell_word(self, row: Row, name: str, word: str, consequence: str) -> None:
         if self._is_new("word", row.tag, name, word):
             reason = f"{name} {word!r} is not known; {consequence}"
-            self._inbox.note(f"{name}:{row.tag}:{word}", row.section, reason, row.raw())
+            self._inbox.note(f"{name}:{row.tag}:{word}", row.section, reason, row.raw(), row.line)
 
     def _is_new(self, *subject: str) -> bool:
         if subject in self._checked:
@@ -459,6 +465,7 @@ class _Reader:
             rows=dict(self._rows),
             repeats=self._repeats,
             missing=tuple(section for section in wanted if section.name not in self.sections),
+            inbox=self._inbox.lines(),
         )
 
     def _take_sums(self) -> set[tuple[str, str]]:

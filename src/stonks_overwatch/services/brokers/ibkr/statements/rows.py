@@ -49,15 +49,22 @@ OUTSIDE = Statement(0, None, None, None, None)
 class Row:
     """One element. Names given together are spellings of one field; the first that holds something counts."""
 
-    __slots__ = ("_attributes", "_dates", "section", "statement", "tag", "told")
+    __slots__ = ("_attributes", "_dates", "line", "section", "statement", "tag", "told")
 
     def __init__(
-        self, tag: str, section: str, attributes: Attributes, statement: Statement, dates: Dates
+        self,
+        tag: str,
+        section: str,
+        attributes: Attributes,
+        statement: Statement,
+        dates: Dates,
+        line: int = 1,
     ) -> None:
         self.tag = tag
         self.section = section
         self.told = {name: value for name, value in attributes.items() if value not in NULLS}
         self._attributes = attributes
+        self.line = line
         self.statement = statement
         self._dates = dates
 
@@ -117,7 +124,7 @@ class Row:
 
     def renamed(self, tag: str) -> "Row":
         """The same fields under the tag that says what they are: a `Trade` can be a closed lot."""
-        return Row(tag, self.section, self._attributes, self.statement, self._dates)
+        return Row(tag, self.section, self._attributes, self.statement, self._dates, self.line)
 
     def raw(self) -> str:
         """The row as text for the inbox; of rows that hold a person's data only the names of the fields."""

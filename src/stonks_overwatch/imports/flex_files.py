@@ -1,0 +1,150 @@
+"""The reader of IBKR's Flex statements (XML), exported by hand or kept from elsewhere."""
+
+import gc
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from stonks_overwatch.errors import StatementError
+from stonks_overwatch.imports.stored import Refusal, Stored
+from stonks_overwatch.ledger import store as ledger
+from stonks_overwatch.ledger.models import Account, Import
+from stonks_overwatch.ledger.types import Batch
+from stonks_overwatch.services.brokers.ibkr import statements
+from stonks_overwatch.services.brokers.ibkr.statements import EASTERN, UNKNOWN_CURRENCY, Reading
+
+KIND = "flex"
+BROKER = "ibkr"
+
+
+def recognises(head: bytes) -> bool:
+    return statements.looks_like_statement(head)
+
+
+def store(path: Path, record: Import, now: datetime) -> Stored:
+    """Rows that cannot be typed go to the inbox; only a file that is no statement is refused."""
+    try:
+        with _without_collector(), path.open("rb") as stream:
+            reading = _read(stream, record, now)
+            counts = _record(reading, now)
+    except StatementError as err:
+        return Stored(KIND, rows=0, refused=(Refusal(1, f"{err.what} {err.next_step}"),))
+    periods = reading.batch.periods
+    lacking = statements.missing_sections(reading)
+    return Stored(
+        KIND,
+        rows=sum(reading.rows.values()),
+        new=counts.activities_new,
+        known=counts.activities_known,
+        since=min((period.since for period in periods), default=None),
+        until=max((period.until for period in periods), default=None),
+        inbox=tuple(Refusal(line, reason) for line, reason in reading.inbox),
+        note=lacking.reason if lacking else "",
+    )
+
+
+def undo(record: Import, now: datetime) -> None:
+    """Take back what no other file and no answer of IBKR's told too."""
+    told = _read(BytesIO(zlib.decompress(record.content)), record, now).batch
+    others = [
+        _read(BytesIO(zlib.decompress(other.content)), other, now).batch
+        for other in Import.objects.filter(kind=KIND).exclude(pk=record.pk)
+    ]
+    record.delete()
+    ledger.retract(told, others, now)
+
+
+def replay(record: Import, now: datetime) -> None:
+    """Bring an imported statement into a ledger that is made anew."""
+    with tempfile.TemporaryFile() as file:
+        file.write(zlib.decompress(record.content))
+        file.seek(0)
+        _record(_read(file, record, now), now)
+
+
+def _read(stream: BinaryIO, record: Import, now: datetime) -> Reading:
+    return statements.read(stream, login="", fetched_at=now, account=record.account or None)
+
+
+def _record(reading: Reading, now: datetime) -> ledger.Counts:
+    """Store the state a statement ends with, where nothing newer is known, and then all that happened."""
+    stored = {row.account: row for row in Account.objects.filter(broker=BROKER)}
+    batch = _with_known_accounts(reading.batch, stored)
+    state = _newer_state(batch, stored)
+    if state is not None:
+        ledger.record(state)
+    past = replace(
+        batch,
+        positions={},
+        partial_positions=(),
+        cash={},
+        partial_cash=(),
+        values=(),
+        told_at=min(reading.generated_at or now, now),
+    )
+    return ledger.record(past)
+
+
+def _with_known_accounts(batch: Batch, stored: Mapping[str, Account]) -> Batch:
+    """What is known of an account already stays, where the statement does not tell it."""
+    login = next((stored[a.account].login for a in batch.accounts if a.account in stored), "")
+    accounts = tuple(
+        replace(account, currency=stored[account.account].currency)
+        if account.currency == UNKNOWN_CURRENCY and account.account in stored
+        else account
+        for account in batch.accounts
+    )
+    return replace(batch, login=login, accounts=accounts)
+
+
+def _newer_state(batch: Batch, stored: Mapping[str, Account]) -> Batch | None:
+    """Positions, cash and values of the accounts of which nothing later is known."""
+    ends = {period.account: period.until for period in batch.periods}
+    last = max((ends[a] for a in {*batch.positions, *batch.cash} if a in ends), default=None)
+    if last is None:
+        return None
+    at = datetime.combine(last, time.max.replace(microsecond=0), EASTERN).astimezone(UTC)
+
+    def is_news(account: str) -> bool:
+        known = stored.get(account)
+        moments = (known.positions_at, known.cash_at) if known else ()
+        return ends.get(account) == last and all(moment is None or moment < at for moment in moments)
+
+    positions = {account: rows for account, rows in batch.positions.items() if is_news(account)}
+    cash = {account: rows for account, rows in batch.cash.items() if is_news(account)}
+    if not positions and not cash:
+        return None
+    named = {*positions, *cash}
+    return replace(
+        batch,
+        fetched_at=at,
+        accounts=tuple(account for account in batch.accounts if account.account in named),
+        positions=positions,
+        partial_positions=tuple(row for row in batch.partial_positions if is_news(row.account)),
+        cash=cash,
+        values=tuple(value for value in batch.values if value.account in named),
+        rates=(),
+        navs=(),
+        activities=(),
+        periods=(),
+        figures=(),
+        inbox=(),
+    )
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hundreds of thousands of rows live to the end, and hold no cycles: looking for some takes a fifth."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
