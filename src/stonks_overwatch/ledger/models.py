@@ -377,6 +377,90 @@ class DailySeries(models.Model):
         constraints = [models.UniqueConstraint(fields=["account", "base"], name="daily_series_once")]
 
 
+class LotBook(models.Model):
+    """The lots of one account, worked out by one method into one currency.
+
+    It is there as long as nothing that the lots come from has changed. `last_on` is the last day whose
+    activities, rates or prices are in it.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    base = models.TextField()
+    method = models.TextField()
+    last_on = models.DateField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "base", "method"], name="lot_book_once")]
+
+
+class OpenLot(models.Model):
+    """A row of lots.Lot; `number` counts within the book."""
+
+    book = models.ForeignKey(LotBook, on_delete=models.CASCADE)
+    number = models.IntegerField()
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    opened_on = models.DateField()
+    quantity = ExactDecimalField()
+    cost = ExactDecimalField(null=True)
+    opened_by = models.TextField()
+    cost_base = ExactDecimalField(null=True)
+    is_dated = models.BooleanField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["book", "number"], name="open_lot_once")]
+
+
+class ClosedLot(models.Model):
+    """A row of lots.Close; `rate` is the base currency for one unit on the day it was closed."""
+
+    book = models.ForeignKey(LotBook, on_delete=models.CASCADE)
+    number = models.IntegerField()
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    opened_on = models.DateField()
+    closed_on = models.DateField()
+    quantity = ExactDecimalField()
+    cost = ExactDecimalField(null=True)
+    proceeds = ExactDecimalField(null=True)
+    opened_by = models.TextField()
+    closed_by = models.TextField()
+    cost_base = ExactDecimalField(null=True)
+    proceeds_base = ExactDecimalField(null=True)
+    is_dated = models.BooleanField()
+    is_told = models.BooleanField()
+    rate = ExactDecimalField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["book", "number"], name="closed_lot_once")]
+        indexes = [models.Index(fields=["book", "closed_on"]), models.Index(fields=["instrument", "book"])]
+
+
+class GainSum(models.Model):
+    """What closed lots earned: by instrument and year, by year, by instrument, and all.
+
+    A year of 0 is all years, no instrument all of them. Sums are of what is known, null where nothing is.
+    """
+
+    book = models.ForeignKey(LotBook, on_delete=models.CASCADE)
+    number = models.IntegerField()
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, null=True)
+    year = models.IntegerField()
+    lots = models.IntegerField()
+    unknown = models.IntegerField()
+    gain = ExactDecimalField(null=True)
+    proceeds_base = ExactDecimalField(null=True)
+    cost_base = ExactDecimalField(null=True)
+    gain_base = ExactDecimalField(null=True)
+    short_term_base = ExactDecimalField(null=True)
+    long_term_base = ExactDecimalField(null=True)
+    price_effect_base = ExactDecimalField(null=True)
+    currency_effect_base = ExactDecimalField(null=True)
+    cross_effect_base = ExactDecimalField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["book", "number"], name="gain_sum_once")]
+        indexes = [models.Index(fields=["book", "year"])]
+
+
 class NavPoint(models.Model):
     """The broker's NAV of one account at the end of one day, in `currency`."""
 

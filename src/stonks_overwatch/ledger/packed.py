@@ -23,6 +23,7 @@ from stonks_overwatch.ledger.models import (
     DailySeries,
     FxRate,
     Instrument,
+    LotBook,
     Price,
     PriceSeries,
     RateSeries,
@@ -187,6 +188,9 @@ def activities_changed(days: Iterable[tuple[int, date]]) -> None:
         by_account[account_pk].add(day)
     for account_pk, changed in by_account.items():
         _pack_activities(account_pk, changed)
+    # A transfer takes lots along: what changed in one account can change those of another.
+    brokers = Account.objects.filter(pk__in=list(by_account)).values("broker")
+    LotBook.objects.filter(account__broker__in=brokers).delete()
 
 
 def _pack_activities(account_pk: int, days: set[date]) -> None:
@@ -255,8 +259,14 @@ def _numbers(row: tuple[Any, ...]) -> Iterator[float]:
 
 
 def forget(accounts: Iterable[int] | None, day: date) -> None:
-    """Take the days from this one on from the stored daily series of the accounts (of all: None)."""
+    """Take the days from this one on from the stored daily series of the accounts (of all: None).
+
+    Lots that were worked out with such a day go as a whole.
+    """
     series = DailySeries.objects.filter(valid_until__gte=day)
+    lots = LotBook.objects.filter(last_on__gte=day)
     if accounts is not None:
-        series = series.filter(account__in=list(accounts))
+        pks = list(accounts)
+        series, lots = series.filter(account__in=pks), lots.filter(account__in=pks)
     series.update(valid_until=day - timedelta(days=1))
+    lots.delete()
