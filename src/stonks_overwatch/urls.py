@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from stonks_overwatch.web import cashflow, connect, diversification, gains, performance, views
+from stonks_overwatch.web import cashflow, connect, diversification, exposures, gains, performance, views
 from stonks_overwatch.web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fees", cashflow.fees_page, name="fees"),
     path("contributions", cashflow.contributions_page, name="contributions"),
     path("cash", cashflow.cash_page, name="cash"),
+    path("exposures", exposures.exposures_page, name="exposures"),
     path("diversification", diversification.diversification_page, name="diversification"),
     path("accounts", views.accounts_page, name="accounts"),
     path("sync", views.sync_page, name="sync"),

@@ -9,6 +9,7 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from datetime import date
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.conf import settings
@@ -127,6 +128,17 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as err:
         raise ArgumentTypeError(f"{text!r} is not a date like 2026-01-31") from err
+
+
+def fraction(text: str) -> Decimal:
+    """The number between -1 and 1 an argument names; for `type=` of an argument."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation as err:
+        raise ArgumentTypeError(f"{text!r} is not a number like 0.03") from err
+    if not value.is_finite() or abs(value) > 1:
+        raise ArgumentTypeError(f"{text} is not a fraction: 3 % is 0.03")
+    return value
 
 
 def base_currency(text: str) -> str:

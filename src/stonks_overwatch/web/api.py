@@ -28,6 +28,7 @@ from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.diversification import DiversificationDocument, diversification
 from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.exposures import RATE, ExposuresDocument, exposures
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 from stonks_overwatch.reports.income import IncomeDocument, income
@@ -249,6 +250,17 @@ def get_cash(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
 def get_diversification(request: HttpRequest, asked: Query[Asked], by: By = "asset_class") -> HttpResponse:
     """How NAV is spread, down to the holding, and how concentrated it is."""
     return _answer(diversification(asked.scope(), by))
+
+
+@api.get("/exposures", response=ExposuresDocument)
+def get_exposures(
+    request: HttpRequest,
+    asked: Query[Asked],
+    rate: Annotated[Decimal, Field(ge=-1, le=1)] = RATE,
+    dividend_yield: Annotated[Decimal, Field(ge=-1, le=1)] = Decimal(0),
+) -> HttpResponse:
+    """What the portfolio moves with; the rates, as fractions, are what the greeks assume."""
+    return _answer(exposures(asked.scope(), rate, dividend_yield))
 
 
 @api.get("/reconcile", response=ReconcileDocument)
