@@ -37,6 +37,9 @@ from stonks_overwatch.ledger.types import ActivityKind, AssetClass, Batch
 
 ZERO = Decimal(0)
 _Key = TypeVar("_Key")
+_DAY = timedelta(days=1)
+# What a complete history tells.
+TOPICS = ("trades", "cash", "corporate_actions", "transfers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -585,11 +588,12 @@ class _Recording:
                 by_ref[activity.broker_ref].append(activity)
         by_pk = {instrument.pk: instrument for instrument in self.instruments.values()}
         held_at_anchor: dict[str, bool] = {}
-        starts = []
+        told = self._told_since(account)
+        starts = [] if told is None else [told]
         for (account_pk, instrument_pk), row in sorted(self.positions.items()):
             if account_pk != account.pk:
                 continue
-            holding = _holding(account, by_pk[instrument_pk], row)
+            holding = _holding(account, by_pk[instrument_pk], row, told)
             known = by_ref[holding.broker_ref]
             held = opening.before(holding, known)
             if row["anchor_at"] == account.cash_since:
@@ -601,6 +605,26 @@ class _Recording:
             if row["covered_since"] is not None and row["covered_since"] <= holding.anchor_at.date():
                 starts.append(row["covered_since"])
         yield from self._cash_openings(account, activities, held_at_anchor, starts)
+
+    def _told_since(self, account: Account) -> date | None:
+        """The first of the days from which statements tell all that happened, up to the first report.
+
+        The report's own day may be the one after the last statement's.
+        """
+        if account.positions_since is None:
+            return None
+        on = account.positions_since.date()
+        ranges: defaultdict[str, list[tuple[date, date]]] = defaultdict(list)
+        for topic, since, until in Period.objects.filter(account=account).values_list(
+            "topic", "since", "until"
+        ):
+            ranges[topic].append((since, until))
+        reaching = [
+            next((since for since, until in _union(ranges[topic]) if since <= on <= until + _DAY), None)
+            for topic in TOPICS
+        ]
+        known = [since for since in reaching if since is not None]
+        return max(known) if len(known) == len(TOPICS) else None
 
     def _cash_openings(
         self,
@@ -643,9 +667,15 @@ def _typed(content: dict[str, Any]) -> dict[str, Any]:
     return content | {"kind": ActivityKind(content["kind"])}
 
 
-def _holding(account: Account, instrument: Instrument, row: Mapping[str, Any]) -> opening.Holding:
-    """Without a complete report yet, the latest one stands in for the anchor."""
+def _holding(
+    account: Account, instrument: Instrument, row: Mapping[str, Any], told_since: date | None
+) -> opening.Holding:
+    """Without a complete report yet, the latest one stands in for the anchor.
+
+    `told_since` is the first day from which statements tell everything of the account.
+    """
     is_anchored = row["anchor_at"] is not None
+    starts = [day for day in (row["covered_since"], told_since) if day is not None]
     return opening.Holding(
         account=account.account,
         broker_ref=instrument.broker_ref,
@@ -658,7 +688,7 @@ def _holding(account: Account, instrument: Instrument, row: Mapping[str, Any]) -
         quantity=row["quantity"],
         changed_at=row["changed_at"],
         changed_after=row["changed_after"],
-        covered_since=row["covered_since"],
+        covered_since=min(starts, default=None),
         is_margined=instrument.asset_class in MARGINED,
     )
 
@@ -667,7 +697,7 @@ def _union(ranges: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
     """Ranges that overlap or touch, as one; in order."""
     merged: list[tuple[date, date]] = []
     for since, until in sorted(ranges):
-        if merged and since <= merged[-1][1] + timedelta(days=1):
+        if merged and since <= merged[-1][1] + _DAY:
             merged[-1] = (merged[-1][0], max(merged[-1][1], until))
         else:
             merged.append((since, until))
