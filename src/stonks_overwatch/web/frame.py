@@ -32,6 +32,11 @@ class Frame:
     as_of: datetime | None
     latest_end: str
 
+    @property
+    def wants_live(self) -> bool:
+        """Whether some login of the configuration has live values."""
+        return any(login.enabled and login.live_updates for login in self.config.ibkr)
+
 
 def frame() -> Frame:
     error: ConfigError | None = None
