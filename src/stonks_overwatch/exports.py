@@ -22,7 +22,13 @@ from stonks_overwatch.imports.canonical import (
     guarded,
 )
 from stonks_overwatch.ledger import models
-from stonks_overwatch.ledger.details import AccountDetails, ActivityDetails, Details, InstrumentDetails
+from stonks_overwatch.ledger.details import (
+    BY_NUMBER,
+    AccountDetails,
+    ActivityDetails,
+    Details,
+    InstrumentDetails,
+)
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.imported import INVERSE
 from stonks_overwatch.ledger.lots import EXACT
@@ -39,7 +45,6 @@ _OPPOSITE = {
 _OPPOSITE |= {there: back for back, there in _OPPOSITE.items()}
 _OUT = {ActivityKind.SELL, ActivityKind.WITHDRAWAL, ActivityKind.TRANSFER_OUT}
 _TRADES = {ActivityKind.BUY, ActivityKind.SELL}
-_ID = "id:"
 # An import rounds what a split adds, so that a ratio of so many digits gives the very quantity.
 _RATIO = Context(prec=30)
 
@@ -156,7 +161,7 @@ class _Activities:
             "fee": _cost(row.fee),
             "tax": _cost(row.tax),
             "fx_rate": _number(row.fx_rate),
-            "external_id": guarded(row.key.removeprefix(_ID)),
+            "external_id": guarded(row.key.removeprefix(BY_NUMBER)),
             "note": guarded(row.description),
         }
         kind = ActivityKind(row.kind)
@@ -183,9 +188,10 @@ class _Activities:
         key = (row.account_id, row.instrument_id or 0)
         held = self.held.get(key, _ZERO)
         self.held[key] = EXACT.add(held, quantity)
-        if kind is ActivityKind.SPLIT and held and EXACT.add(held, quantity) / held > 0:
-            ratio = row.ratio or EXACT.divide(self.held[key], held)
-            return {"quantity": text(_RATIO.plus(ratio))}
+        if kind is ActivityKind.SPLIT:
+            ratio = row.ratio or (EXACT.divide(self.held[key], held) if held else _ZERO)
+            if ratio > 0:
+                return {"quantity": text(_RATIO.plus(ratio))}
         if kind in _TRADES and row.gross is None:
             # A change that nothing explains yet: its price is not known, so it is no trade.
             kind = ActivityKind.TRANSFER_IN if quantity > 0 else ActivityKind.TRANSFER_OUT
@@ -203,7 +209,9 @@ class _Activities:
 
     def _note(self, row: models.Activity) -> None:
         told = {name: getattr(row, name) for name in ActivityDetails.model_fields if hasattr(row, name)}
-        more = ActivityDetails(**{**told, "account": row.account.account, "external_id": row.key})
+        more = ActivityDetails(
+            **{**told, "account": row.account.account, "external_id": row.key.removeprefix(BY_NUMBER)}
+        )
         if more != ActivityDetails(account=more.account, external_id=more.external_id):
             self.beside.append(more)
 

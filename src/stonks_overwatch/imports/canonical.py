@@ -579,8 +579,6 @@ def _times(number: Decimal | None, scale: Decimal) -> Decimal | None:
 def _csv_problem(err: csv.Error) -> str:
     if "field larger" in str(err):
         return "A field is longer than 131,072 characters; a quotation mark may be missing."
-    if "NUL" in str(err):
-        return "The row holds a NUL character; this is not a text file."
     return f"The row is not CSV: {err}."
 
 

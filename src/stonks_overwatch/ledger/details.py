@@ -17,6 +17,8 @@ from stonks_overwatch.ledger.types import AssetClass
 
 FORMAT = "stonks-overwatch export"
 KIND = "details"
+# How the keys of imported activities begin: with the file's own number, or made of the row's content.
+BY_NUMBER, BY_CONTENT = "id:", "row:"
 
 Exact = Annotated[Decimal, Field(allow_inf_nan=False), PlainSerializer(text, when_used="json")]
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
@@ -85,11 +87,19 @@ class Details(_Row):
 
 
 class Known(NamedTuple):
-    """All details of all imported files, by what they are of; of two the later import counts."""
+    """All details of all imported files, by what they are of; of two the later import counts.
+
+    Accounts by name, instruments by ISIN, symbol and currency, activities by account and key.
+    """
 
     accounts: dict[str, AccountDetails]
     instruments: dict[tuple[str, str, str], InstrumentDetails]
     activities: dict[tuple[str, str], ActivityDetails]
+
+
+def key_of(external_id: str) -> str:
+    """The key of an activity with this number in a file; in what we exported that may be a key itself."""
+    return external_id if external_id.startswith(BY_CONTENT) else f"{BY_NUMBER}{external_id}"
 
 
 def known() -> Known:
@@ -97,7 +107,7 @@ def known() -> Known:
     for details in _files():
         found.accounts.update({row.account: row for row in details.accounts})
         found.instruments.update({(row.isin, row.symbol, row.currency): row for row in details.instruments})
-        found.activities.update({(row.account, row.external_id): row for row in details.activities})
+        found.activities.update({(row.account, key_of(row.external_id)): row for row in details.activities})
     return found
 
 

@@ -42,8 +42,6 @@ from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActi
 BROKER = "csv"
 # The source of a rate that is the inverse of an imported one.
 INVERSE = "csv, inverse"
-# How keys begin that are made of the content of a row.
-_BY_CONTENT = "row:"
 # A price counts for so long, as in reports.
 MAX_AGE = timedelta(days=7)
 _TOPICS = ("trades", "cash", "corporate_actions", "transfers")
@@ -364,10 +362,9 @@ class _Activities:
         )
         digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
         if activity.key:
-            # What we exported ourselves has the key that it was given for want of a number.
-            return activity.key if activity.key.startswith(_BY_CONTENT) else f"id:{activity.key}", digest
+            return details.key_of(activity.key), digest
         self.equal[account_pk, digest] += 1
-        return f"{_BY_CONTENT}{digest}:{self.equal[account_pk, digest]}", digest
+        return f"{details.BY_CONTENT}{digest}:{self.equal[account_pk, digest]}", digest
 
     def _account(self, activity: types.Activity) -> Account | str:
         name = activity.account
