@@ -107,7 +107,7 @@ def forget_everything() -> None:
 
 
 def close_to(found: Decimal | None, wanted: Decimal) -> bool:
-    return found is not None and abs(found - wanted) <= Decimal("1e-9") * max(1, abs(wanted))
+    return found is not None and abs(found - wanted) <= Decimal("1e-9") * max(Decimal(1), abs(wanted))
 
 
 @given(worlds())
