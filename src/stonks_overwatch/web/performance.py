@@ -283,8 +283,11 @@ def _steps(document: PerformanceDocument) -> list[BridgeStep]:
         ("Fees", bridge.fees),
         ("Taxes", bridge.taxes),
         ("Currency", bridge.currency),
-        ("Other", bridge.other),
+        ("Other" if bridge.market is not None else "Market, currency and other", bridge.other),
     ]
+    if bridge.market is None and bridge.other is not None:
+        # The broker's values alone do not tell the effects of prices and of exchange rates apart.
+        parts = [part for part in parts if part[0] not in ("Market", "Currency")]
     value = document.begin_nav
     steps = [BridgeStep(name="Begin", amount=None, value=value)]
     for name, amount in parts:

@@ -1,0 +1,239 @@
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+
+from stonks_overwatch.errors import UnknownInstrumentError
+from stonks_overwatch.ledger import models
+from stonks_overwatch.reports import periods
+from stonks_overwatch.reports.attribution import attribution
+from stonks_overwatch.reports.performance import performance, returns_by_period
+from stonks_overwatch.reports.periods import Days
+from stonks_overwatch.reports.risk import comparison, risk
+from stonks_overwatch.reports.scope import Scope
+from tests.reports import builders as made
+from tests.reports.packing import pack
+
+pytestmark = pytest.mark.django_db
+EUR = Scope("EUR")
+FIRST = date(2026, 3, 2)  # a Monday
+cents = Decimal("0.01")
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+def portfolio() -> models.Instrument:
+    """Three days in two currencies, reckoned by hand below.
+
+    Day 0: 1,000 EUR and 500 USD come in at 0.90: 1,450. Day 1: 10 shares at 20 USD bought with a fee of 1
+    USD, rate 0.92, close 21 USD. Day 2: a dividend of 6 USD less 1.5 of tax, interest of 3 EUR, a fee of 2
+    EUR, rate 0.95, close 22 USD.
+    """
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument("ABC", "USD")
+    made.activity(account, "deposit", day(0), gross="1000")
+    made.activity(account, "deposit", day(0), currency="USD", gross="500")
+    made.activity(account, "buy", day(1), share, quantity="10", price="20", gross="-200", fee="-1")
+    made.activity(account, "dividend", day(2), share, gross="6", tax="-1.5")
+    made.activity(account, "interest", day(2), gross="3")
+    made.activity(account, "fee", day(2), gross="-2")
+    for number, rate, close in ((0, "0.90", "20"), (1, "0.92", "21"), (2, "0.95", "22")):
+        made.rate("USD", "EUR", rate, day(number))
+        made.price(share, close, day(number))
+    pack()
+    return share
+
+
+def test_the_bridge_tells_every_part_of_the_change() -> None:
+    portfolio()
+    found = performance(EUR, day(1), day(2))
+    # Begin: 1000 + 500 x 0.90 = 1450. End: 1000 + 3 - 2 = 1001 EUR; 500 - 201 + 4.5 = 303.5 USD in cash and
+    # 220 USD in shares: 1001 + 523.5 x 0.95 = 1498.325, to the cent 1498.32 (half to even).
+    assert (found.begin_nav, found.end_nav) == (Decimal(1450), Decimal("1498.325"))
+    bridge = found.bridge
+    # Fees 1 x 0.92 + 2; tax 1.5 x 0.95; income 6 x 0.95 + 3.
+    assert (bridge.fees, bridge.taxes, bridge.income) == (Decimal("-2.92"), Decimal("-1.42"), Decimal("8.70"))
+    # Currency: 500 x 0.02 on day 1, (299 + 210) x 0.03 on day 2.
+    assert bridge.currency == Decimal(10) + Decimal("15.27")
+    # Market: 10 x (21 - 20) x 0.92 + 10 x (22 - 21) x 0.95.
+    assert bridge.market == Decimal("9.20") + Decimal("9.50")
+    parts = (bridge.market, bridge.income, bridge.fees, bridge.taxes, bridge.currency, bridge.other)
+    assert Decimal(1450) + sum(part for part in parts if part is not None) == Decimal("1498.32")
+    assert bridge.other is not None
+    assert abs(bridge.other) <= cents
+
+
+def test_the_return_is_linked_daily_and_before_tax_on_demand() -> None:
+    portfolio()
+    found = performance(EUR, day(1), day(2))
+    # Day 1: 1000 + (500 - 201 + 210) x 0.92 = 1468.28. Tax of day 2: 1.5 x 0.95 = 1.425.
+    assert float(found.twr or 0) == pytest.approx(1498.325 / 1450 - 1, abs=1e-10)
+    untaxed = 1468.28 / 1450 * (1498.325 + 1.425) / 1468.28 - 1
+    assert float(found.twr_before_tax or 0) == pytest.approx(untaxed, abs=1e-10)
+    assert found.twr_annualized is None
+
+
+def test_a_year_is_annualised_only_beyond_365_days() -> None:
+    account = made.account(updated_at=made.NOW)
+    start = made.TODAY - timedelta(days=730)
+    made.activity(account, "deposit", start, gross="100")
+    made.activity(account, "interest", made.TODAY, gross="21")
+    pack()
+    found = performance(EUR, start + timedelta(days=1))
+    assert found.twr == Decimal("0.21")
+    assert found.twr_annualized == Decimal("0.1")
+    assert found.xirr == Decimal("0.1")
+    assert performance(EUR, made.TODAY - timedelta(days=364)).twr_annualized is None
+
+
+def test_without_known_contributions_there_is_no_return_but_the_values_stand() -> None:
+    account = made.account(updated_at=made.NOW, opened_on=date(2020, 1, 1))
+    made.nav(account, "100", day(0))
+    made.nav(account, "104", day(2))
+    found = performance(EUR)
+    assert (found.begin_nav, found.end_nav) == (Decimal(100), Decimal(104))
+    unknown = (found.net_contribution, found.twr, found.xirr, found.modified_dietz, found.bridge.other)
+    assert set(unknown) == {None}
+    assert found.complete_since is None
+
+
+def test_a_period_outside_of_what_is_known_is_unknown() -> None:
+    portfolio()
+    found = performance(EUR, date(2020, 1, 1), day(2))
+    assert found.twr is None
+    assert found.begin_nav is None
+    assert found.complete_since == day(-1)
+
+
+def test_the_json_has_the_fields_of_the_contract() -> None:
+    portfolio()
+    written = performance(EUR).model_dump(mode="json", by_alias=True)
+    assert list(written) == [
+        "from", "to", "base_currency", "begin_nav", "end_nav", "net_contribution", "twr", "twr_annualized",
+        "xirr", "modified_dietz", "bridge", "risk", "complete_since",
+    ]  # fmt: skip
+    assert list(written["bridge"]) == ["market", "income", "fees", "taxes", "currency", "other"]
+    assert list(written["risk"]) == ["volatility", "max_drawdown", "sharpe", "sortino", "beta"]
+
+
+def test_what_the_holdings_and_the_rest_added_is_the_return() -> None:
+    share = portfolio()
+    document = attribution(EUR, day(1), day(2))
+    (row,) = document.holdings
+    assert row.broker_ref == share.broker_ref
+    # Day 1: 210 x 0.92 less 201 x 0.92 paid = 8.28. Day 2: 220 x 0.95 - 193.2 + 4.5 x 0.95 = 20.075.
+    assert (row.begin_base, row.end_base, row.paid_base) == (Decimal(0), Decimal(209), Decimal("184.92"))
+    assert row.gain_base == Decimal("28.355")
+    added = 8.28 / 1450 + 1468.28 / 1450 * 20.075 / 1468.28
+    assert float(row.contribution or 0) == pytest.approx(added, abs=1e-10)
+    assert document.twr is not None
+    assert float((row.contribution or 0) + (document.rest or 0)) == pytest.approx(
+        float(document.twr), abs=1e-9
+    )
+
+
+def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument()
+    made.activity(account, "deposit", day(0), gross="100")
+    made.activity(account, "buy", day(0), share, quantity="1", gross="-100")
+    made.activity(account, "sell", day(2), share, quantity="-1", gross="110")
+    made.activity(account, "withdrawal", day(2), gross="-110")
+    made.price(share, "100", day(0))
+    pack()
+    document = attribution(EUR, day(1), day(2))
+    assert document.twr == Decimal("0.1")
+    assert document.holdings[0].contribution == Decimal("0.1")
+
+
+def test_the_same_money_in_a_benchmark() -> None:
+    # The benchmark goes 50, 55, 44 in EUR; 1,450 is there at the begin and nothing more comes in.
+    portfolio()
+    index = made.instrument("IDX", isin="IE0000000001")
+    for number, close in enumerate(("50", "55", "44")):
+        made.price(index, close, day(number))
+    pack()
+    document = comparison(EUR, "IE0000000001", day(1), day(2))
+    assert document.benchmark_return == Decimal("-0.12")
+    assert document.benchmark_end_nav == Decimal(1450) * Decimal("0.88")
+    assert document.total_return is False
+
+
+def test_a_mix_is_brought_back_to_its_weights_every_day() -> None:
+    portfolio()
+    for symbol, closes in (("ONE", ("10", "11", "11")), ("TWO", ("10", "10", "12"))):
+        index = made.instrument(symbol)
+        for number, close in enumerate(closes):
+            made.price(index, close, day(number))
+    pack()
+    # 0.75 x 1.1 + 0.25 = 1.075; then 0.75 + 0.25 x 1.2 = 1.05.
+    document = comparison(EUR, "ONE:75,TWO:25", day(1), day(2))
+    assert document.benchmark_return == Decimal("1.075") * Decimal("1.05") - 1
+
+
+@pytest.mark.parametrize("named", ["NONE", "ABC:x", "ABC:-1"])
+def test_a_benchmark_that_cannot_be_used_is_refused(named: str) -> None:
+    portfolio()
+    with pytest.raises(UnknownInstrumentError):
+        comparison(EUR, named)
+
+
+def test_risk_says_from_how_many_days_it_is_and_is_unknown_of_few() -> None:
+    portfolio()
+    found = risk(EUR, day(1), day(2))
+    assert found.days == 2
+    assert found.volatility is None
+    assert found.max_drawdown == 0
+
+
+def test_a_fall_is_told_with_its_days() -> None:
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument()
+    made.activity(account, "transfer_in", day(-4), share, quantity="1")
+    for number, close in ((-4, "100"), (-3, "120"), (-1, "90"), (1, "119"), (2, "121")):
+        made.price(share, close, day(number))
+    pack()
+    found = risk(EUR)
+    assert found.max_drawdown == Decimal("-0.25")
+    assert (found.peak_on, found.trough_on, found.recovered_on) == (day(-3), day(-1), day(2))
+
+
+def test_standard_periods_end_on_the_last_day_and_include_their_first() -> None:
+    begin, last = date(2020, 5, 17), date(2026, 3, 31)
+    found = {name: periods.standard(name, begin, last) for name in periods.STANDARD}
+    assert found == {
+        "1D": Days(last, last),
+        "1W": Days(date(2026, 3, 25), last),
+        "MTD": Days(date(2026, 3, 1), last),
+        "1M": Days(date(2026, 3, 1), last),  # after 28 February, the last day of that month
+        "3M": Days(date(2026, 1, 1), last),
+        "6M": Days(date(2025, 10, 1), last),
+        "YTD": Days(date(2026, 1, 1), last),
+        "1Y": Days(date(2025, 4, 1), last),
+        "3Y": Days(date(2023, 4, 1), last),
+        "5Y": Days(date(2021, 4, 1), last),
+        "all": Days(date(2020, 5, 18), last),
+    }
+
+
+def test_years_and_months_are_of_the_calendar() -> None:
+    begin, last = date(2024, 12, 30), date(2026, 2, 3)
+    assert periods.years(begin, last) == ["2026", "2025", "2024"]
+    assert list(periods.months(begin, last))[:2] == ["2024-12", "2025-01"]
+    assert periods.standard("2024-02", begin, last) == Days(date(2024, 2, 1), date(2024, 2, 29))
+    with pytest.raises(ValueError, match="not a period"):
+        periods.standard("2Q", begin, last)
+
+
+def test_returns_of_consecutive_periods_link_to_that_of_the_whole() -> None:
+    portfolio()
+    document = returns_by_period(EUR)
+    whole = next(row for row in document.periods if row.name == "all").twr
+    linked = Decimal(1)
+    for row in document.months:
+        assert row.twr is not None
+        linked *= 1 + row.twr
+    assert whole is not None
+    assert abs(linked - 1 - whole) < Decimal("1e-9")
