@@ -2,7 +2,16 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from stonks_overwatch.web import cashflow, connect, diversification, exposures, gains, performance, views
+from stonks_overwatch.web import (
+    cashflow,
+    connect,
+    diversification,
+    exposures,
+    gains,
+    performance,
+    targets,
+    views,
+)
 from stonks_overwatch.web.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -15,6 +24,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fees", cashflow.fees_page, name="fees"),
     path("contributions", cashflow.contributions_page, name="contributions"),
     path("cash", cashflow.cash_page, name="cash"),
+    path("targets", targets.targets_page, name="targets"),
+    path("targets/save", targets.save_targets, name="save-targets"),
     path("exposures", exposures.exposures_page, name="exposures"),
     path("diversification", diversification.diversification_page, name="diversification"),
     path("accounts", views.accounts_page, name="accounts"),

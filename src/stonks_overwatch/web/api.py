@@ -46,6 +46,7 @@ from stonks_overwatch.reports.risk import ComparisonDocument, RiskDocument, comp
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.series import SeriesDocument, series
 from stonks_overwatch.reports.syncs import RunsDocument, last_runs
+from stonks_overwatch.reports.targets import GroupBy, TargetsDocument, targets
 
 api = NinjaAPI(
     title="Stonks Overwatch",
@@ -261,6 +262,20 @@ def get_exposures(
 ) -> HttpResponse:
     """What the portfolio moves with; the rates, as fractions, are what the greeks assume."""
     return _answer(exposures(asked.scope(), rate, dividend_yield))
+
+
+@api.get("/targets", response=TargetsDocument)
+def get_targets(
+    request: HttpRequest,
+    asked: Query[Asked],
+    by: GroupBy = "asset_class",
+    money: Annotated[Decimal, Field(ge=0)] = Decimal(0),
+    minimum: Annotated[Decimal, Field(ge=0)] = Decimal(0),
+    *,
+    two_sided: bool = False,
+) -> HttpResponse:
+    """Wanted weights, what is away from them, and a plan for new money."""
+    return _answer(targets(asked.scope(), by, money, two_sided=two_sided, minimum=minimum))
 
 
 @api.get("/reconcile", response=ReconcileDocument)

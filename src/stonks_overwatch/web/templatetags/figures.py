@@ -15,6 +15,8 @@ from django.template import Library
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from stonks_overwatch.reports.documents import exact_text
+
 register = Library()
 
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
@@ -166,6 +168,18 @@ def commands(text: str) -> SafeString:
 @register.filter
 def day(value: date | None) -> str:
     return _UNKNOWN if value is None else f"{value.day} {value:%b %Y}"
+
+
+@register.filter
+def typed(value: Decimal) -> str:
+    """A number as a form takes it back: every digit, nothing between them."""
+    return exact_text(value)
+
+
+@register.filter
+def in_percent(value: Decimal) -> str:
+    """A fraction as a form takes it, in percent: 0.125 is 12.5."""
+    return exact_text(value * 100)
 
 
 @register.filter
