@@ -218,3 +218,9 @@ class DemoError(StonksError):
     """The sandbox that the demo needs did not start."""
 
     code = "demo_failed"
+
+
+class TargetsError(StonksError):
+    """Wanted weights that cannot be wanted together; the ones that were there stay."""
+
+    code = "targets_invalid"

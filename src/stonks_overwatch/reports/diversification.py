@@ -85,7 +85,7 @@ def diversification(scope: Scope, by: By) -> DiversificationDocument:
     nav = valued.document.totals.nav_base
     groups = [
         _group(key, [member for _, member in members], nav)
-        for key, members in grouped(_members(valued, by), lambda pair: pair[0]).items()
+        for key, members in grouped(members_of(valued, by), lambda pair: pair[0]).items()
     ]
     groups.sort(key=lambda group: (group.value_base is None, -(group.value_base or 0), group.key))
     unnamed = next((group for group in groups if group.key == UNKNOWN), None)
@@ -145,7 +145,7 @@ def _positions(valued: Valuation) -> list[Holding]:
     ]
 
 
-def _members(valued: Valuation, by: By) -> list[tuple[str, Member]]:
+def members_of(valued: Valuation, by: By) -> list[tuple[str, Member]]:
     nav = valued.document.totals.nav_base
     rows = _positions(valued)
     if by not in ("account", "broker"):

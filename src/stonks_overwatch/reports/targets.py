@@ -1,0 +1,367 @@
+"""Wanted weights against what is held, and a plan for new money that respects units and a smallest order.
+
+Weights are of NAV. A group is inside its band while it is at most `band` away from its target. The plan
+shares money over the groups that lack some, in proportion to what they lack; it never brings a group above
+its target by more than one unit of an instrument. With `two_sided`, groups above their band are sold down
+to their target first, and cash above its band is used. Proposals only: nothing here can trade.
+"""
+
+from collections.abc import Sequence
+from decimal import ROUND_DOWN, Decimal
+from typing import Literal, NamedTuple, get_args
+
+from stonks_overwatch.errors import TargetsError
+from stonks_overwatch.ledger.models import Target
+from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.reports.diversification import CASH, UNKNOWN, members_of
+from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
+from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
+from stonks_overwatch.reports.scope import Scope
+
+GroupBy = Literal["asset_class", "currency", "country", "sector", "exchange", "instrument"]
+GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
+# What can be bought for an amount of money; others need more thought than a weight.
+_TRADABLE = (AssetClass.STOCK, AssetClass.ETF, AssetClass.FUND, AssetClass.CRYPTO)
+_FRACTIONAL = (AssetClass.FUND, AssetClass.CRYPTO)
+_SMALLEST_FRACTION = Decimal("0.0001")
+_NONE = Decimal(0)
+
+
+class TargetRow(Document):
+    """One group. `drift` is weight minus target; `difference_base` is what is missing to the target.
+
+    `status`: "inside" its band, "above" or "below" it, "none" without a target, "unknown" without a value.
+    `after_base` and `after_weight` are what they would be after the plan.
+    """
+
+    key: str
+    name: str
+    value_base: Computed | None
+    weight: Computed | None
+    target: Exact | None
+    band: Exact | None
+    drift: Computed | None
+    difference_base: Computed | None
+    status: Literal["inside", "above", "below", "none", "unknown"]
+    after_base: Computed | None
+    after_weight: Computed | None
+
+
+class Order(Document):
+    """One proposed purchase or sale; `quantity` and `amount_base` are positive for both."""
+
+    side: Literal["buy", "sell"]
+    account: str
+    broker: str
+    symbol: str
+    name: str
+    broker_ref: str
+    group: str
+    quantity: Exact
+    price: Exact
+    currency: str
+    amount_base: Computed
+
+
+class Unplaced(Document):
+    """Money meant for a group in which nothing is held that could be bought by the unit."""
+
+    key: str
+    amount_base: Computed
+
+
+class TargetsDocument(Document):
+    """`target_total` is the sum of the targets; the rest of NAV is wanted nowhere in particular.
+
+    Money closes: `money_base + sold_base = bought_base + left_base`. `left_base` stays as cash: what is
+    meant for cash, what is unplaced, and what no whole unit could be bought for. A negative part of it is
+    cash that the plan used.
+    """
+
+    base_currency: str
+    by: GroupBy
+    nav_base: Computed | None
+    target_total: Exact
+    is_inside: bool
+    rows: tuple[TargetRow, ...]
+    money_base: Exact
+    two_sided: bool
+    minimum_base: Exact
+    orders: tuple[Order, ...]
+    unplaced: tuple[Unplaced, ...]
+    bought_base: Computed
+    sold_base: Computed
+    left_base: Computed
+
+
+class _Group(NamedTuple):
+    key: str
+    name: str
+    value: Decimal | None
+    target: Target | None
+
+
+class _Unit(NamedTuple):
+    """A holding that can be bought and sold, and what one unit of it costs in the base currency."""
+
+    holding: Holding
+    price_base: Decimal
+    is_fractional: bool
+
+
+def targets(
+    scope: Scope,
+    by: GroupBy,
+    money: Decimal = _NONE,
+    *,
+    two_sided: bool = False,
+    minimum: Decimal = _NONE,
+) -> TargetsDocument:
+    """The groups with their targets, and what to do with `money` (base currency, not negative).
+
+    Raises: TargetsError for a negative amount.
+    """
+    if money < 0 or minimum < 0:
+        raise TargetsError(
+            "An amount of a plan is negative.", next_step="Give what there is to invest, 0 or more."
+        )
+    valued = valuation(scope)
+    nav = valued.document.totals.nav_base
+    wanted = {row.key: row for row in Target.objects.filter(by=by)}
+    groups = _groups(valued, by, wanted)
+    units = _units(valued, by)
+    plan = _plan(groups, units, nav, money, minimum, two_sided=two_sided)
+    after = (nav or _NONE) + money
+    rows = [_row(group, nav, plan, after, _cash_key(valued, by)) for group in groups]
+    bought = sum((order.amount_base for order in plan.orders if order.side == "buy"), _NONE)
+    sold = sum((order.amount_base for order in plan.orders if order.side == "sell"), _NONE)
+    return TargetsDocument(
+        base_currency=scope.base_currency,
+        by=by,
+        nav_base=nav,
+        target_total=sum((row.weight for row in wanted.values()), _NONE),
+        is_inside=all(row.status in ("inside", "none") for row in rows),
+        rows=tuple(rows),
+        money_base=money,
+        two_sided=two_sided,
+        minimum_base=minimum,
+        orders=tuple(plan.orders),
+        unplaced=tuple(plan.unplaced),
+        bought_base=bought,
+        sold_base=sold,
+        left_base=money + sold - bought,
+    )
+
+
+def instrument_key(row: Holding) -> str:
+    """An instrument across brokers by its ISIN, else by the broker's own number."""
+    return row.isin or f"{row.broker}:{row.broker_ref}"
+
+
+def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target]) -> list[_Group]:
+    """The groups that hold something and those that should; with a target first, then by value."""
+    parts: dict[str, list[Decimal | None]] = {key: [] for key in wanted}
+    names: dict[str, str] = {}
+    if by == "instrument":
+        for row in valued.document.holdings:
+            parts.setdefault(instrument_key(row), []).append(row.market_value_base)
+            names[instrument_key(row)] = row.symbol or row.name
+        cash = [
+            part.amount_base
+            for of in valued.parts.values()
+            for part in of
+            if part.what in ("cash", "accrued")
+        ]
+        parts.setdefault(CASH, []).extend(cash)
+    else:
+        for key, member in members_of(valued, by):
+            parts.setdefault(key, []).append(member.value_base)
+    parts.setdefault(_cash_key(valued, by), [])
+    groups = []
+    for key, values in parts.items():
+        summed = total(values)
+        value = None if summed.unknown else summed.value
+        groups.append(_Group(key, names.get(key, key), value, wanted.get(key)))
+    return sorted(groups, key=_order)
+
+
+def _cash_key(valued: Valuation, by: GroupBy) -> str:
+    """The group that money without an order stays in."""
+    return valued.document.base_currency if by == "currency" else CASH
+
+
+def _order(group: _Group) -> tuple[bool, Decimal, Decimal, str]:
+    target = group.target.weight if group.target else _NONE
+    return group.target is None, -target, -(group.value or _NONE), group.key
+
+
+def _units(valued: Valuation, by: GroupBy) -> dict[str, list[_Unit]]:
+    """By group what can be bought and sold by the unit: long, priced, of a plain class."""
+    units: dict[str, list[_Unit]] = {}
+    for row in valued.document.holdings:
+        if row.asset_class not in _TRADABLE or row.price is None or not row.market_value_base:
+            continue
+        if row.quantity is None or row.quantity <= 0 or row.market_value_base <= 0:
+            continue
+        key = instrument_key(row) if by == "instrument" else str(getattr(row, by) or UNKNOWN)
+        is_fractional = row.asset_class in _FRACTIONAL or row.quantity != row.quantity.to_integral_value()
+        units.setdefault(key, []).append(
+            _Unit(row, row.market_value_base / row.quantity, is_fractional=is_fractional)
+        )
+    return units
+
+
+class _Plan(NamedTuple):
+    orders: list[Order]
+    unplaced: list[Unplaced]
+    moved: dict[str, Decimal]  # by group, bought minus sold
+
+
+def _plan(
+    groups: Sequence[_Group],
+    units: dict[str, list[_Unit]],
+    nav: Decimal | None,
+    money: Decimal,
+    minimum: Decimal,
+    *,
+    two_sided: bool,
+) -> _Plan:
+    plan = _Plan([], [], {})
+    if nav is None or nav + money <= 0 or not (money or two_sided):
+        return plan
+    whole = nav + money
+    known = [(group, group.value, group.target) for group in groups if group.value is not None]
+    lacking: dict[str, Decimal] = {}
+    funds = money
+    for group, value, target in known:
+        if target is None:
+            continue
+        missing = target.weight * whole - value
+        if missing > 0:
+            lacking[group.key] = missing
+        elif two_sided and -missing > target.band * whole:
+            if group.key == CASH:
+                funds += -missing
+            else:
+                funds += _sell(plan, group.key, units.get(group.key, []), -missing, minimum)
+    _buy(plan, lacking, units, funds, minimum)
+    return plan
+
+
+def _sell(plan: _Plan, key: str, units: Sequence[_Unit], amount: Decimal, minimum: Decimal) -> Decimal:
+    """Sell from the holdings of a group in proportion to their values; returns what that brings."""
+    held = sum((unit.holding.market_value_base or _NONE for unit in units), _NONE)
+    brought = _NONE
+    for unit in units:
+        part = min(amount, held) * (unit.holding.market_value_base or _NONE) / held
+        quantity = min(_whole_units(part / unit.price_base, unit), unit.holding.quantity or _NONE)
+        brought += _place(plan, key, unit, "sell", quantity, minimum)
+    return brought
+
+
+def _buy(
+    plan: _Plan, lacking: dict[str, Decimal], units: dict[str, list[_Unit]], funds: Decimal, minimum: Decimal
+) -> None:
+    whole = sum(lacking.values(), _NONE)
+    if not whole or funds <= 0:
+        return
+    part_of_all = min(funds / whole, Decimal(1))
+    wishes: list[tuple[str, _Unit, Decimal]] = []
+    spendable = _NONE
+    for key, missing in lacking.items():
+        amount = missing * part_of_all
+        if key == CASH:
+            continue
+        if not units.get(key):
+            plan.unplaced.append(Unplaced(key=key, amount_base=amount))
+            continue
+        spendable += amount
+        held = sum((unit.holding.market_value_base or _NONE for unit in units[key]), _NONE)
+        wishes += [
+            (key, unit, amount * (unit.holding.market_value_base or _NONE) / held) for unit in units[key]
+        ]
+    quantities = [_whole_units(amount / unit.price_base, unit) for _, unit, amount in wishes]
+    left = spendable - sum(
+        (quantity * unit.price_base for quantity, (_, unit, _) in zip(quantities, wishes, strict=True)), _NONE
+    )
+    # What rounding left over buys one more unit where most is missing.
+    remainders = [
+        amount - quantity * unit.price_base
+        for quantity, (_, unit, amount) in zip(quantities, wishes, strict=True)
+    ]
+    for index in sorted(range(len(wishes)), key=lambda number: remainders[number], reverse=True):
+        unit = wishes[index][1]
+        if not unit.is_fractional and unit.price_base <= left:
+            quantities[index] += 1
+            left -= unit.price_base
+    for quantity, (key, unit, _) in zip(quantities, wishes, strict=True):
+        _place(plan, key, unit, "buy", quantity, minimum)
+
+
+def _whole_units(quantity: Decimal, unit: _Unit) -> Decimal:
+    step = _SMALLEST_FRACTION if unit.is_fractional else Decimal(1)
+    return (quantity / step).to_integral_value(ROUND_DOWN) * step
+
+
+def _place(
+    plan: _Plan, key: str, unit: _Unit, side: Literal["buy", "sell"], quantity: Decimal, minimum: Decimal
+) -> Decimal:
+    """Note an order, unless it is too small; returns its amount."""
+    amount = quantity * unit.price_base
+    row = unit.holding
+    if quantity <= 0 or amount < minimum or row.price is None:
+        return _NONE
+    plan.orders.append(
+        Order(
+            side=side,
+            account=row.account,
+            broker=row.broker,
+            symbol=row.symbol,
+            name=row.name,
+            broker_ref=row.broker_ref,
+            group=key,
+            quantity=quantity,
+            price=row.price,
+            currency=row.currency,
+            amount_base=amount,
+        )
+    )
+    plan.moved[key] = plan.moved.get(key, _NONE) + (amount if side == "buy" else -amount)
+    return amount
+
+
+def _row(group: _Group, nav: Decimal | None, plan: _Plan, whole: Decimal, cash_key: str) -> TargetRow:
+    weight = share(group.value, nav)
+    target = group.target
+    drift = None if weight is None or target is None else weight - target.weight
+    after = None if group.value is None else group.value + plan.moved.get(group.key, _NONE)
+    if group.key == cash_key and after is not None and nav is not None:
+        after += whole - nav - sum(plan.moved.values(), _NONE)
+    missing = (
+        None if target is None or nav is None or group.value is None else target.weight * nav - group.value
+    )
+    return TargetRow(
+        key=group.key,
+        name=group.name,
+        value_base=group.value,
+        weight=weight,
+        target=target.weight if target else None,
+        band=target.band if target else None,
+        drift=drift,
+        difference_base=missing,
+        status=_status(target, drift),
+        after_base=after,
+        after_weight=share(after, whole),
+    )
+
+
+def _status(
+    target: Target | None, drift: Decimal | None
+) -> Literal["inside", "above", "below", "none", "unknown"]:
+    if target is None:
+        return "none"
+    if drift is None:
+        return "unknown"
+    if abs(drift) <= target.band:
+        return "inside"
+    return "above" if drift > 0 else "below"
