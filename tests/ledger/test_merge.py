@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonks_overwatch.ledger.merge import Merged, Told, merged
-from stonks_overwatch.ledger.types import Activity, ActivityKind, Period
+from stonks_overwatch.ledger.types import SETTLEMENT, Activity, ActivityKind, Period
 
 DAY = date(2025, 3, 3)
 NOON = datetime(2025, 4, 1, 12, tzinfo=UTC)
@@ -257,3 +257,28 @@ def test_any_order_of_overlapping_answers_is_one_ledger_and_tells_the_truth(
         (a.trade_date, a.broker_ref, a.quantity) for a in counted(found)
     )
     assert not any(one.conflicts for one in found)
+
+
+def settled(since: date, until: date, amount: int) -> Told:
+    return fill(
+        key=f"settlement:USD:{since}:{until}",
+        refs=(),
+        kind=ActivityKind.OTHER,
+        subtype=SETTLEMENT,
+        broker_ref=None,
+        trade_date=since,
+        booked_on=until,
+        quantity=None,
+        price=None,
+        gross=Decimal(amount),
+    )
+
+
+def test_of_sums_over_days_that_overlap_the_shortest_count() -> None:
+    year = settled(date(2024, 1, 1), date(2024, 12, 31), 900)
+    march = settled(date(2024, 3, 1), date(2024, 3, 31), 100)
+    april = settled(date(2024, 4, 1), date(2024, 4, 30), 50)
+
+    for order in ([year, march, april], [april, year, march]):
+        assert [a.gross for a in counted(merged(order, []))] == [Decimal(100), Decimal(50)]
+    assert [a.gross for a in counted(merged([year], []))] == [Decimal(900)]

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from stonks_overwatch.ledger.types import Activity, ActivityKind, Period
+from stonks_overwatch.ledger.types import SETTLEMENT, Activity, ActivityKind, Period
 
 # Best first. Sources that are not named here have no rank: none of them outranks another.
 RANKS = ("flex", "flex-confirmations", "flex-summaries", "web-api")
@@ -101,7 +101,34 @@ def merged(told: Iterable[Told], periods: Iterable[Period]) -> list[Merged]:
         for account, of_account in sorted(by_account.items())
         for event in _events(of_account, covered[account])
     ]
+    found = _without_overlaps(found)
     return sorted(found, key=lambda m: (m.activity.account, m.activity.trade_date, m.activity.key))
+
+
+def _without_overlaps(found: list[Merged]) -> list[Merged]:
+    """Of sums over days that overlap the shortest count, which tell most exactly when it was."""
+    taken: defaultdict[tuple[str, str], list[Activity]] = defaultdict(list)
+    outranked: set[int] = set()
+    sums = [one for one in found if one.activity.subtype == SETTLEMENT]
+    for one in sorted(
+        sums, key=lambda m: (_last_day(m.activity) - m.activity.trade_date, m.activity.trade_date)
+    ):
+        activity = one.activity
+        others = taken[activity.account, activity.currency]
+        if any(
+            activity.trade_date <= _last_day(other) and other.trade_date <= _last_day(activity)
+            for other in others
+        ):
+            outranked.add(id(one))
+        else:
+            others.append(activity)
+    return (
+        [replace(one, counts=False) if id(one) in outranked else one for one in found] if outranked else found
+    )
+
+
+def _last_day(activity: Activity) -> date:
+    return activity.booked_on or activity.trade_date
 
 
 def _newest(told: Iterable[Told]) -> Iterable[Told]:

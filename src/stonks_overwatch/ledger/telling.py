@@ -8,7 +8,7 @@ lesser source tells of a covered day supersedes itself, and so counts nowhere.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -35,6 +35,7 @@ _NUMBERS = {
 }  # fmt: skip
 # Sources meet within these days (merge.py looks at three), so no more than that is read around the news.
 _AROUND = timedelta(days=7)
+_YEAR = timedelta(days=366)
 _AT_ONCE = 500
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -167,6 +168,9 @@ class _Telling:
     ) -> tuple[date | None, date | None]:
         """The days that what is new can bear on."""
         days = [one.activity.trade_date for one in news]
+        for one in news:
+            if one.activity.subtype == types.SETTLEMENT:  # sums over days that may overlap
+                days += [one.activity.trade_date - _YEAR, counts_on(one.activity) + _YEAR]
         for period in periods:
             if period.source not in RANKS or self._knows(period):
                 continue
@@ -264,7 +268,7 @@ class _Telling:
         upsert(
             Activity,
             ["account", *names, "is_derived"],
-            ((self.account.pk, *map(_prepared, self._values(one)), False) for one in created),
+            ([self.account.pk, *_prepared_row(self._values(one)), False] for one in created),
             unique=["account", "key"],
             is_prepared=True,
         )
@@ -348,7 +352,7 @@ class _Telling:
                 )
                 content = "" if same else _encoded(activity)
                 digest = self.digests.get(source) or digest_of(activity)
-                rows.append((pk, *source, _prepared(told.at), digest, content))
+                rows.append((pk, *source, _prepared_moment(told.at), digest, content))
         names = ["activity", "source", "key", "at", "digest", "content"]
         upsert(ActivitySource, names, rows, unique=["activity", "source", "key"], is_prepared=True)
         self._drop_moved_sources(plan, pks)
@@ -363,20 +367,26 @@ class _Telling:
                 ActivitySource.objects.filter(activity=pks[one.activity.key], source=source, key=key).delete()
 
 
-def _prepared(value: Any) -> Any:
-    """The value as the columns keep it; asking each column for it takes as long as everything else."""
-    if isinstance(value, Decimal):
-        return text(value)
-    if isinstance(value, datetime):
-        return _prepared_moment(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    return value.value if isinstance(value, ActivityKind) else value
+def _prepared_row(values: Sequence[Any]) -> list[Any]:
+    """The values as the columns keep them; asking each column for it takes as long as everything else."""
+    return [
+        value if value is None or prepare is None else prepare(value)
+        for value, prepare in zip(values, _PREPARE, strict=True)
+    ]
 
 
 @lru_cache(maxsize=1024)
 def _prepared_moment(at: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(at)
+
+
+_PREPARE_CONTENT: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_NUMBERS, text),
+    **dict.fromkeys(_DAYS, date.isoformat),
+    "trade_at": _prepared_moment,
+    "kind": lambda kind: kind.value,
+}
+_PREPARE = [None, None, None, None, _prepared_moment, *(_PREPARE_CONTENT.get(name) for name in CONTENT)]
 
 
 def digest_of(activity: types.Activity) -> str:

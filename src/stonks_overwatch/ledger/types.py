@@ -47,6 +47,9 @@ class ActivityKind(StrEnum):
     OPENING = "opening"
 
 
+SETTLEMENT = "daily settlement"
+"""The subtype of money that futures brought over some days, told in sum: from `trade_date` to `booked_on`."""
+
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from stonks_overwatch.ledger.types import Activity, ActivityKind
+from stonks_overwatch.ledger.types import SETTLEMENT, Activity, ActivityKind
 from stonks_overwatch.services.brokers.ibkr.statements import words
 from stonks_overwatch.services.brokers.ibkr.statements.instruments import Instruments, pair
 from stonks_overwatch.services.brokers.ibkr.statements.rows import Row, RowError
@@ -536,6 +536,31 @@ def charge(row: Row, account: str, kept_in: str | None, instruments: Instruments
         refs=(f"transaction:{transaction}",) if transaction else (),
     )
     return Told((activity,), needs_counter=not transaction)
+
+
+def settlement(row: Row, account: str) -> Activity | None:
+    """What futures and CFDs brought in cash over a statement's days, told in sum by the cash report.
+
+    It took place from `trade_date` to `booked_on`. None where there was nothing. Raises: RowError.
+    """
+    money, amount = row.currency(), row.number("cashSettlingMtm")
+    since = row.day("fromDate") or row.statement.since
+    until = row.day("toDate") or row.statement.until
+    if money is None or not amount or since is None or until is None:
+        return None
+    code, unit = money
+    return Activity(
+        account=account,
+        key=f"settlement:{code}:{since.isoformat()}:{until.isoformat()}",
+        source=SOURCE,
+        kind=ActivityKind.OTHER,
+        trade_date=since,
+        currency=code,
+        gross=amount * unit,
+        description="Daily settlement of futures and CFDs",
+        subtype=SETTLEMENT,
+        booked_on=until,
+    )
 
 
 def _rate(row: Row, unit: Decimal) -> Decimal | None:

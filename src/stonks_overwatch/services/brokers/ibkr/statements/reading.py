@@ -23,6 +23,7 @@ from stonks_overwatch.services.brokers.ibkr.statements.activities import (
     cash,
     charge,
     corporate_action,
+    settlement,
     trade,
     transfer,
     unknown_codes,
@@ -283,6 +284,8 @@ class _Reader:
                 self._take_charge(row, account)
             else:
                 self._state.take(row, account)
+                if tag == "CashReportCurrency" and (settled := settlement(row, account)):
+                    self._add(settled, row)
         else:
             self._inbox.unread(row, account, "rows of this kind are not known")
             return
