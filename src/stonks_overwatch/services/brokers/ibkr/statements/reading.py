@@ -396,6 +396,9 @@ class _Reader:
         self._charges.extend(self._numbered(told, account))
 
     def _take_repeat(self, row: Row, account: str | None) -> None:
+        if row.tag == "StatementOfFundsLine" and account is not None:
+            self._meet(account)
+            self._state.take_movement(row, account)
         witness = words.WITNESSED_BY.get(row.tag)
         if witness is None or witness in self.sections:
             self._repeats += 1

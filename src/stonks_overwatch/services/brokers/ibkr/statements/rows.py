@@ -11,6 +11,7 @@ from functools import cache
 from re import compile as pattern
 
 from stonks_overwatch.ledger.types import currency
+from stonks_overwatch.services.brokers.ibkr.statements import words
 from stonks_overwatch.services.brokers.ibkr.statements.dates import Dates
 from stonks_overwatch.services.brokers.ibkr.statements.elements import Attributes
 
@@ -115,7 +116,7 @@ class Row:
         None for none and for `BASE_SUMMARY`, the account's own. Raises: RowError for what is no currency.
         """
         code = self.told.get(name)
-        if code is None or code == "BASE_SUMMARY":
+        if code is None or code == words.ALL_CURRENCIES:
             return None
         try:
             return _major(code)

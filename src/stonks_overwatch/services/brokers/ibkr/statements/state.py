@@ -32,6 +32,7 @@ _MARKET_CLOSE = time(16, 0)
 _NUMBER = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d*)?(?:[eE][+-]?\d+)?")
 _KEPT_ZEROS = frozenset({"startingCash", "endingCash", "endingSettledCash", "startingValue", "endingValue"})
 _COUNTS = frozenset({"quantity", "position", "twr", "percentOfNAV"})
+_MOVED = frozenset({"amount"})
 _TIES = ("transactionID", "tradeID", "exDate", "payDate", "code", "openDateTime")
 
 
@@ -99,8 +100,17 @@ class State:
             self._instruments.note(row)
         if row.tag == "OpenDividendAccrual":
             self._keep(row, account, row.section, since=row.day("exDate"), until=row.day("payDate"))
+        elif row.text("currency") == words.ALL_CURRENCIES:
+            # Sums in the account's currency, which has a row of its own beside.
+            self._keep(row, account, f"{row.section}InBase", since=row.day("fromDate"))
         else:
             self._keep(row, account, row.section, since=row.day("fromDate"))
+
+    def take_movement(self, row: Row, account: str) -> None:
+        """A line of the statement of funds: what one row of another section did to the cash. Raises: RowError."""
+        if row.currency() is None or (row.text("levelOfDetail") or "").upper() == "BASECURRENCY":
+            return
+        self._keep(row, account, "StmtFunds", only=_MOVED)
 
     def refuse_position(self, account: str) -> None:
         """A position that could not be read: the others update what is held, and close nothing."""
@@ -143,7 +153,14 @@ class State:
             facts.equity = on, row
 
     def _keep(
-        self, row: Row, account: str, section: str, *, since: date | None = None, until: date | None = None
+        self,
+        row: Row,
+        account: str,
+        section: str,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        only: frozenset[str] | None = None,
     ) -> None:
         """Every number of the row, named as IBKR names it; zeros are left out. Raises: RowError."""
         until = until or row.day("toDate", "reportDate", "tradeDate", "date") or row.statement.until
@@ -159,6 +176,8 @@ class State:
         if self._seen[identity] > 1:
             tie = f"{tie}#{self._seen[identity]}"
         for name, text in row.told.items():
+            if only is not None and name not in only:
+                continue
             if name in words.NOT_FIGURES or not _NUMBER.fullmatch(text) or _repeats(name, row):
                 continue
             amount = row.number(name)

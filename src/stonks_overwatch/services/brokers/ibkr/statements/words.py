@@ -267,6 +267,8 @@ FIGURES = _words(
     IncentiveCouponAccrualDetail StockGrantActivity UnbundledCommissionDetail RoutingCommission ClientFee
     ClientFeesDetail"""
 )
+# In place of a currency: the sum of all, in the account's.
+ALL_CURRENCIES = "BASE_SUMMARY"
 # The same amounts by segment of the account and for other periods.
 FIGURE_REPEATS = ("Sec", "Com", "MTD", "YTD", "Long", "Short", "Paxos", "Crypto")
 # Numbers that name or describe, and are no amounts.
