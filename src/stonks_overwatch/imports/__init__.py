@@ -14,6 +14,7 @@ from typing import Protocol
 
 from django.db import transaction
 
+from stonks_overwatch import database
 from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports import csv_files, details_files, flex_files
 from stonks_overwatch.imports.stored import Refusal, Stored
@@ -70,6 +71,16 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
         return True
 
     return sorted(paths, key=is_other)
+
+
+def import_files(paths: Sequence[Path], *, account: str = "", dry_run: bool = False) -> list[FileResult]:
+    """Import files, each for itself; a copy of the database is made first.
+
+    Raises: ImportRefusedError when a file cannot be opened; those before it stay imported.
+    """
+    if not dry_run:
+        database.backup_before_import()
+    return [import_file(path, account=account, dry_run=dry_run) for path in in_order(paths)]
 
 
 def import_file(
@@ -130,8 +141,11 @@ def import_file(
 def undo(number: int, now: datetime | None = None) -> Import:
     """Take back what one import alone brought; return what the list of imports said of it.
 
+    A copy of the database is made first.
+
     Raises: ImportRefusedError when there is no such import.
     """
+    database.backup_before_import()
     with transaction.atomic():
         record = Import.objects.filter(pk=number).first()
         if record is None:

@@ -31,6 +31,7 @@ from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.exposures import RATE, ExposuresDocument, exposures
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
+from stonks_overwatch.reports.imports import ImportsDocument, imports
 from stonks_overwatch.reports.income import IncomeDocument, income
 from stonks_overwatch.reports.instrument import InstrumentDocument, instrument
 from stonks_overwatch.reports.lots import LotsDocument, WhatIfDocument, lots, what_if
@@ -294,6 +295,12 @@ def get_accounts(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
 def get_dashboard(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
     """Everything on the first page."""
     return _answer(dashboard(asked.scope()))
+
+
+@api.get("/import", response=ImportsDocument)
+def get_imports(request: HttpRequest) -> HttpResponse:
+    """The imported files, newest first."""
+    return _answer(imports())
 
 
 @api.get("/sync", response=RunsDocument)

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch import database
-from stonks_overwatch.imports import FileResult, import_file, in_order, undo
+from stonks_overwatch.imports import FileResult, import_files, undo
 from stonks_overwatch.management.command import Command as BaseCommand
 from stonks_overwatch.management.tables import table
 from stonks_overwatch.reports.imports import imports
@@ -40,9 +40,7 @@ class Command(BaseCommand):
             self._import(files, json=json, account=options["account"], dry_run=options["dry_run"])
 
     def _import(self, files: list[Path], *, json: bool, account: str, dry_run: bool) -> None:
-        if not dry_run:
-            database.backup_before_import()
-        results = [import_file(file, account=account, dry_run=dry_run) for file in in_order(files)]
+        results = import_files(files, account=account, dry_run=dry_run)
         if json:
             self.print_document({"files": [document(result) for result in results]})
         else:
