@@ -3,9 +3,11 @@
 from django.urls import URLPattern, URLResolver, path
 
 from stonks_overwatch.web import (
+    activities,
     cashflow,
     connect,
     diversification,
+    explanations,
     exposures,
     gains,
     importing,
@@ -40,6 +42,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("connect/ibkr", connect.connect_page, name="connect-ibkr"),
     path("connect/ibkr/step", connect.connect_step, name="connect-ibkr-step"),
     path("connect/ibkr/file/<str:name>", connect.upload_file, name="connect-ibkr-file"),
+    path("activities", activities.activities_page, name="activities"),
+    path("explain/<str:figure>", explanations.explain_page, name="explain"),
     path("events", views.events, name="events"),
     path("api/v1/", api.urls),
 ]

@@ -1,9 +1,16 @@
 """What happened in the accounts: trades, dividends, transfers, and what the ledger worked out itself."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal, get_args
 
-from stonks_overwatch.ledger.models import Activity, ActivitySource
+from django.db.models import Count, Expression, F, FloatField, OrderBy, Q
+from django.db.models.functions import Cast, Coalesce
+from pydantic import Field
+
+from stonks_overwatch.ledger.models import Account, Activity, ActivityQuerySet, ActivitySource, Instrument
 from stonks_overwatch.ledger.opening import CHANGE_SOURCE, OPENING_SOURCE
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.cash import net
@@ -41,6 +48,76 @@ class ActivityRow(Document):
     sources: tuple[str, ...]
 
 
+State = Literal["reported", "derived", "replaced"]
+"""Told by a source; worked out by the ledger; kept for the trail and counting nowhere."""
+STATES: tuple[State, ...] = get_args(State)
+
+Sort = Literal["date", "kind", "instrument", "account", "quantity", "net"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
+
+ROWS = 100
+
+
+class ListedActivity(ActivityRow):
+    """An activity as the page and its CSV list it. `instrument` is the number of the instrument's page."""
+
+    name: str | None
+    subtype: str
+    state: State
+    instrument: int | None
+    is_disputed: bool = Field(exclude=True)  # sources tell it differently
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which activities, in which order; what is None or empty lets all through.
+
+    Without `state` all that counts. `query`: every word must stand somewhere in what identifies the
+    activity or its instrument. `id` names one activity, whatever its state.
+    """
+
+    start: date | None = None
+    end: date | None = None
+    kind: ActivityKind | None = None
+    instrument: int | None = None
+    state: State | None = None
+    query: str = ""
+    id: str = ""
+    sort: Sort = "date"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListedActivities:
+    """One page of the filtered activities; `first` and `last` count from 1 among all `count`.
+
+    `kinds` are those of the accounts looked at, with their numbers.
+    """
+
+    rows: Sequence[ListedActivity]
+    count: int
+    page: int
+    pages: int
+    kinds: tuple[tuple[str, int], ...]
+    instrument: Instrument | None
+
+    @property
+    def first(self) -> int:
+        return (self.page - 1) * ROWS + 1 if self.count else 0
+
+    @property
+    def last(self) -> int:
+        return min(self.page * ROWS, self.count)
+
+    @property
+    def previous(self) -> int:
+        return self.page - 1
+
+    @property
+    def next(self) -> int:
+        return self.page + 1
+
+
 class ActivitiesDocument(Document):
     """Newest first."""
 
@@ -75,6 +152,133 @@ def activities(
             for row in ordered
         )
     )
+
+
+def listed(scope: Scope, asked: Filter, page: int = 1) -> ListedActivities:
+    """One page of the activities that the filter lets through, cut out by the database."""
+    looked_at = {account.pk: account for account in accounts(scope)}
+    rows = _filtered(looked_at, asked)
+    count = rows.count()
+    pages = max(1, -(-count // ROWS))
+    page = min(max(page, 1), pages)
+    shown = list(rows[(page - 1) * ROWS : page * ROWS])
+    counted = Activity.objects.current().filter(account__in=list(looked_at)).values_list("kind")
+    return ListedActivities(
+        rows=_listed(shown, looked_at),
+        count=count,
+        page=page,
+        pages=pages,
+        kinds=tuple(counted.annotate(number=Count("id")).order_by("kind")),
+        instrument=Instrument.objects.filter(pk=asked.instrument).first() if asked.instrument else None,
+    )
+
+
+def every_listed(scope: Scope, asked: Filter) -> Iterator[ListedActivity]:
+    """All that the filter lets through, read in portions: for files, however long."""
+    looked_at = {account.pk: account for account in accounts(scope)}
+    rows = _filtered(looked_at, asked)
+    portion: list[Activity] = []
+    for row in rows.iterator(chunk_size=_PORTION):
+        portion.append(row)
+        if len(portion) == _PORTION:
+            yield from _listed(portion, looked_at)
+            portion = []
+    yield from _listed(portion, looked_at)
+
+
+_PORTION = 500
+
+
+def _filtered(looked_at: dict[int, Account], asked: Filter) -> ActivityQuerySet:
+    every = Activity.objects.filter(account__in=list(looked_at)).select_related("instrument")
+    if asked.id:
+        broker, account, key = [*asked.id.split(":", 2), "", ""][:3]
+        return every.filter(account__broker=broker, account__account=account, key=key)
+    match asked.state:
+        case "reported":
+            rows = every.reported()
+        case "derived":
+            rows = every.current().filter(is_derived=True)
+        case "replaced":
+            rows = every.exclude(superseded_by=None)
+        case _:
+            rows = every.current()
+    if asked.start:
+        rows = rows.filter(trade_date__gte=asked.start)
+    if asked.end:
+        rows = rows.filter(trade_date__lte=asked.end)
+    if asked.kind:
+        rows = rows.filter(kind=asked.kind)
+    if asked.instrument:
+        rows = rows.filter(instrument=asked.instrument)
+    for word in asked.query.split():
+        rows = rows.filter(_stands_in(word))
+    return rows.order_by(*_order(asked))
+
+
+def _stands_in(word: str) -> Q:
+    found = Q()
+    for column in _SEARCHED:
+        found |= Q(**{f"{column}__icontains": word})
+    return found
+
+
+_SEARCHED = (
+    "instrument__symbol",
+    "instrument__name",
+    "instrument__isin",
+    "instrument__broker_ref",
+    "description",
+    "subtype",
+    "kind",
+    "currency",
+    "key",
+)
+
+
+def _order(asked: Filter) -> list[OrderBy]:
+    """By the column asked for, what has nothing in it last; then newest first."""
+    charged = Coalesce(_number("fee"), 0.0) + Coalesce(_number("tax"), 0.0)
+    columns: dict[Sort, Expression | F] = {
+        "date": F("trade_date"),
+        "kind": F("kind"),
+        "instrument": F("instrument__symbol"),
+        "account": F("account__account"),
+        "quantity": _number("quantity"),
+        "net": _number("gross") + charged,
+    }
+    by = columns[asked.sort]
+    first = OrderBy(by, descending=asked.descending, nulls_last=True)
+    newest = asked.descending or asked.sort != "date"
+    return [first, *(OrderBy(F(name), descending=newest) for name in ("trade_date", "trade_at", "id"))]
+
+
+def _number(column: str) -> Cast:
+    """For the order alone: amounts are kept as texts with every digit."""
+    return Cast(column, FloatField())
+
+
+def _listed(rows: Sequence[Activity], looked_at: dict[int, Account]) -> list[ListedActivity]:
+    told_by: dict[int, set[str]] = defaultdict(set)
+    for activity_id, source in ActivitySource.objects.filter(
+        activity__in=[row.pk for row in rows]
+    ).values_list("activity_id", "source"):
+        told_by[activity_id].add(source)
+    found = []
+    for row in rows:
+        account = looked_at[row.account_id]
+        plain = _row(row, account.broker, account.account, told_by[row.pk])
+        found.append(
+            ListedActivity(
+                **{name: getattr(plain, name) for name in ActivityRow.model_fields},
+                name=row.instrument.name if row.instrument else None,
+                subtype=row.subtype,
+                state="replaced" if row.superseded_by_id else "derived" if row.is_derived else "reported",
+                instrument=row.instrument_id,
+                is_disputed=bool(row.conflicts),
+            )
+        )
+    return found
 
 
 def _row(row: Activity, broker: str, account: str, sources: set[str]) -> ActivityRow:

@@ -43,7 +43,7 @@ def sliced(valued: Valuation, by: By) -> AllocationDocument:
     values: dict[str, list[Decimal | None]] = defaultdict(list)
     for parts in valued.parts.values():
         for part in parts:
-            values[_key(part, by)].append(part.amount_base)
+            values[key_of_part(part, by)].append(part.amount_base)
     nav = valued.document.totals.nav_base
     sums = {key: total(amounts).value for key, amounts in values.items()}
     largest_first = sorted(sums.items(), key=lambda item: (item[1] is None, -(item[1] or 0), item[0]))
@@ -56,7 +56,7 @@ def sliced(valued: Valuation, by: By) -> AllocationDocument:
     )
 
 
-def _key(part: Part, by: By) -> str:
+def key_of_part(part: Part, by: By) -> str:
     match by:
         case "account":
             return part.account.account

@@ -15,7 +15,11 @@ from ninja.openapi.docs import Swagger
 from pydantic import Field, StringConstraints
 
 from stonks_overwatch import config
-from stonks_overwatch.errors import StonksError, UnknownAccountError, UnknownInstrumentError
+from stonks_overwatch.errors import (
+    StonksError,
+    UnknownAccountError,
+    UnknownInstrumentError,
+)
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.accounts import AccountsDocument, account_rows
@@ -28,6 +32,7 @@ from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.diversification import DiversificationDocument, diversification
 from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.explain import Arguments, Explanation, explain
 from stonks_overwatch.reports.exposures import RATE, ExposuresDocument, exposures
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
@@ -107,8 +112,37 @@ class AskedActivities(AskedDays):
     kind: ActivityKind | None = None
 
 
+class AskedFigure(AskedDays):
+    """Where a figure stands: what its report is asked, and a `row` for each list on the way to it."""
+
+    by: By = "asset_class"
+    year: int | None = None
+    method: Method | None = None
+    benchmark: str = ""
+    instrument: int | None = None
+    q: str = ""
+    each: bool = False
+    row: list[str] = []
+    page: int = 1
+
+    def arguments(self) -> Arguments:
+        return Arguments(
+            scope=self.scope(),
+            start=self.start,
+            end=self.end,
+            by=self.by,
+            year=self.year,
+            method=self.method,
+            benchmark=self.benchmark,
+            instrument=self.instrument,
+            query=self.q,
+            each=self.each,
+            rows=tuple(self.row),
+        )
+
+
 @api.exception_handler(StonksError)
-def explain(request: HttpRequest, error: StonksError) -> HttpResponse:
+def tell(request: HttpRequest, error: StonksError) -> HttpResponse:
     return api.create_response(
         request,
         {"error": {"code": error.code, "what": error.what, "next_step": error.next_step}},
@@ -295,6 +329,12 @@ def get_accounts(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
 def get_dashboard(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
     """Everything on the first page."""
     return _answer(dashboard(asked.scope()))
+
+
+@api.get("/explain/{figure}", response=Explanation)
+def get_explanation(request: HttpRequest, figure: str, asked: Query[AskedFigure]) -> HttpResponse:
+    """How one figure of a report came about: formula, inputs, rates, ledger rows."""
+    return _answer(explain(figure, asked.arguments(), asked.page))
 
 
 @api.get("/import", response=ImportsDocument)

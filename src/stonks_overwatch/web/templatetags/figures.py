@@ -15,7 +15,7 @@ from django.template import Library
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from stonks_overwatch.reports.documents import exact_text
+from stonks_overwatch.reports.documents import computed_text, exact_text
 
 register = Library()
 
@@ -145,6 +145,24 @@ def average(value: Decimal | None, currency: str) -> SafeString:
 
 
 @register.filter
+def in_unit(value: Decimal | None, unit: str) -> str:
+    """A figure of any kind: a fraction as percent, an amount with its currency, a plain number as it is."""
+    match unit:
+        case "fraction":
+            return percent(value, 2)
+        case "":
+            return quantity(value)
+        case _:
+            return money(value, unit)
+
+
+@register.filter
+def every_digit(value: Decimal) -> str:
+    """As the JSON has it, grouped."""
+    return f"{Decimal(computed_text(value)):,f}".replace("-", _MINUS)
+
+
+@register.filter
 def because(figure: str, reason: str) -> str:
     """Adds to an unknown figure why it is unknown, on hover and for screen readers; leaves others alone."""
     if not isinstance(figure, Unknown):
@@ -195,10 +213,12 @@ def words(name: str) -> str:
 
 
 @register.filter
-def moment(value: datetime | None) -> SafeString:
-    """A moment in this machine's time zone: the time today, with the date on other days."""
+def moment(value: datetime | date | None) -> SafeString | str:
+    """A moment in this machine's time zone: the time today, with the date on other days; or a day."""
     if value is None:
         return _UNKNOWN
+    if not isinstance(value, datetime):
+        return day(value)
     local, today = value.astimezone(), datetime.now(UTC).astimezone().date()
     shown = f"{local:%H:%M}" if local.date() == today else f"{day(local)}, {local:%H:%M}"
     return format_html(

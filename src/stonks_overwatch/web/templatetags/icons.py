@@ -23,6 +23,7 @@ _ICONS = {
     "diversification": '<path d="M4 4h9v16H4zM13 4h7v9h-7zM13 13h7v7h-7z"/>',
     "exposures": '<path d="M12 4v16M7 20h10M5 8l7-2 7 2M5 8l-2.5 6h5zM19 8l-2.5 6h5z"/>',
     "targets": '<circle cx="12" cy="12" r="8.5"/><circle cx="12" cy="12" r="4"/>',
+    "activities": '<path d="M8 6h12M8 12h12M8 18h12M4 5.500v1M4 11.500v1M4 17.500v1"/>',
     "import": '<path d="M12 3v10M8 9.500l4 4 4-4M4 15v5h16v-5"/>',
     "menu": '<path d="M4 7h16M4 12h16M4 17h16"/>',
     "download": '<path d="M12 4v11M7.5 10.5L12 15l4.5-4.5M4 20h16"/>',

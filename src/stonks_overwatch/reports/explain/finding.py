@@ -1,0 +1,264 @@
+"""From the name of a figure to its place in a report's document.
+
+The name is the report's and the path in its JSON: `holdings.totals.nav_base`. Where the path goes through a
+list, the argument `row` says which element, by its key (keys.py); of several lists, one `row` each.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from stonks_overwatch.errors import UnknownFigureError
+from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.ledger.models import Account
+from stonks_overwatch.reports.allocation import By
+from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
+from stonks_overwatch.reports.explain.keys import key_of, name_of
+from stonks_overwatch.reports.explain.used import rates_used
+from stonks_overwatch.reports.holdings import Valuation, valuation
+from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the report is asked, as the page or the command asked it; `rows` are the keys of the elements.
+
+    `query` and `each` are those of the holdings page: words to search for, accounts not taken together.
+    """
+
+    scope: Scope
+    start: date | None = None
+    end: date | None = None
+    by: By = "asset_class"
+    year: int | None = None
+    method: Method | None = None
+    benchmark: str = ""
+    instrument: int | None = None
+    query: str = ""
+    each: bool = False
+    rows: tuple[str, ...] = ()
+
+    def address(self, figure: str, *rows: str, **other: Any) -> str:
+        """Where the explanation of a figure is, asked the same; `other` replaces an argument."""
+        asked = replace(self, rows=rows, **other)
+        words: list[tuple[str, object]] = [
+            ("account", asked.scope.account),
+            ("broker", asked.scope.broker),
+            ("as_of", asked.scope.as_of),
+            ("base", asked.scope.base_currency),
+            ("from", asked.start),
+            ("to", asked.end),
+            ("by", asked.by if figure.startswith(_BY) else None),
+            ("year", asked.year),
+            ("method", asked.method and asked.method.value),
+            ("benchmark", asked.benchmark),
+            ("instrument", asked.instrument if figure.startswith("instrument.") else None),
+            ("q", asked.query if ".groups" in figure else None),
+            ("each", "1" if asked.each and ".groups" in figure else None),
+            *(("row", row) for row in asked.rows),
+        ]
+        return f"/explain/{figure}?{urlencode([(name, value) for name, value in words if value])}"
+
+
+_BY = ("allocation.", "diversification.")
+
+
+class Reports:
+    """What explanations of one request read, each at most once."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.arguments = arguments
+        self._rates: dict[tuple[date, date], Rates] = {}
+
+    @cached_property
+    def valued(self) -> Valuation:
+        return valuation(self.arguments.scope, self.arguments.method)
+
+    def rates(self, first: date, last: date) -> Rates:
+        if (first, last) not in self._rates:
+            self._rates[first, last] = Rates.between(first, last)
+        return self._rates[first, last]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One figure at its place: `holder` is the document that it is a field of, `path` names that document."""
+
+    arguments: Arguments
+    reports: Reports
+    root: Any
+    holder: Any
+    path: str
+    rows: tuple[str, ...]
+    field: str
+    value: Decimal | None
+    parents: tuple[Any, ...] = ()
+    key: str = ""  # of the day, where the figure is one of a list of numbers
+
+    @property
+    def base(self) -> str:
+        return self.arguments.scope.base_currency
+
+    @property
+    def valued(self) -> Valuation:
+        return self.reports.valued
+
+    def beside(self, name: str, text: str, unit: str, **more: Any) -> Input:
+        """Another figure of the same document, as an input."""
+        return self.input(text, getattr(self.holder, name), unit, f"{self.path}.{name}", *self.rows, **more)
+
+    def input(
+        self,
+        text: str,
+        value: Decimal | None,
+        unit: str,
+        figure: str = "",
+        *rows: str,
+        asked: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Input:
+        """`figure` is the input's own name where it is a figure of a report, in the rows named."""
+        where = self.arguments.address(figure, *rows, **(asked or {})) if figure else None
+        return Input(name=text, value=value, unit=unit, explanation=where, **more)
+
+    def account(self, broker: str | None, account: str) -> Account:
+        """The row of an account by its names; some documents name the account alone."""
+        return next(
+            row
+            for row in self.valued.state.accounts
+            if row.account == account and broker in (None, row.broker)
+        )
+
+    def rates_used(self, currency: str, into: str, on: date) -> list[RateUsed]:
+        """Where the rate of a day is from; none between a currency and itself."""
+        return rates_used(self.reports.rates(on, on), currency, into, on)
+
+
+Unit = str | Callable[[Seen], str]
+"""A currency, "fraction" or nothing, or how to find out which."""
+
+
+def unit_of(unit: Unit, seen: Seen) -> str:
+    return unit if isinstance(unit, str) else unit(seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What is told of a field of a class of documents."""
+
+    title: str
+    meaning: str
+    unit: Unit
+    made: Callable[[Seen], Made]
+    value: Callable[[Any], Decimal | None] | None = field(default=None)  # of what the JSON does not hold
+
+
+FIGURES: dict[tuple[type[Document], str], Figure] = {}
+REPORTS: dict[str, Callable[[Arguments, Reports], Document]] = {}
+
+
+def figure_of(document: Document, name: str) -> Figure | None:
+    """What is told of a field, by the class of the document or one that it extends."""
+    for model in type(document).__mro__:
+        found = FIGURES.get((model, name))
+        if found is not None:
+            return found
+    return None
+
+
+def figures_of(document: Document) -> list[str]:
+    """The fields of a document that are figures, in their order."""
+    extra = [name for model, name in FIGURES if isinstance(document, model)]
+    ordered = [name for name in type(document).model_fields if name in extra]
+    return [*ordered, *(name for name in extra if name not in ordered)]
+
+
+def find(name: str, arguments: Arguments) -> Seen:
+    """The place of a figure; of a row as a whole, with an empty `field`.
+
+    Raises: UnknownFigureError.
+    """
+    report, *fields = name.split(".")
+    if report not in REPORTS:
+        raise UnknownFigureError(
+            f"There is no report {report}.", next_step=f"Begin with one of these: {', '.join(REPORTS)}."
+        )
+    reports = Reports(arguments)
+    root = REPORTS[report](arguments, reports)
+    holder: Any = root
+    parents: list[Any] = []
+    path, keys = report, list(arguments.rows)
+    used: list[str] = []
+    for place, step in enumerate(fields):
+        is_last = place == len(fields) - 1
+        figure = figure_of(holder, step)
+        if is_last and figure is not None:
+            value = figure.value(holder) if figure.value else getattr(holder, step)
+            key = ""
+            if isinstance(value, tuple):
+                key = _next(keys, name)
+                value = _of_day(holder, value, key, name)
+            rest = tuple(used)
+            return Seen(arguments, reports, root, holder, path, rest, step, value, tuple(parents), key)
+        inner = getattr(holder, step, None) if step in type(holder).model_fields else None
+        if isinstance(inner, tuple):
+            key = _next(keys, name)
+            inner = _element(inner, key, name)
+            used.append(key)
+        if not isinstance(inner, Document):
+            raise UnknownFigureError(
+                f"{path} has no figure {step}.", next_step=f"It has these: {', '.join(_names(holder))}."
+            )
+        parents.append(holder)
+        holder, path = inner, f"{path}.{step}"
+    return Seen(arguments, reports, root, holder, path, tuple(used), "", None, tuple(parents))
+
+
+def _names(document: Document) -> list[str]:
+    inner = [
+        name
+        for name in type(document).model_fields
+        if isinstance(getattr(document, name), (Document, tuple)) and name not in figures_of(document)
+    ]
+    return [*figures_of(document), *inner]
+
+
+def _next(keys: list[str], name: str) -> str:
+    if not keys:
+        raise UnknownFigureError(
+            f"{name} is one figure in each row of a list.", next_step="Say which row with the argument row."
+        )
+    return keys.pop(0)
+
+
+def _element(rows: Sequence[Any], key: str, name: str) -> Any:
+    found = next((row for row in rows if isinstance(row, Document) and key_of(row) == key), None)
+    if found is None:
+        some = ", ".join(key_of(row) for row in rows[:5] if isinstance(row, Document))
+        raise UnknownFigureError(
+            f"{name} has no row {key}.",
+            next_step=f"Its first rows are: {some}." if some else "It has no rows at all.",
+        )
+    return found
+
+
+def _of_day(holder: Any, values: Sequence[Any], key: str, name: str) -> Any:
+    days = [on.isoformat() for on in holder.dates]
+    if key not in days:
+        raise UnknownFigureError(
+            f"{name} has no day {key}.",
+            next_step=f"Its days are from {days[0]} to {days[-1]}." if days else "It has no days at all.",
+        )
+    return values[days.index(key)]
+
+
+def subject(seen: Seen) -> str:
+    """What the figure is of, as a reader calls it; empty for the whole."""
+    parts = [name_of(row) for row in (*seen.parents[1:], seen.holder) if seen.rows]
+    return " · ".join(part for part in [*parts, seen.key] if part)

@@ -1,0 +1,67 @@
+"""What tells the rows of a report apart, and what a reader calls them."""
+
+from datetime import date
+
+from stonks_overwatch.reports.documents import Document
+
+_NAMING = ("symbol", "name", "alias", "account", "what", "key", "currency", "year", "on", "kind")
+
+
+def key_of(row: Document) -> str:
+    """The key of one row of a list: the same as long as it is about the same thing, unique in its list.
+
+    What an activity made is called by the activity's id, an instrument by broker and the broker's number
+    (and the account, where rows are of accounts), anything else by what it is grouped by.
+    """
+    fields = type(row).model_fields
+    told = {name: getattr(row, name) for name in _IDENTIFYING if name in fields}
+    names: tuple[str, ...]
+    if "closed_by" in told or "opened_by" in told:
+        names = ("broker", "account", "broker_ref", "opened_by", "closed_by", "quantity")
+    elif told.get("id"):
+        names = ("id", "kind") if "fee" in fields else ("id",)
+    elif "what" in told:
+        names = ("what",)
+    elif "key" in told:
+        names = ("key", "name") if told.get("name") else ("key",)
+    elif "year" in told:
+        names = ("year",)
+    elif "on" in told:
+        names = ("on", "kind", "broker", "account", "broker_ref", "currency")
+    elif told.get("broker_ref"):
+        names = ("broker", "broker_ref", "account")
+    else:
+        names = ("broker", "account", "currency", "symbol", "name")
+    return " ".join(_text(told[name]) for name in names if told.get(name) not in (None, ""))
+
+
+_IDENTIFYING = (
+    "id",
+    "what",
+    "key",
+    "name",
+    "year",
+    "on",
+    "kind",
+    "broker",
+    "account",
+    "broker_ref",
+    "currency",
+    "symbol",
+    "opened_by",
+    "closed_by",
+    "quantity",
+)
+
+
+def name_of(row: Document) -> str:
+    """What a reader calls the row."""
+    for name in _NAMING:
+        value = getattr(row, name, None)
+        if value not in (None, ""):
+            return _text(value)
+    return ""
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -1,0 +1,38 @@
+"""The page of one figure: how it came about, with the way on to its inputs."""
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from pydantic import ValidationError
+
+from stonks_overwatch.errors import StonksError
+from stonks_overwatch.reports.explain import explain
+from stonks_overwatch.web.api import AskedFigure
+from stonks_overwatch.web.frame import frame
+from stonks_overwatch.web.pages import render_page
+
+_REFUSED = StonksError(
+    "The address of this explanation cannot be read.",
+    next_step="Open it again from the figure on its page.",
+)
+
+
+@require_safe
+def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
+    around = frame()
+    told = {**request.GET.dict(), "row": request.GET.getlist("row")}
+    try:
+        asked = AskedFigure.model_validate(told)
+        explanation = explain(figure, asked.arguments(), asked.page)
+    except ValidationError:
+        return render_page(request, "problem.html", around, status=400, page="dashboard", problem=_REFUSED)
+    except StonksError as err:
+        return render_page(request, "problem.html", around, status=404, page="dashboard", problem=err)
+    return render_page(
+        request,
+        "explain.html",
+        around,
+        explanation=explanation,
+        as_of=explanation.as_of,
+        earlier=explanation.page - 1,
+        later=explanation.page + 1,
+    )
