@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import ibind.var
 import pytest
 
 from stonks_overwatch import config, live, sync
+from stonks_overwatch.reports.holdings import valuation
+from stonks_overwatch.reports.live import at
+from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.base import LiveState
 from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin
@@ -207,3 +211,34 @@ def test_the_newest_of_several_logins_quotes_counts(synced: Sandbox, desk: live.
 
     assert live.quotes([state, older])[key] == quote
     assert live.quotes([older, state])[key] == quote
+
+
+def test_the_live_value_of_every_asset_class_agrees_with_the_broker(
+    sandbox: StartSandbox, desk: live.Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All prices of the demo move by 1 %: our value at the quotes is the sandbox's own, to the cent."""
+    running = sandbox("demo")
+    running.streams.moves = False
+    running.streams.seconds_between_rounds = 0.05
+    monkeypatch.setenv("IBIND_OAUTH1A_REST_URL", running.rest_url)
+    monkeypatch.setenv("STONKS_OVERWATCH_CONFIG", str(running.config_file))
+    monkeypatch.setattr(pace, "wait", lambda _: None)
+    assert [run.status for run in sync.run_all("ibkr")] == ["ok"]
+    valued = valuation(Scope("EUR"))
+    followed = {row.broker_ref for row in valued.document.holdings if row.asset_class != "cash"}
+    for conid in followed:
+        price = running.world.market.price(int(conid))
+        running.world.set_price(int(conid), price + max(round(price / 100, 2), Decimal("0.01")))
+
+    with desk.watching():
+        until(lambda: len(live.quotes(desk.states())) == len(followed))
+        now = at(valued, live.quotes(desk.states()))
+
+    expected = running.expected("EUR")
+    assert len(now.quotes) == len(followed)
+    assert now.totals.nav_base is not None
+    assert abs(now.totals.nav_base - expected.total_nav) < Decimal("0.05")
+    for name, account in expected.accounts.items():
+        nav, _ = now.navs["ibkr", name]
+        assert nav is not None
+        assert abs(nav - account.nav) < Decimal("0.05")
