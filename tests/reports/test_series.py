@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 
 from stonks_overwatch.ledger import models
+from stonks_overwatch.ledger.types import SETTLEMENT
 from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.series import SeriesDocument, series
@@ -14,7 +15,6 @@ pytestmark = pytest.mark.django_db
 EUR = Scope("EUR")
 FRIDAY, SATURDAY, SUNDAY = date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 1)
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 4)
-)
 
 
 def by_day(document: SeriesDocument) -> dict[date, list[float | None]]:
@@ -123,6 +123,19 @@ def test_a_future_is_worth_the_profit_that_is_not_in_cash() -> None:
     days = by_day(series(EUR))
     assert days[MONDAY][0] == 50 - 2 + 10
     assert days[TUESDAY][0] == 50 - 2 + 10
+
+
+def test_profit_of_futures_that_went_to_cash_in_sum_counts_once() -> None:
+    account = made.account(updated_at=made.NOW)
+    future = made.instrument("FUT", asset_class="future", multiplier=Decimal(5))
+    made.activity(account, "deposit", FRIDAY, gross="50")
+    made.activity(account, "buy", MONDAY, future, quantity="1", price="100", gross="0")
+    made.activity(account, "other", MONDAY, booked_on=TUESDAY, subtype=SETTLEMENT, gross="10")
+    made.price(future, "102", MONDAY)
+    made.price(future, "103", WEDNESDAY)
+    pack()
+    days = by_day(series(EUR))
+    assert [days[on][0] for on in (MONDAY, TUESDAY, WEDNESDAY)] == [60, 60, 65]
 
 
 def test_other_currencies_count_at_the_rate_of_each_day() -> None:

@@ -42,6 +42,7 @@ class Kind(IntEnum):
     FX = 13
     CORPORATE_ACTION = 14
     OTHER = 15
+    SETTLEMENT = 16  # profit of futures that went to cash, told in sum
 
 
 class Style(IntEnum):
@@ -53,6 +54,7 @@ class Style(IntEnum):
 
 
 _TRADES = (Kind.BUY, Kind.SELL)
+_INCOME = (Kind.DIVIDEND, Kind.INTEREST, Kind.TAX, Kind.FEE)
 _TRANSFERS = (Kind.TRANSFER_IN, Kind.TRANSFER_OUT)
 _WITHOUT_MONEY = (*_TRANSFERS, Kind.OPENING, Kind.SPLIT, Kind.CORPORATE_ACTION)
 
@@ -177,17 +179,19 @@ def _rows(numbers: Whole, table: Whole) -> Whole:
 class State:
     """What was held at the end of one day.
 
-    `quantity` and `paid` have the shape (instruments,), `cash` (currencies,). `paid` is, of instruments that
-    count by profit, the money of all trades less what of the profit is in cash already.
+    `quantity` and `paid` have the shape (instruments,), `cash` and `settled` (currencies,). `paid` is, of
+    instruments that count by profit, the money of all trades and what of the profit is in cash already;
+    `settled` is such profit that was told in sum.
     """
 
     quantity: Floats
     paid: Floats
     cash: Floats
+    settled: Floats
 
     @classmethod
     def nothing(cls, instruments: int, currencies: int) -> "State":
-        return cls(np.zeros(instruments), np.zeros(instruments), np.zeros(currencies))
+        return cls(np.zeros(instruments), np.zeros(instruments), np.zeros(currencies), np.zeros(currencies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,27 +206,29 @@ class Checkpoint:
     paid: Floats
     currencies: Whole
     cash: Floats
+    settled: Floats
     cash_now: Floats
 
     def packed(self) -> bytes:
-        parts = (self.instruments, self.quantity, self.paid, self.currencies, self.cash, self.cash_now)
-        sizes = [self.instruments.size, self.currencies.size]
-        return np.concatenate([np.array(sizes), *parts]).astype(np.float64).tobytes()
+        sizes = np.array([self.instruments.size, self.currencies.size])
+        parts = (getattr(self, name) for name in self.__slots__)
+        return np.concatenate([sizes, *parts]).astype(np.float64).tobytes()
 
     @classmethod
     def unpacked(cls, block: bytes | memoryview) -> "Checkpoint":
         numbers = np.frombuffer(block, dtype=np.float64)
         held, currencies = int(numbers[0]), int(numbers[1])
-        edges = np.cumsum([2, held, held, held, currencies, currencies])
-        one, quantity, paid, other, cash, now = np.split(numbers, edges)[1:]
-        return cls(one.astype(np.int64), quantity, paid, other.astype(np.int64), cash, now)
+        edges = np.cumsum([2, held, held, held, currencies, currencies, currencies])
+        one, quantity, paid, other, cash, settled, now = np.split(numbers, edges)[1:]
+        return cls(one.astype(np.int64), quantity, paid, other.astype(np.int64), cash, settled, now)
 
     def state(self, instruments: Whole, currencies: Whole) -> State:
         """For tables of instruments and currencies that hold all of the checkpoint's; both ascending."""
         start = State.nothing(instruments.size, currencies.size)
         rows = np.searchsorted(instruments, self.instruments)
         start.quantity[rows], start.paid[rows] = self.quantity, self.paid
-        start.cash[np.searchsorted(currencies, self.currencies)] = self.cash
+        at = np.searchsorted(currencies, self.currencies)
+        start.cash[at], start.settled[at] = self.cash, self.settled
         return start
 
 
@@ -336,7 +342,8 @@ class _Flows:
     """Events of the days valued with what they add: shape (events,) each, in their own currency.
 
     `moved` is in units of the instrument; `cash` what it adds to cash; `paid` see State. `day` counts from 0.
-    `transfers` are the places of those that move securities, `split` the instruments that are ever split.
+    `by_value` says which do not concern an instrument that counts by profit. `transfers` are the places of
+    those that move securities, `split` the instruments that are ever split.
     """
 
     events: Events
@@ -344,6 +351,7 @@ class _Flows:
     moved: Floats
     cash: Floats
     paid: Floats
+    by_value: Truths
     transfers: Whole
     split: Whole
 
@@ -371,7 +379,8 @@ def _flows(book: Book) -> _Flows:
     cash = gross + _or_zero(events.fee) + _or_zero(events.tax)
     opened = events.kind == Kind.OPENING
     paid = np.where(traded, money, 0.0) + np.where(opened & has_instrument, events.cost, 0.0)
-    settled = np.where(opened, 0.0, gross)  # profit that went to cash
+    # Profit that went to cash; dividends and costs are none.
+    settled = np.where(opened | np.isin(events.kind, _INCOME), 0.0, gross)
     paid = np.where(style == Style.PROFIT, paid + settled, 0.0)
     return _Flows(
         replace(events, gross=gross),
@@ -379,6 +388,7 @@ def _flows(book: Book) -> _Flows:
         moved,
         cash,
         paid,
+        by_value,
         np.nonzero(np.isin(events.kind, _TRANSFERS) & has_instrument)[0],
         np.unique(events.instrument[(events.kind == Kind.SPLIT) & has_instrument]),
     )
@@ -526,7 +536,8 @@ def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkp
         if at.size:
             rates = book.rates[book.instruments.currency[events.instrument[at]], flows.day[at]]
             contribution += _sums(flows.day[at], values * rates, days)
-    total = held + cash
+    settled = _settled(book, flows)
+    total = held + cash - settled
     with np.errstate(invalid="ignore"):
         worth = np.where(np.abs(total) < _NOTHING, 0.0, total * book.rates)
         moved = np.where(np.abs(total[:, :-1]) < _NOTHING, 0.0, total[:, :-1] * np.diff(book.rates, axis=1))
@@ -541,7 +552,7 @@ def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkp
             fees=_by_day(flows, fees, book),
             taxes=_by_day(flows, taxes, book),
             currency=np.concatenate(([0.0], moved.sum(axis=0))),
-            other=_by_day(flows, events.gross, book, (Kind.OTHER,)),
+            other=_by_day(flows, np.where(flows.by_value, events.gross, 0.0), book, (Kind.OTHER,)),
             carried=carried,
         ),
         Checkpoint(
@@ -550,6 +561,7 @@ def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkp
             paid[kept],
             currencies,
             cash[:, at_day],
+            settled[:, at_day],
             cash[:, -1],
         ),
     )
@@ -563,6 +575,16 @@ def _cash(book: Book, flows: _Flows) -> Floats:
     at = np.concatenate((flows.day, flows.day[bought]))
     amounts = np.concatenate((flows.cash, events.quantity[bought]))
     return _running(rows * days + at, amounts, book.start.cash, (book.rates.shape[0], days))
+
+
+def _settled(book: Book, flows: _Flows) -> Floats:
+    """Profit that went to cash so far and was told in sum; shape (currencies, days).
+
+    What counts by profit does so with all of its profit, so that this part of it must not count twice.
+    """
+    told = flows.events.kind == Kind.SETTLEMENT
+    flat = flows.events.currency[told] * book.days + flows.day[told]
+    return _running(flat, flows.events.gross[told], book.start.settled, (book.rates.shape[0], book.days))
 
 
 @dataclass(frozen=True, slots=True)
@@ -580,9 +602,6 @@ class Holdings:
     income: Floats
     gain: Floats
     weighted: Floats
-
-
-_INCOME = (Kind.DIVIDEND, Kind.INTEREST, Kind.TAX, Kind.FEE)
 
 
 def by_holding(book: Book, weights: Floats) -> Holdings:
@@ -638,6 +657,7 @@ def held_before(book: Book) -> State:
         _sums(events.instrument[has_instrument], flows.moved[has_instrument], count),
         _sums(events.instrument[has_instrument], flows.paid[has_instrument], count),
         cash,
+        _sums(events.currency, np.where(events.kind == Kind.SETTLEMENT, events.gross, 0.0), currencies),
     )
 
 

@@ -29,7 +29,7 @@ from stonks_overwatch.ledger.models import (
     RateSeries,
 )
 from stonks_overwatch.ledger.sql import upsert
-from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.ledger.types import SETTLEMENT, ActivityKind
 
 # One activity in a block. Days are proleptic ordinals; `day` is the one from which the account holds it.
 # Codes: kinds are those of KINDS, currencies those of currency_number, instruments are row numbers;
@@ -62,6 +62,7 @@ KINDS = {
     ActivityKind.CORPORATE_ACTION: 14,
     ActivityKind.OTHER: 15,
 }
+SETTLED = 16  # in place of its kind: profit of futures that went to cash, told in sum
 
 _NAN = float("nan")
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
@@ -236,6 +237,7 @@ def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
             "counts_on",
             "trade_date",
             "kind",
+            "subtype",
             "instrument_id",
             "currency",
             "instrument__broker_ref",
@@ -246,10 +248,11 @@ def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
 
 
 def _numbers(row: tuple[Any, ...]) -> Iterator[float]:
-    counts_on, trade_date, kind, instrument, currency, ref, *numbers = row
+    counts_on, trade_date, kind, subtype, instrument, currency, ref, *numbers = row
     yield counts_on.toordinal()
     yield trade_date.toordinal()
-    yield KINDS[ActivityKind(kind)]
+    is_sum = subtype == SETTLEMENT and instrument is None
+    yield SETTLED if is_sum else KINDS[ActivityKind(kind)]
     is_exchange = kind == ActivityKind.FX
     yield 0 if is_exchange or instrument is None else instrument
     yield currency_number(currency)
