@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass
 
-# Wide enough that sums and products of what brokers send are exact; only a division can round.
+# Wide enough that sums and products of what brokers send are exact; only a division can round, and it
+# rounds to so many decimals that sums of its results are exact too.
 EXACT = Context(prec=60)
+_FINEST = Decimal("1e-30")
 ZERO = Decimal(0)
 
 # What is settled daily or carried as profit alone: its notional is no money.
@@ -153,10 +155,7 @@ def effects(
     gain, gain_base = EXACT.subtract(proceeds, cost), EXACT.subtract(proceeds_base, cost_base)
     # C × d − C × a without a division.
     by_currency = EXACT.subtract(EXACT.multiply(cost, rate), cost_base)
-    if cost:
-        by_price = EXACT.divide(EXACT.multiply(gain, cost_base), cost)
-    else:
-        by_price = EXACT.subtract(gain_base, by_currency)
+    by_price = _fraction(gain, cost_base, cost) if cost else EXACT.subtract(gain_base, by_currency)
     # The rest, so that the parts are the whole whatever the division rounded.
     return Effects(by_price, by_currency, EXACT.subtract(EXACT.subtract(gain_base, by_price), by_currency))
 
@@ -197,7 +196,7 @@ class Pile:
                 left = EXACT.subtract(left, part.quantity)
                 if pick.cost is not None:
                     share, _ = divided(pick.cost, abs(part.quantity), pick.quantity)
-                    share = share if wanted > 0 or share is None else -share
+                    share = share if wanted > 0 else negative(share)
                     part = part._replace(cost=share, cost_base=_scaled(part.cost_base, part.cost, share))
                 taken.append(Taken(part, is_told=True))
         while left and self._lots:
@@ -210,7 +209,7 @@ class Pile:
         """Make the quantity `after` by spreading it over the lots; their cost and day stay (a split)."""
         if not self._lots:
             return
-        scaled = [EXACT.divide(EXACT.multiply(lot.quantity, after), self.quantity) for lot in self._lots]
+        scaled = [_fraction(lot.quantity, after, self.quantity) for lot in self._lots]
         # What the divisions rounded away goes to the last lot, so that the whole is exact.
         scaled[-1] = EXACT.subtract(after, summed(scaled[:-1]))
         self._lots = [lot._replace(quantity=q) for lot, q in zip(self._lots, scaled, strict=True)]
@@ -278,7 +277,7 @@ def _scaled(base: Decimal | None, own: Decimal | None, told: Decimal | None) -> 
     """The base amount of another cost than the lot's own, at the lot's rate."""
     if base is None or not own or told is None:
         return None
-    return EXACT.divide(EXACT.multiply(base, told), own)
+    return _fraction(base, told, own)
 
 
 def moved(activity: Activity) -> Decimal:
@@ -294,8 +293,12 @@ def divided(total: Decimal | None, part: Decimal, whole: Decimal) -> tuple[Decim
         return None, None
     if part == whole:
         return total, ZERO
-    share = EXACT.divide(EXACT.multiply(total, part), whole)
+    share = _fraction(total, part, whole)
     return share, EXACT.subtract(total, share)
+
+
+def _fraction(number: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    return EXACT.quantize(EXACT.divide(EXACT.multiply(number, part), whole), _FINEST).normalize(EXACT)
 
 
 def spread(total: Decimal | None, weights: Sequence[Decimal]) -> list[Decimal | None]:
@@ -314,6 +317,10 @@ def added(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 
 def difference(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return None if one is None or other is None else EXACT.subtract(one, other)
+
+
+def negative(number: Decimal | None) -> Decimal | None:
+    return None if number is None else number.copy_negate()
 
 
 def product(one: Decimal | None, other: Decimal | None) -> Decimal | None:

@@ -31,6 +31,7 @@ from stonks_overwatch.ledger.lots import (
     difference,
     divided,
     moved,
+    negative,
     product,
     spread,
     summed,
@@ -222,7 +223,7 @@ def _without_cancelled(legs: Sequence[Activity]) -> list[Activity]:
 def _is_opposite(one: Activity, other: Activity) -> bool:
     return (
         one.broker_ref == other.broker_ref
-        and moved(one) == -moved(other)
+        and moved(one) == moved(other).copy_negate()
         and (one.gross or ZERO) == -(other.gross or ZERO)
         and (one.quantity or one.gross) not in (None, ZERO)
     )
@@ -317,15 +318,17 @@ class _Matcher:
             paid = paid.plus(beside)
         left = quantity
         if pile.quantity and (pile.quantity > 0) != (quantity > 0):
-            taken = self._take(pile, activity, -quantity)
+            taken = self._take(pile, activity, quantity.copy_negate())
             for one in taken:
                 # As `_Amount.spread`, one part at a time.
-                share, rest = divided(paid.own, -one.lot.quantity, left)
-                share_base, rest_base = divided(paid.base, -one.lot.quantity, left)
+                # Not `-quantity`: that would round it.
+                part = one.lot.quantity.copy_negate()
+                share, rest = divided(paid.own, part, left)
+                share_base, rest_base = divided(paid.base, part, left)
                 paid = _Amount(rest, rest_base)
                 left = EXACT.add(left, one.lot.quantity)
                 if activity.kind not in AT_COST:
-                    brought = _Amount(_minus(share), _minus(share_base))
+                    brought = _Amount(negative(share), negative(share_base))
                     self._close(activity, one, brought)
         if left:
             self._open(activity, left, paid)
@@ -394,7 +397,7 @@ class _Matcher:
 
     def _given_up(self, option: Activity, trade: Activity) -> _Amount:
         """Cost of the options that leave, with what their exercise cost; negative for what was received."""
-        wanted = -moved(option)
+        wanted = moved(option).copy_negate()
         pile = self._pile(option.account, _ref(option))
         taken = pile.take(wanted) if (pile.quantity > 0) == (wanted > 0) else []
         premium = self._money(option)
@@ -403,7 +406,7 @@ class _Matcher:
         missing = EXACT.subtract(wanted, summed(one.lot.quantity for one in taken))
         if missing:
             # More was exercised than was known to be held: what that cost is not known.
-            self._open(option, -missing, _UNKNOWN)
+            self._open(option, missing.copy_negate(), _UNKNOWN)
             return _UNKNOWN
         same = self._terms[_ref(option)].currency == self._terms[_ref(trade)].currency
         return premium if same else _Amount(None, premium.base)
@@ -416,14 +419,15 @@ class _Matcher:
         into = [leg for leg in legs if leg.kind is ActivityKind.TRANSFER_IN]
         for leg in out:
             arrival = next(
-                (i for i in into if moved(i) == -moved(leg) and i.broker_ref == leg.broker_ref), None
+                (i for i in into if moved(i) == moved(leg).copy_negate() and i.broker_ref == leg.broker_ref),
+                None,
             )
             if arrival is None:
                 self._trade(leg)
                 continue
             into.remove(arrival)
             pile = self._pile(leg.account, _ref(leg))
-            wanted = -moved(leg)
+            wanted = moved(leg).copy_negate()
             taken = pile.take(wanted) if (pile.quantity > 0) == (wanted > 0) else []
             target = self._pile(arrival.account, _ref(arrival))
             if summed(one.lot.quantity for one in taken) != wanted or (
@@ -534,7 +538,7 @@ class _Matcher:
         """Proceeds that give the gain the broker booked, for all that is held; 0 where that is not known."""
         pile = self._pile(leg.account, _ref(leg))
         cost = summed_if_known(lot.cost for lot in pile.lots())
-        return ZERO if cost is None or pile.quantity != -moved(leg) else EXACT.add(cost, gain)
+        return ZERO if cost is None or pile.quantity != moved(leg).copy_negate() else EXACT.add(cost, gain)
 
     def _exchange(self, out: Sequence[Activity], into: Sequence[Activity], loose: Sequence[Activity]) -> None:
         """One security becomes another, others, or others and cash; what is paid on top adds to the cost."""
@@ -542,11 +546,11 @@ class _Matcher:
         quantities = [one.lot.quantity for _, one in taken]
         cost = summed_if_known(one.lot.cost for _, one in taken)
         cash = summed(leg.gross or ZERO for leg in (*out, *into, *loose))
-        charges = summed((leg.fee or ZERO) + (leg.tax or ZERO) for leg in (*out, *into, *loose))
+        charges = summed(charge or ZERO for leg in (*out, *into, *loose) for charge in (leg.fee, leg.tax))
         rate = self._rate(into[0])
         is_paid_out = bool(cash) and (cash > 0) == (quantities[0] > 0)
         weights = _exchange_weights(cost, cash if is_paid_out else ZERO, out, into)
-        on_top = _Amount(-charges, product(-charges, rate))
+        on_top = _Amount(charges.copy_negate(), product(charges.copy_negate(), rate))
         if is_paid_out:
             shares = _Amount(cash, product(cash, rate)).spread(quantities)
             for (leg, one), brought in zip(taken, shares, strict=True):
@@ -558,17 +562,18 @@ class _Matcher:
                 closed = whole._replace(quantity=quantity, cost=part.own, cost_base=part.base)
                 self._close(leg, Taken(closed, is_told=False), brought)
         else:
-            on_top = _Amount(-cash - charges, product(-cash - charges, rate))
+            paid = EXACT.add(cash, charges).copy_negate()
+            on_top = _Amount(paid, product(paid, rate))
         self._hand_over([one.lot for _, one in taken], _ref(out[0]), into, weights, on_top)
 
     def _given(self, leg: Activity) -> list[Taken]:
         """The lots that leave; what was not known to be held is one without a cost."""
         pile = self._pile(leg.account, _ref(leg))
-        wanted = -moved(leg)
+        wanted = moved(leg).copy_negate()
         parts = pile.take(wanted) if (pile.quantity > 0) == (wanted > 0) else []
         missing = EXACT.subtract(wanted, summed(one.lot.quantity for one in parts))
         if missing:
-            self._open(leg, -missing, _UNKNOWN)
+            self._open(leg, missing.copy_negate(), _UNKNOWN)
             unknown = Lot(leg.trade_date, missing, None, leg.key, None, is_dated=False)
             parts.append(Taken(unknown, is_told=False))
         return parts
@@ -598,11 +603,11 @@ class _Matcher:
         for index, leg in enumerate(into):
             target = self._pile(leg.account, _ref(leg))
             shares = tops[index].spread(old_quantities)
-            factor = self._same_money(old, leg)
+            factor = self._exchange_rate(old, leg)
             is_new = leg.subtype in _SUBSCRIPTIONS
             for lot, parts, quantity, top in zip(lots, costs, quantities[index], shares, strict=True):
                 part = parts[index + 1]
-                moved_cost = part if factor is None else _Amount(product(part.own, factor), part.base)
+                moved_cost = part if factor == 1 else _Amount(product(part.own, factor), part.base)
                 cost = moved_cost.plus(top) if top.own else moved_cost
                 target.add(
                     Lot(
@@ -611,14 +616,14 @@ class _Matcher:
                     )
                 )  # fmt: skip
 
-    def _same_money(self, old: str, leg: Activity) -> Decimal | None:
-        """Units of the new instrument's currency for one of the old one's; None where they are the same."""
+    def _exchange_rate(self, old: str, leg: Activity) -> Decimal | None:
+        """Units of the new instrument's currency for one of the old one's, on the day."""
         before, after = self._terms[old].currency, self._terms[_ref(leg)].currency
         if before == after:
-            return None
+            return Decimal(1)
         one = self._rate_on(leg.account, before, leg.trade_date)
         other = self._rate_on(leg.account, after, leg.trade_date)
-        return Decimal("NaN") if one is None or not other else EXACT.divide(one, other)
+        return None if one is None or not other else EXACT.divide(one, other)
 
     def _issue(self, legs: Sequence[Activity]) -> None:
         """New units with nothing given up: spun off, a stock dividend, rights, or bought by a choice."""
@@ -705,10 +710,6 @@ def _ref(activity: Activity) -> str:
     return activity.broker_ref
 
 
-def _minus(number: Decimal | None) -> Decimal | None:
-    return None if number is None else -number
-
-
 def _rest(picks: Sequence[Pick], used: Decimal) -> list[Pick]:
     """The picks without the first `used` units."""
     left = []
@@ -732,7 +733,7 @@ def _cost(activity: Activity, terms: Terms) -> Decimal | None:
     is_by_price = activity.kind in AT_COST or not activity.gross or terms.is_margined
     if price is not None and is_by_price:
         money = EXACT.multiply(EXACT.multiply(quantity, price), terms.per_unit)
-    elif activity.gross and not is_by_price:
+    elif activity.gross and activity.kind not in AT_COST:
         money = abs(activity.gross).copy_sign(quantity)
     elif activity.subtype in _WORTHLESS:
         money = ZERO

@@ -22,9 +22,10 @@ _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 
 
 class Paper(NamedTuple):
-    """An instrument as lots are shown of it, in the order of `_PAPER`."""
+    """An instrument as lots are shown of it, in the order of `PAPER`."""
 
     pk: int
+    broker: str
     broker_ref: str
     symbol: str
     name: str
@@ -58,6 +59,8 @@ class Books:
     rates: Rates
     booked: Mapping[tuple[int, str], Decimal]
     """Rates booked with activities, by account row and key: account currency for one unit."""
+    last_on: date
+    """The last day of an activity in them."""
 
     def rate(self, account: int, currency: str, on: date, closed_by: str | None = None) -> Decimal | None:
         """Base currency for one unit: as booked with the closing activity, else of the day."""
@@ -124,6 +127,7 @@ def books(
         papers=papers,
         rates=rates,
         booked=booked,
+        last_on=max((row.trade_date for row in rows), default=date.min),
     )
 
 
@@ -157,7 +161,7 @@ class _Row(NamedTuple):
 
 
 _COLUMNS = _Row._fields
-_PAPER = Paper._fields
+PAPER = Paper._fields
 
 
 def _activities(accounts: Iterable[int], until: date | None) -> list[_Row]:
@@ -181,7 +185,7 @@ def _activities(accounts: Iterable[int], until: date | None) -> list[_Row]:
 
 def _papers(pks: Iterable[int]) -> dict[int, Paper]:
     wanted = set(pks)
-    rows = map(Paper._make, models.Instrument.objects.values_list(*_PAPER))
+    rows = map(Paper._make, models.Instrument.objects.values_list(*PAPER))
     return {paper.pk: paper for paper in rows if paper.pk in wanted}
 
 

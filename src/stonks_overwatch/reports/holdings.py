@@ -20,8 +20,9 @@ from pydantic import Field
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
-from stonks_overwatch.reports.books import NO_LOTS, Books, Key, books
+from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
+from stonks_overwatch.reports.lot_books import EVER, Live, Stored, lot_books, positions
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Balance, Held, State, state_of
@@ -111,6 +112,9 @@ class HoldingsDocument(Document):
 
 Kind = Literal["position", "futures", "cash", "accrued"]
 
+_NONE_OPEN = Decimal(0), Decimal(0)
+_MOST_NAMED = 500  # more instruments than these are not named one by one
+
 
 class Part(NamedTuple):
     """One addend of NAV: in its own currency, in the account's and in the base currency; None is unknown.
@@ -164,38 +168,50 @@ def valuation(scope: Scope, method: Method | None = None) -> Valuation:
     state = state_of(looked_at, scope.as_of)
     days = state.days.values()
     rates = Rates.between(min(days), max(days)) if days else Rates(())
-    kept = books(looked_at, scope.base_currency, scope.as_of, method)
-    state = replace(state, held=[_at_cost(row, kept, asked=method) for row in state.held])
+    kept = lot_books(looked_at, scope.base_currency, scope.as_of, method)
+    state = _at_lots(state, kept, asked=method)
     earned = _realized(kept)
     as_of = scope.as_of or min((account.updated_at for account in looked_at), default=None)
     return _valued(scope.base_currency, as_of, state, rates, earned)
 
 
-def _realized(kept: Books) -> dict[Key, Decimal | None]:
+def _realized(kept: Stored | Live) -> dict[Key, Decimal | None]:
     """In the base currency, of what closed anything: proceeds minus cost, each at the rate of its day."""
-    sums = {
-        key: total(close.realized_pnl_base for close in lots.closed)
-        for key, lots in kept.lots.items()
-        if lots.closed
+    return {
+        (row.account, row.instrument): None if row.unknown else row.gain_base
+        for row in kept.gains(EVER, by_instrument=True)
+        if row.instrument is not None
     }
-    return {key: None if earned.unknown else earned.value for key, earned in sums.items()}
 
 
-def _at_cost(row: Held, kept: Books, *, asked: Method | None) -> Held:
-    """The position at the cost of its lots, unknown where they do not explain its quantity.
+def _at_lots(state: State, kept: Stored | Live, *, asked: Method | None) -> State:
+    """The positions at the cost of their lots, unknown where those do not explain the quantity.
 
     The broker's own cost stays for accounts that go first in, first out, unless a method is asked for.
     """
-    is_own = asked is None and kept.methods[row.account_id] is Method.FIFO
-    if is_own and row.cost_basis is not None:
-        return row
-    lots = kept.lots.get((row.account_id, row.instrument_id), NO_LOTS)
-    cost = lots.cost if row.quantity == lots.quantity else None
+
+    def is_own(row: Held) -> bool:
+        is_fifo = asked is None and kept.methods[row.account_id] is Method.FIFO
+        return is_fifo and row.cost_basis is not None
+
+    wanted = {row.instrument_id for row in state.held if not is_own(row)}
+    if not wanted:
+        return state
+    known = positions(kept.open(wanted if len(wanted) <= _MOST_NAMED else None))
+    held = [
+        row if is_own(row) else _at_cost(row, *known.get((row.account_id, row.instrument_id), _NONE_OPEN))
+        for row in state.held
+    ]
+    return replace(state, held=held)
+
+
+def _at_cost(row: Held, quantity: Decimal, cost: Decimal | None) -> Held:
+    known = cost if row.quantity == quantity else None
     units = None if row.quantity is None else row.quantity * row.multiplier * row.quote_factor
     return row._replace(
-        cost_basis=cost,
-        average_cost=cost / units if cost is not None and units else None,
-        unrealized_pnl=None if cost is None or row.exposure is None else row.exposure - cost,
+        cost_basis=known,
+        average_cost=known / units if known is not None and units else None,
+        unrealized_pnl=None if known is None or row.exposure is None else row.exposure - known,
     )
 
 

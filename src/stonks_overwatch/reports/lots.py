@@ -1,8 +1,10 @@
 """Open lots: what each purchase that is still held cost, what it is worth, and what selling would earn."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from stonks_overwatch.errors import LotsRefusedError, UnknownInstrumentError
 from stonks_overwatch.ledger.lots import (
@@ -13,10 +15,14 @@ from stonks_overwatch.ledger.lots import (
     divided,
     effects,
     product,
+    summed,
     summed_if_known,
 )
-from stonks_overwatch.reports.books import NO_LOTS, Books, Paper, books
+from stonks_overwatch.ledger.models import Account
+from stonks_overwatch.reports.books import Key, Paper
 from stonks_overwatch.reports.documents import Computed, Document, Exact, total
+from stonks_overwatch.reports.lot_books import OpenRow, is_long_term, lot_books, papers
+from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Held, State, state_of
 
@@ -32,6 +38,7 @@ class LotRow(Document):
     account: str
     broker: str
     symbol: str
+    name: str
     isin: str | None
     broker_ref: str
     asset_class: str
@@ -122,22 +129,38 @@ class WhatIfDocument(Document):
 WHAT_IF_METHODS = (Method.FIFO, Method.LIFO, Method.HIFO, Method.AVERAGE)
 
 
+class _Today(NamedTuple):
+    """The day an account is valued on, and the base currency for one unit of a currency on it."""
+
+    on: date
+    rate: Decimal | None
+
+
 def lots(scope: Scope, method: Method | None = None, instrument: int | None = None) -> LotsDocument:
     """The open lots by the accounts' own methods, or by the given one; of one instrument row, or all."""
-    looked_at = accounts(scope)
-    state = state_of(looked_at, scope.as_of)
-    kept = books(looked_at, scope.base_currency, scope.as_of, method)
-    as_of = scope.as_of or min((account.updated_at for account in looked_at), default=None)
-    rows = tuple(
-        row
-        for held in state.held
-        if instrument in (None, held.instrument_id)
-        for row in _rows(held, kept, state)
-    )
+    looked_at = {account.pk: account for account in accounts(scope)}
+    state = state_of(looked_at.values(), scope.as_of)
+    kept = lot_books(list(looked_at.values()), scope.base_currency, scope.as_of, method)
+    wanted = None if instrument is None else [instrument]
+    days = state.days.values()
+    rates = Rates.between(min(days), max(days)) if days else Rates(())
+    of_key: defaultdict[Key, list[OpenRow]] = defaultdict(list)
+    for one in kept.open(wanted):
+        of_key[one.account, one.instrument].append(one)
+    described = papers(paper for _, paper in of_key)
+    rows = []
+    for held in state.held:
+        account = looked_at[held.account_id]
+        on = state.days[account.pk]
+        today = _Today(on, rates.rate(held.currency, scope.base_currency, on))
+        rows += [
+            _row(one, held, account, described[one.instrument], kept.methods[account.pk], today)
+            for one in of_key[held.account_id, held.instrument_id]
+        ]
     return LotsDocument(
-        as_of=as_of,
+        as_of=scope.as_of or min((account.updated_at for account in looked_at.values()), default=None),
         base_currency=scope.base_currency,
-        lots=rows,
+        lots=tuple(rows),
         totals=LotTotals(
             cost_base=total(row.cost_base for row in rows).value,
             market_value_base=total(row.market_value_base for row in rows).value,
@@ -150,56 +173,40 @@ def lots(scope: Scope, method: Method | None = None, instrument: int | None = No
     )
 
 
-def is_long_term(opened_on: date, closed_on: date) -> bool:
-    """Whether it was held for more than a year: beyond the same day of the next year."""
-    try:
-        anniversary = opened_on.replace(year=opened_on.year + 1)
-    except ValueError:  # 29 February
-        anniversary = date(opened_on.year + 1, 2, 28)
-    return closed_on > anniversary
-
-
-def _rows(held: Held, kept: Books, state: State) -> Iterable[LotRow]:
-    account = kept.accounts[held.account_id]
-    on = state.days[account.pk]
-    paper = kept.papers.get(held.instrument_id)
-    if paper is None:
-        return
-    rate = kept.rate(account.pk, paper.currency, on)
-    for lot in kept.lots.get((account.pk, paper.pk), NO_LOTS).open:
-        value = _worth(lot, held, paper)
-        gain = difference(value, lot.cost)
-        value_base = product(value, rate)
-        # Only the profit of a future is money.
-        cost_base = product(lot.cost, rate) if paper.is_margined else lot.cost_base
-        gain_base = difference(value_base, cost_base)
-        parts = effects(lot.cost, value, cost_base, value_base, rate)
-        yield LotRow(
-            account=account.account,
-            broker=account.broker,
-            symbol=paper.symbol,
-            isin=paper.isin,
-            broker_ref=paper.broker_ref,
-            asset_class=paper.asset_class,
-            currency=paper.currency,
-            method=kept.methods[account.pk],
-            opened_by=lot.opened_by,
-            acquired_on=lot.opened_on if lot.is_dated else None,
-            days=(on - lot.opened_on).days if lot.is_dated else None,
-            is_long_term=is_long_term(lot.opened_on, on) if lot.is_dated else None,
-            quantity=lot.quantity,
-            cost=lot.cost,
-            cost_base=cost_base,
-            price=held.price,
-            market_value=value,
-            market_value_base=value_base,
-            unrealized_pnl=gain,
-            unrealized_pnl_base=gain_base,
-            price_effect_base=None if parts is None else parts.price,
-            currency_effect_base=None if parts is None else parts.currency,
-            cross_effect_base=None if parts is None else parts.cross,
-            instrument=paper.pk,
-        )
+def _row(row: OpenRow, held: Held, account: Account, paper: Paper, method: Method, today: _Today) -> LotRow:
+    lot = row.lot
+    value = _worth(lot, held, paper)
+    value_base = product(value, today.rate)
+    # Only the profit of a future is money.
+    cost_base = product(lot.cost, today.rate) if paper.is_margined else lot.cost_base
+    parts = effects(lot.cost, value, cost_base, value_base, today.rate)
+    return LotRow(
+        account=account.account,
+        broker=account.broker,
+        symbol=paper.symbol,
+        name=paper.name,
+        isin=paper.isin,
+        broker_ref=paper.broker_ref,
+        asset_class=paper.asset_class,
+        currency=paper.currency,
+        method=method,
+        opened_by=lot.opened_by,
+        acquired_on=lot.opened_on if lot.is_dated else None,
+        days=(today.on - lot.opened_on).days if lot.is_dated else None,
+        is_long_term=is_long_term(lot.opened_on, today.on) if lot.is_dated else None,
+        quantity=lot.quantity,
+        cost=lot.cost,
+        cost_base=cost_base,
+        price=held.price,
+        market_value=value,
+        market_value_base=value_base,
+        unrealized_pnl=difference(value, lot.cost),
+        unrealized_pnl_base=difference(value_base, cost_base),
+        price_effect_base=None if parts is None else parts.price,
+        currency_effect_base=None if parts is None else parts.currency,
+        cross_effect_base=None if parts is None else parts.cross,
+        instrument=paper.pk,
+    )
 
 
 def _worth(lot: Lot, held: Held, paper: Paper) -> Decimal | None:
@@ -226,20 +233,21 @@ def what_if(
     state = state_of(looked_at, scope.as_of)
     held = _held(state, reference)
     account = next(account for account in looked_at if account.pk == held.account_id)
-    kept = books([account], scope.base_currency, scope.as_of)
-    open_now = kept.lots.get((account.pk, held.instrument_id), NO_LOTS)
+    kept = lot_books([account], scope.base_currency, scope.as_of)
+    open_now = [row.lot for row in kept.open([held.instrument_id])]
+    whole = summed(lot.quantity for lot in open_now)
     on = state.days[account.pk]
-    wanted = abs(open_now.quantity) if quantity is None else quantity
-    if not 0 < wanted <= abs(open_now.quantity):
+    wanted = abs(whole) if quantity is None else quantity
+    if not 0 < wanted <= abs(whole):
         raise LotsRefusedError(
-            f"Of {held.symbol}, {abs(open_now.quantity):f} are open in lots, and not {wanted:f}.",
-            next_step=f"Ask for a quantity above 0 and at most {abs(open_now.quantity):f}.",
+            f"Of {held.symbol}, {abs(whole):f} are open in lots, and not {wanted:f}.",
+            next_step=f"Ask for a quantity above 0 and at most {abs(whole):f}.",
         )
-    signed = wanted.copy_sign(open_now.quantity)
+    signed = wanted.copy_sign(whole)
     at = held.price if price is None else price
-    paper = kept.papers[held.instrument_id]
+    paper = papers([held.instrument_id])[held.instrument_id]
     proceeds = product(product(signed, at), paper.per_unit)
-    rate = kept.rate(account.pk, paper.currency, on)
+    rate = Rates.between(on, on).rate(paper.currency, scope.base_currency, on)
     return WhatIfDocument(
         as_of=scope.as_of or account.updated_at,
         base_currency=scope.base_currency,
@@ -251,7 +259,7 @@ def what_if(
         quantity=signed,
         price=at,
         outcomes=tuple(
-            _outcome(method, open_now.open, signed, proceeds, rate, on, is_margined=paper.is_margined)
+            _outcome(method, open_now, signed, proceeds, rate, on, is_margined=paper.is_margined)
             for method in WHAT_IF_METHODS
         ),
     )

@@ -3,14 +3,22 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
-from stonks_overwatch.ledger.lots import Close, Method, effects
+from stonks_overwatch.ledger.lots import Method, effects, negative
 from stonks_overwatch.ledger.models import Account
-from stonks_overwatch.reports.books import Books, Paper, books
+from stonks_overwatch.reports.books import Paper
 from stonks_overwatch.reports.documents import Computed, Document, Exact, total
-from stonks_overwatch.reports.lots import is_long_term
+from stonks_overwatch.reports.lot_books import (
+    EVER,
+    ClosedRow,
+    GainRow,
+    brought,
+    is_long_term_gain,
+    lot_books,
+    paid,
+    papers,
+)
 from stonks_overwatch.reports.scope import Scope, accounts
 
 
@@ -28,6 +36,7 @@ class ClosedLot(Document):
     account: str
     broker: str
     symbol: str
+    name: str
     isin: str | None
     broker_ref: str
     asset_class: str
@@ -83,6 +92,7 @@ class YearGains(Gains, _Year):
 
 class _Traded(Document):
     symbol: str
+    name: str
     isin: str | None
     broker: str
     broker_ref: str
@@ -108,94 +118,95 @@ class RealizedDocument(Document):
 
 
 def realized(
-    scope: Scope, year: int | None = None, method: Method | None = None, instrument: int | None = None
+    scope: Scope,
+    year: int | None = None,
+    method: Method | None = None,
+    instrument: int | None = None,
+    page: slice = slice(None),
 ) -> RealizedDocument:
-    """The closed lots by the accounts' own methods, or by the given one; of one instrument row, or all."""
-    looked_at = accounts(scope)
-    kept = books(looked_at, scope.base_currency, scope.as_of, method)
-    every = [
-        _closed(close, kept, kept.accounts[account], kept.papers[paper])
-        for (account, paper), of_key in kept.lots.items()
-        for close in of_key.closed
-        if instrument in (None, paper)
-    ]
-    every.sort(key=lambda row: (row.disposed_on, row.symbol, row.account), reverse=True)
-    chosen = [row for row in every if year in (None, row.disposed_on.year)]
+    """The closed lots by the accounts' own methods, or by the given one; of one instrument row, or all.
+
+    `page` are the rows of `lots` that are wanted; the sums are of all.
+    """
+    looked_at = {account.pk: account for account in accounts(scope)}
+    kept = lot_books(list(looked_at.values()), scope.base_currency, scope.as_of, method)
+    first = page.start or 0
+    most = None if page.stop is None else page.stop - first
+    rows = kept.closed(year or EVER, instrument, first, most)
+    of_instrument = kept.gains(year or EVER, instrument, by_instrument=True)
+    numbers = {row.instrument for row in rows} | {row.instrument or 0 for row in of_instrument}
+    described = papers(numbers)
+    by_year = _grouped(kept.gains(None, instrument), lambda row: row.year)
+    by_instrument = _grouped(of_instrument, lambda row: row.instrument or 0)
     return RealizedDocument(
         base_currency=scope.base_currency,
         year=year,
-        lots=tuple(chosen),
+        lots=tuple(
+            _closed(row, looked_at[row.account], described[row.instrument], kept.methods[row.account])
+            for row in rows
+        ),
         by_year=tuple(
-            YearGains(year=key, **_sums(rows))
-            for key, rows in sorted(_grouped(every, lambda row: row.disposed_on.year).items(), reverse=True)
+            YearGains(year=key, **_sums(of_key)) for key, of_key in sorted(by_year.items(), reverse=True)
         ),
         by_instrument=tuple(
             sorted(
-                (_instrument(rows) for rows in _grouped(chosen, lambda row: row.instrument).values()),
+                (_instrument(described[key], of_key) for key, of_key in by_instrument.items()),
                 key=lambda row: (row.gain_base is None, -(row.gain_base or 0), row.symbol),
             )
         ),
-        totals=Gains(**_sums(chosen)),
+        totals=Gains(**_sums(kept.gains(year or EVER, instrument))),
     )
 
 
-def _sums(lots: list[ClosedLot]) -> dict[str, Any]:
-    """The fields of `Gains`."""
-    return {
-        "lots": len(lots),
-        "proceeds_base": total(row.proceeds_base for row in lots).value,
-        "cost_base": total(row.cost_base for row in lots).value,
-        "gain_base": total(row.gain_base for row in lots).value,
-        "short_term_base": total(row.gain_base for row in lots if row.is_long_term is False).value,
-        "long_term_base": total(row.gain_base for row in lots if row.is_long_term).value,
-        "price_effect_base": total(row.price_effect_base for row in lots).value,
-        "currency_effect_base": total(row.currency_effect_base for row in lots).value,
-        "cross_effect_base": total(row.cross_effect_base for row in lots).value,
-        "unknown": sum(row.gain_base is None for row in lots),
+def _sums(rows: list[GainRow]) -> dict[str, Any]:
+    """The fields of `Gains`, of several accounts."""
+    filled = [row for row in rows if row.lots]
+    names = set(Gains.model_fields) - {"lots", "unknown"}
+    return {name: total(getattr(row, name) for row in filled).value for name in names} | {
+        "lots": sum(row.lots for row in filled),
+        "unknown": sum(row.unknown for row in filled),
     }
 
 
-def _grouped(rows: Iterable[ClosedLot], key: Callable[[ClosedLot], int]) -> dict[int, list[ClosedLot]]:
-    found: defaultdict[int, list[ClosedLot]] = defaultdict(list)
+def _grouped(rows: Iterable[GainRow], key: Callable[[GainRow], int]) -> dict[int, list[GainRow]]:
+    found: defaultdict[int, list[GainRow]] = defaultdict(list)
     for row in rows:
         found[key(row)].append(row)
     return found
 
 
-def _instrument(rows: list[ClosedLot]) -> InstrumentGains:
-    first = rows[0]
+def _instrument(paper: Paper, rows: list[GainRow]) -> InstrumentGains:
     return InstrumentGains(
-        symbol=first.symbol,
-        isin=first.isin,
-        broker=first.broker,
-        broker_ref=first.broker_ref,
-        asset_class=first.asset_class,
-        currency=first.currency,
+        symbol=paper.symbol,
+        name=paper.name,
+        isin=paper.isin,
+        broker=paper.broker,
+        broker_ref=paper.broker_ref,
+        asset_class=paper.asset_class,
+        currency=paper.currency,
         gain=total(row.gain for row in rows).value,
-        instrument=first.instrument,
+        instrument=paper.pk,
         **_sums(rows),
     )
 
 
-def _closed(close: Close, kept: Books, account: Account, paper: Paper) -> ClosedLot:
+def _closed(row: ClosedRow, account: Account, paper: Paper, method: Method) -> ClosedLot:
+    close = row.close
     is_short = close.quantity < 0
-    rate = kept.rate(account.pk, paper.currency, close.closed_on, close.closed_by)
-    parts = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, rate)
-
-    def brought(long: Decimal | None, short: Decimal | None) -> Decimal | None:
-        if not is_short:
-            return long
-        return None if short is None else -short
-
+    parts = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, row.rate)
+    cost, proceeds = close.cost, close.proceeds
+    if is_short:
+        cost, proceeds = negative(proceeds), negative(cost)
     return ClosedLot(
         account=account.account,
         broker=account.broker,
         symbol=paper.symbol,
+        name=paper.name,
         isin=paper.isin,
         broker_ref=paper.broker_ref,
         asset_class=paper.asset_class,
         currency=paper.currency,
-        method=kept.methods[account.pk],
+        method=method,
         is_matched=close.is_told,
         side="short" if is_short else "long",
         opened_by=close.opened_by,
@@ -203,16 +214,13 @@ def _closed(close: Close, kept: Books, account: Account, paper: Paper) -> Closed
         acquired_on=close.opened_on if close.is_dated else None,
         disposed_on=close.closed_on,
         days=(close.closed_on - close.opened_on).days if close.is_dated else None,
-        # A short sale is never long-term: its holding period is that of what covered it.
-        is_long_term=not is_short and is_long_term(close.opened_on, close.closed_on)
-        if close.is_dated
-        else None,
+        is_long_term=is_long_term_gain(close),
         quantity=close.quantity,
-        proceeds=brought(close.proceeds, close.cost),
-        cost=brought(close.cost, close.proceeds),
+        proceeds=proceeds,
+        cost=cost,
         gain=close.realized_pnl,
-        proceeds_base=brought(close.proceeds_base, close.cost_base),
-        cost_base=brought(close.cost_base, close.proceeds_base),
+        proceeds_base=brought(close),
+        cost_base=paid(close),
         gain_base=close.realized_pnl_base,
         price_effect_base=None if parts is None else parts.price,
         currency_effect_base=None if parts is None else parts.currency,
