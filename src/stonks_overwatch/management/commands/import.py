@@ -57,7 +57,6 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _undo(self, number: int, *, json: bool) -> None:
-        database.backup_before_import()
         undone = undo(number)
         if json:
             self.print_document({"undone": {"id": number, "file": undone.file, "kind": undone.kind}})
