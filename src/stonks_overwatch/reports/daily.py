@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import ClassVar, NamedTuple
 
-from django.db.models import FloatField, Q, QuerySet
-from django.db.models.functions import Cast
+from django.db.models import BinaryField, FloatField, Q, QuerySet, Value
+from django.db.models.functions import Cast, Greatest, Length, Substr
 
 from stonks_overwatch.engine import series, valuation
 from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, Floats, into
@@ -45,6 +45,7 @@ from stonks_overwatch.reports.scope import Scope, accounts
 CHECKPOINT_DAYS = 35
 _WIDTH = len(packed.COLUMNS)
 _CENT = 0.005
+_BYTES = 8  # of a float64
 _FLOW_TOPICS = ("cash", "transfers")
 _STYLES = {AssetClass.FUTURE: Style.PROFIT, AssetClass.CFD: Style.PROFIT, AssetClass.CASH: Style.NONE}
 
@@ -434,7 +435,7 @@ class Tables(NamedTuple):
                 [multiplier * quote_factor for _, multiplier, quote_factor, _ in described],
                 [_STYLES.get(AssetClass(asset_class), Style.VALUE) for *_, asset_class in described],
             ),
-            prices=Prices.of(prices_of(instruments), first, last),
+            prices=Prices.of(prices_of(instruments, first, last), first, last),
             currencies=valuation.whole(numbers),
             rates=rates_of(base, codes, first, last),
         )
@@ -459,15 +460,36 @@ def _described(instruments: Sequence[int]) -> Iterable[tuple[int, str, float, fl
         )
 
 
-def prices_of(instruments: Sequence[int]) -> list[Block]:
-    """The prices of each instrument, in the order asked for; empty where none are stored."""
-    found = {}
-    for some in _slices(instruments):
+def prices_of(instruments: Sequence[int], first: int | None = None, last: int | None = None) -> list[Block]:
+    """The prices of each instrument, in the order asked for; empty where none are stored.
+
+    Args:
+        instruments: their row numbers.
+        first, last: days of which (and of the week before) prices are needed; earlier ones may be left out.
+    """
+    found: dict[int, Block] = {}
+    missing: Sequence[int] = instruments
+    if first is not None and last is not None:
+        found = dict(_tails(instruments, last - first + 1 + CARRIED_DAYS))
+        # A series that goes on after the last day has its days elsewhere than at its end.
+        missing = [pk for pk, block in found.items() if block.first + block.numbers.size - 1 > last]
+    for some in _slices(missing):
         rows = PriceSeries.objects.filter(instrument__in=some)
         for pk, first_on, closes in rows.values_list("instrument_id", "first_on", "closes"):
             found[pk] = Block.of(first_on.toordinal(), closes)
     nothing = Block.of(1, b"")
     return [found.get(pk, nothing) for pk in instruments]
+
+
+def _tails(instruments: Sequence[int], days: int) -> Iterable[tuple[int, Block]]:
+    """The last days of each instrument's prices."""
+    size = Length("closes")
+    start = Greatest(size - days * _BYTES + 1, Value(1))
+    tail = Substr("closes", start, output_field=BinaryField())
+    for some in _slices(instruments):
+        rows = PriceSeries.objects.filter(instrument__in=some)
+        for pk, first_on, whole, closes in rows.values_list("instrument_id", "first_on", size, tail):
+            yield pk, Block.of(first_on.toordinal() + (whole - len(closes)) // _BYTES, closes)
 
 
 def _slices(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
