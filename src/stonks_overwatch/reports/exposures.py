@@ -33,10 +33,10 @@ BASIS = "act/act"
 
 # "DBR 2 1/2 08/15/46", "T 4.25 05/15/35", "AAPL 3.85% 08/04/46": a rate before the maturity.
 _COUPON = re.compile(
-    r"\b(?P<whole>\d{1,2})(?:\.(?P<decimals>\d+)|\s+(?P<above>\d{1,2})/(?P<below>\d{1,2}))?\s*%?\s+"
+    r"(?<![\d./])(?P<whole>\d{1,2})(?:\.(?P<decimals>\d+)|\s+(?P<above>\d{1,2})/(?P<below>\d{1,2}))?\s*%?\s+"
     r"\d{2}/\d{2}/\d{2,4}\b"
 )
-_FRACTION_ALONE = re.compile(r"\b(?P<above>\d{1,2})/(?P<below>\d{1,2})\s*%?\s+\d{2}/\d{2}/\d{2,4}\b")
+_FRACTION_ALONE = re.compile(r"(?<![\d./])(?P<above>\d{1,2})/(?P<below>\d{1,2})\s*%?\s+\d{2}/\d{2}/\d{2,4}\b")
 _BILL = re.compile(r"\bbill\b|\bzero\b|\bstrip\b|\bB\s+0\b", re.IGNORECASE)
 
 
