@@ -51,6 +51,7 @@ TEMPLATES = [
         "DIRS": [PACKAGE / "web" / "templates"],
         "OPTIONS": {
             "builtins": [
+                "stonks_overwatch.web.templatetags.explaining",
                 "stonks_overwatch.web.templatetags.figures",
                 "stonks_overwatch.web.templatetags.icons",
             ],

@@ -4,8 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin
 
 from django.http import HttpResponse, StreamingHttpResponse
 
@@ -14,6 +13,8 @@ from stonks_overwatch.reports.documents import Document
 # A spreadsheet takes a text that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PORTION = 64 * 1024
+_CSV = "text/csv; charset=utf-8"
+_Answer = TypeVar("_Answer", HttpResponse, StreamingHttpResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,48 +26,55 @@ class Table:
 
 
 def csv_answer(name: str, table: Table) -> HttpResponse:
-    """The table as a file to save. Lists within a row are left out; unknown is an empty cell."""
-    answer = HttpResponse(content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    written = [row.model_dump(mode="json") for row in table.rows]
-    columns = [
-        column
-        for column in table.model.model_fields
-        if not any(isinstance(getattr(row, column), tuple) for row in table.rows[:1])
-    ]
-    writer = csv.writer(answer, lineterminator="\n")
-    writer.writerow(columns)
-    for row, cells in zip(table.rows, written, strict=True):
-        writer.writerow([_cell(getattr(row, column), cells[column]) for column in columns])
-    return answer
+    """The table as a file to save; unknown is an empty cell. What is a table itself is left out."""
+    return _saved(HttpResponse("".join(_lines(table.model, table.rows)), content_type=_CSV), name)
 
 
 def csv_stream(name: str, model: type[Document], rows: Iterable[Document]) -> StreamingHttpResponse:
-    """The same for rows that are still to be read, sent as they come; every column of the model."""
-    columns = [column for column, field in model.model_fields.items() if not field.exclude]
+    """The same for rows that are still to be read, sent as they come."""
+    return _saved(StreamingHttpResponse(_lines(model, rows), content_type=_CSV), name)
 
-    def lines() -> Iterator[str]:
-        line = io.StringIO()
-        writer = csv.writer(line, lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            cells = row.model_dump(mode="json")
-            writer.writerow([_cell(getattr(row, column), cells[column]) for column in columns])
-            if line.tell() > _PORTION:
-                yield line.getvalue()
-                line.seek(0)
-                line.truncate()
-        yield line.getvalue()
 
-    answer = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+def _saved(answer: _Answer, name: str) -> _Answer:
     answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return answer
 
 
-def _cell(value: Any, text: Any) -> Any:
+def _lines(model: type[Document], rows: Iterable[Document]) -> Iterator[str]:
+    """The file in portions, its columns first."""
+    columns = list(_columns(model))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["_".join(column) for column in columns])
+    for row in rows:
+        cells = row.model_dump(mode="json")
+        writer.writerow([_cell(row, cells, column) for column in columns])
+        if text.tell() > _PORTION:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
+
+
+def _columns(model: type[Document], inside: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The fields of the JSON, those of a part of the row after its name; without tables within the row."""
+    for name, field in model.model_fields.items():
+        told = field.annotation
+        if field.exclude:
+            continue
+        if isinstance(told, type) and issubclass(told, Document):
+            yield from _columns(told, (*inside, name))
+        elif get_origin(told) is not tuple or get_args(told)[0] is str:
+            yield (*inside, name)
+
+
+def _cell(row: Any, cells: Any, column: tuple[str, ...]) -> Any:
     """Texts that a spreadsheet would compute get an apostrophe; a list of words is one text."""
+    value, text = row, cells
+    for name in column:
+        value, text = getattr(value, name), text[name]
     if isinstance(text, list):
-        return ", ".join(map(str, text))
-    if isinstance(value, str) and not isinstance(value, Decimal) and value.startswith(_FORMULA):
+        text = value = ", ".join(text)
+    if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return "" if text is None else text

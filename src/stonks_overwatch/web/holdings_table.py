@@ -204,6 +204,13 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
     )
 
 
+def filtered(rows: Iterable[Holding], asked: Asked) -> list[Holding]:
+    """All rows that are asked for, whatever the page, in their order."""
+    held = list(rows) if asked.account == SEPARATE else combined(rows)
+    chosen = [row for row in held if asked.asset_class in ("", row.asset_class) and matches(row, asked.query)]
+    return _sorted(chosen, asked)
+
+
 def _sorted(rows: list[Holding], asked: Asked) -> list[Holding]:
     """In the order asked for; rows whose figure is not known come last either way."""
     key = _KEYS[asked.sort]

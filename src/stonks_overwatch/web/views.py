@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import date
 from itertools import groupby
 
 from asgiref.sync import sync_to_async
@@ -20,15 +21,18 @@ from stonks_overwatch import checks, config, paths, sync, tasks
 from stonks_overwatch.config import Setting
 from stonks_overwatch.errors import ConfigError, UnknownAccountError
 from stonks_overwatch.reports import syncs
-from stonks_overwatch.reports.accounts import account_rows
-from stonks_overwatch.reports.dashboard import dashboard
-from stonks_overwatch.reports.holdings import holdings
-from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
+from stonks_overwatch.reports.accounts import AccountRow, account_rows
+from stonks_overwatch.reports.allocation import Slice
+from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DashboardDocument, dashboard
+from stonks_overwatch.reports.documents import Computed, Document
+from stonks_overwatch.reports.holdings import Cash, Holding, holdings
+from stonks_overwatch.reports.reconcile import AccountLines, Line, latest
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.services.brokers.base import Finding
 from stonks_overwatch.web.charts import month_ends, ring, value_line
+from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame, latest_end
-from stonks_overwatch.web.holdings_table import ORDERS, SEPARATE, Asked, table
+from stonks_overwatch.web.holdings_table import ORDERS, SEPARATE, Asked, filtered, table
 from stonks_overwatch.web.live import Follower
 from stonks_overwatch.web.pages import nothing_yet, render_page
 
@@ -50,6 +54,31 @@ class Check:
         return cls(len(account.lines), differing, account.agrees)
 
 
+class DayValue(Document):
+    """The value of everything at the end of one day, as a row of a file."""
+
+    on: date
+    nav_base: Computed | None
+
+
+class Compared(Line):
+    """A figure compared with the broker's, as a row of a file."""
+
+    account: str
+
+
+def _dashboard_tables(document: DashboardDocument) -> dict[str, Table]:
+    series = zip(document.series.dates, document.series.nav, strict=True)
+    return {
+        "values": Table(DayValue, [DayValue(on=on, nav_base=nav) for on, nav in series]),
+        "classes": Table(Slice, document.by_asset_class.slices),
+        "currencies": Table(Slice, document.by_currency.slices),
+        "largest": Table(Holding, document.top_holdings),
+        "accounts": Table(AccountDay, document.accounts),
+        "cash": Table(CashTotal, document.cash),
+    }
+
+
 @require_safe
 def dashboard_page(request: HttpRequest) -> HttpResponse:
     around = frame()
@@ -62,12 +91,15 @@ def dashboard_page(request: HttpRequest) -> HttpResponse:
         document = dashboard(Scope(base, account=account or None))
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="dashboard", problem=err)
+    if table := _dashboard_tables(document).get(request.GET.get("csv", "")):
+        return csv_answer(f"dashboard-{request.GET['csv']}", table)
     return render_page(
         request,
         "dashboard.html",
         around,
         document=document,
         as_of=document.as_of,
+        explained={"account": account},
         everyone=everyone,
         account=account,
         line=value_line(document.series, document.base_currency),
@@ -91,12 +123,17 @@ def holdings_page(request: HttpRequest) -> HttpResponse:
         document = holdings(Scope(base, account=account or None))
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="holdings", problem=err)
+    if request.GET.get("csv") == "holdings":
+        return csv_answer("holdings", Table(Holding, filtered(document.holdings, asked)))
+    if request.GET.get("csv") == "cash":
+        return csv_answer("cash", Table(Cash, document.cash))
     return render_page(
         request,
         "holdings.html",
         around,
         document=document,
         as_of=document.as_of,
+        explained={"account": account, "each": "1" if asked.account == SEPARATE else ""},
         everyone=everyone,
         asked=asked,
         orders=ORDERS,
@@ -110,7 +147,17 @@ def accounts_page(request: HttpRequest) -> HttpResponse:
     document = account_rows(Scope(around.config.base_currency))
     if not document.accounts:
         return nothing_yet(request, around, "accounts")
-    compared = [Check.of(account) for account in reconcile(Scope(document.base_currency)).accounts]
+    against = latest(Scope(document.base_currency))
+    if request.GET.get("csv") == "accounts":
+        return csv_answer("accounts", Table(AccountRow, document.accounts))
+    if request.GET.get("csv") == "reconcile":
+        lines = [
+            Compared(account=of.account, **{name: getattr(line, name) for name in Line.model_fields})
+            for of in against.accounts
+            for line in of.lines
+        ]
+        return csv_answer("reconcile", Table(Compared, lines))
+    compared = [Check.of(account) for account in against.accounts]
     rows = list(zip(document.accounts, compared, strict=True))
     return render_page(request, "accounts.html", around, document=document, as_of=document.as_of, rows=rows)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, NavPoint, Position
-from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.accounts import AccountRow, account_rows
 from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, allocation, key_of_part
 from stonks_overwatch.reports.books import NO_LOTS, Books, books
@@ -37,7 +37,7 @@ from stonks_overwatch.reports.holdings import (
     Totals,
     unrealized_return,
 )
-from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
+from stonks_overwatch.reports.reconcile import AccountLines, Line, latest, reconcile
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.state import Held
 
@@ -88,7 +88,15 @@ REPORTS["holdings"] = _holdings
 REPORTS["dashboard"] = lambda arguments, _: dashboard(arguments.scope)
 REPORTS["accounts"] = lambda arguments, _: account_rows(arguments.scope)
 REPORTS["allocation"] = lambda arguments, _: allocation(arguments.scope, arguments.by)
-REPORTS["reconcile"] = lambda arguments, _: reconcile(arguments.scope)
+
+
+def _reconciled(arguments: Arguments, _: Reports) -> Document:
+    if arguments.start is None and arguments.end is None and arguments.scope.as_of is None:
+        return latest(arguments.scope)
+    return reconcile(arguments.scope, arguments.start, arguments.end)
+
+
+REPORTS["reconcile"] = _reconciled
 
 
 # One position
@@ -849,63 +857,62 @@ def _slices(seen: Seen) -> Made:
 # Computed against reported
 
 
-def _line(seen: Seen) -> tuple[Account, str, str]:
-    """The account, what is compared (NAV, cash, quantity) and of what."""
+def _compared(seen: Seen) -> tuple[Account, str, str]:
+    """The account, what is compared (NAV, cash, quantity; else nothing) and of which currency."""
     of = next(one for one in seen.parents if isinstance(one, AccountLines))
-    what, _, rest = seen.holder.what.partition(" ")
-    return seen.account(None, of.account), what, rest
+    account, line = seen.account(of.broker, of.account), seen.holder
+    what, _, rest = line.what.partition(" ")
+    if line.on is None and what in ("NAV", "cash", "quantity"):
+        return account, what, "" if what == "quantity" else rest
+    return account, "", ""
 
 
 def _line_unit(seen: Seen) -> str:
-    account, what, rest = _line(seen)
-    return "" if what == "quantity" else rest or account.currency
+    account, what, currency = _compared(seen)
+    return "" if what == "quantity" else currency or (account.currency if what else "")
 
 
 @figure(Line, "computed", "Computed", _line_unit, "From positions, opening balances and activities.")
 def _computed(seen: Seen) -> Made:
-    account, what, rest = _line(seen)
-    parts = [part for part in _every(seen) if part.account.pk == account.pk]
-    if what == "quantity":
-        position = Position.objects.get(account=account, instrument__broker_ref=rest.rpartition("(")[2][:-1])
-        rows = Activity.objects.current().filter(account=account, instrument=position.instrument_id)
-        told = (
-            rows.filter(quantity__isnull=False)
-            .exclude(kind="fx")
-            .exclude(is_derived=True, kind__in=("buy", "sell"))
-        )
+    account, what, currency = _compared(seen)
+    instrument = seen.holder.instrument
+    if what == "quantity" or (not what and instrument):
+        rows = Activity.objects.current().filter(account=account, instrument=instrument)
+        guesses = {"is_derived": True, "kind__in": (ActivityKind.BUY, ActivityKind.SELL)}
+        told = rows.filter(quantity__isnull=False).exclude(kind=ActivityKind.FX).exclude(**guesses)
+        if not what:
+            return Made("computed", "from the activities of the instrument", ledger=[activities(told)])
         inputs = [
             seen.input(f"{kind} on {on.isoformat()}", quantity, "", as_of=on)
             for kind, on, quantity in told.values_list("kind", "trade_date", "quantity")
         ]
-        return sum_of(
-            inputs, "opening balance and everything that changed the quantity", ledger=[activities(told)]
-        )
-    if what == "cash" and rest:
-        return Made(
-            "computed",
-            "opening balance and everything that moved this currency since",
-            ledger=[money(account, rest)],
-        )
+        words = "opening balance and everything that changed the quantity"
+        return sum_of(inputs, words, ledger=[activities(told)])
+    if not what or (what == "cash" and currency):
+        ledger = [money(account, currency)] if currency else []
+        return Made("computed", "from the ledger's rows up to the day", ledger=ledger)
+    parts = [part for part in _every(seen) if part.account.pk == account.pk]
     if what == "cash":
         parts = [part for part in parts if part.what == "cash"]
-    if rest:
-        parts = [part for part in parts if part.currency == rest]
-    unit = rest or account.currency
+    if currency:
+        parts = [part for part in parts if part.currency == currency]
+    unit = currency or account.currency
     inputs = [_addend(seen, part, unit) for part in parts]
     return sum_of(inputs, "values, cash and accruals of the account", _rates_of(seen, parts, unit))
 
 
 @figure(Line, "reported", "Reported", _line_unit, "The broker's own figure.")
 def _reported(seen: Seen) -> Made:
-    account, what, rest = _line(seen)
-    if what == "quantity":
-        ref = rest.rpartition("(")[2][:-1]
-        return reported(
-            "as the broker reported it",
-            [positions(Position.objects.filter(account=account, instrument__broker_ref=ref))],
-        )
-    rows = CashBalance.objects.filter(account=account)
-    return reported("as the broker reported it", [balances(rows.filter(currency=rest) if rest else rows)])
+    account, what, currency = _compared(seen)
+    if seen.holder.instrument:
+        rows = Position.objects.filter(account=account, instrument=seen.holder.instrument)
+        return reported("as the broker reported it", [positions(rows)])
+    if not what:
+        return reported("as the broker's statement has it")
+    held = CashBalance.objects.filter(account=account)
+    return reported(
+        "as the broker reported it", [balances(held.filter(currency=currency) if currency else held)]
+    )
 
 
 @figure(Line, "difference", "Difference", _line_unit)

@@ -1,6 +1,7 @@
 // What the pages do beyond HTML: partial updates (htmx), live progress, ages, theme, keys, charts.
 import htmx from "htmx.org";
 import { startAges } from "./ages";
+import { startExplaining } from "./explain";
 import { startLive } from "./live";
 
 // The page's policy allows neither inline styles nor evaluated code, and private pages are not
@@ -89,4 +90,5 @@ htmx.onLoad((loaded) => {
 
 labelThemeButtons();
 startAges();
+startExplaining();
 startLive();

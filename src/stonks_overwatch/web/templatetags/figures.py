@@ -304,7 +304,9 @@ def group_name(key: str, by: str) -> str:
 
 @register.filter
 def broker_name(name: str) -> str:
-    return {"ibkr": "IBKR", "degiro": "DEGIRO", "bitvavo": "Bitvavo", "csv": "imported files"}.get(name, name or "the configuration")
+    return {"ibkr": "IBKR", "degiro": "DEGIRO", "bitvavo": "Bitvavo", "csv": "imported files"}.get(
+        name, name or "the configuration"
+    )
 
 
 @register.filter
