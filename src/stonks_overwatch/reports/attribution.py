@@ -120,8 +120,10 @@ def _row(instrument: Instrument, figures: list[float]) -> HoldingReturn:
     )
 
 
-def _most_first(number: int, figures: list[float]) -> tuple[bool, float, int]:
-    """Unknown contributions last."""
-    contribution = figures[-1]
-    unknown = isnan(contribution)
-    return unknown, 0.0 if unknown else -contribution, number
+def _most_first(number: int, figures: list[float]) -> tuple[int, float, int]:
+    """By contribution; where that is unknown by gain, and what has neither last."""
+    *_, gain, contribution = figures
+    for place, figure in enumerate((contribution, gain)):
+        if not isnan(figure):
+            return place, -figure, number
+    return 2, 0.0, number
