@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 
 
 class AssetClass(StrEnum):
@@ -53,6 +54,7 @@ SETTLEMENT = "daily settlement"
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
+@cache
 def currency(code: str) -> str:
     """The ISO 4217 code itself; ValueError for anything else (`BASE`, `GBX` in small letters, blanks)."""
     if not _CURRENCY.fullmatch(code):

@@ -22,7 +22,7 @@ from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
-from stonks_overwatch.reports.lot_books import EVER, Live, Stored, lot_books, positions
+from stonks_overwatch.reports.lot_books import EVER, MOST_NAMED, Live, Stored, lot_books, positions
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Balance, Held, State, state_of
@@ -113,7 +113,6 @@ class HoldingsDocument(Document):
 Kind = Literal["position", "futures", "cash", "accrued"]
 
 _NONE_OPEN = Decimal(0), Decimal(0)
-_MOST_NAMED = 500  # more instruments than these are not named one by one
 
 
 class Part(NamedTuple):
@@ -197,7 +196,7 @@ def _at_lots(state: State, kept: Stored | Live, *, asked: Method | None) -> Stat
     wanted = {row.instrument_id for row in state.held if not is_own(row)}
     if not wanted:
         return state
-    known = positions(kept.open(wanted if len(wanted) <= _MOST_NAMED else None))
+    known = positions(kept.open(wanted if len(wanted) <= MOST_NAMED else None))
     held = [
         row if is_own(row) else _at_cost(row, *known.get((row.account_id, row.instrument_id), _NONE_OPEN))
         for row in state.held

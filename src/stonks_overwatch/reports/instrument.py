@@ -8,14 +8,16 @@ from django.db.models import Q
 
 from stonks_overwatch.errors import UnknownInstrumentError
 from stonks_overwatch.ledger.lots import Method
-from stonks_overwatch.ledger.models import Instrument, Price
+from stonks_overwatch.ledger.models import Account, Instrument, Price
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Booked, booked, last_day
-from stonks_overwatch.reports.documents import Computed, Document, Exact, total
-from stonks_overwatch.reports.holdings import Holding, holdings
-from stonks_overwatch.reports.lots import LotRow, lots
-from stonks_overwatch.reports.realized import ClosedLot, Gains, realized
+from stonks_overwatch.reports.documents import Computed, Document, Exact, times, total
+from stonks_overwatch.reports.lot_books import lot_books, papers
+from stonks_overwatch.reports.lots import LotRow, lot_rows
+from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.realized import ClosedLot, closed_lot
 from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.state import Held, state_of
 
 _TRADES = (ActivityKind.BUY, ActivityKind.SELL)
 _INCOME = (ActivityKind.DIVIDEND, ActivityKind.INTEREST)
@@ -72,8 +74,19 @@ class Earned(Document):
     total_base: Computed | None
 
 
+class Holder(Document):
+    """What one account holds of it."""
+
+    account: str
+    quantity: Exact | None
+    price: Exact | None
+    price_as_of: datetime | date | None
+    market_value: Computed | None
+    market_value_base: Computed | None
+
+
 class InstrumentDocument(Document):
-    """`holdings` has one row per account that holds it; activities and closed lots are newest first."""
+    """`holders` are the accounts that hold it; activities and closed lots are newest first."""
 
     id: int
     as_of: datetime | date | None
@@ -94,13 +107,12 @@ class InstrumentDocument(Document):
     right: str | None
     underlying_symbol: str | None
     description: str
-    holdings: tuple[Holding, ...]
+    holders: tuple[Holder, ...]
     quantity: Exact | None
     market_value_base: Computed | None
     earned: Earned
     lots: tuple[LotRow, ...]
     closed: tuple[ClosedLot, ...]
-    gains: Gains
     activities: tuple[Happening, ...]
     marks: tuple[Mark, ...]
     prices: Prices
@@ -119,21 +131,31 @@ def instrument(
             f"There is no instrument number {number}.",
             next_step="Open an instrument from the holdings or the realized gains.",
         )
+    base = scope.base_currency
     looked_at = [account for account in accounts(scope) if account.broker == paper.broker]
-    document = holdings(scope, method)
-    held = tuple(
-        row for row in document.holdings if (row.broker, row.broker_ref) == (paper.broker, paper.broker_ref)
-    )
-    open_lots = lots(scope, method, instrument=paper.pk)
-    closed = realized(scope, method=method, instrument=paper.pk)
-    rows = booked(
-        looked_at, scope.base_currency, Q(instrument=paper.pk), end=last_day(looked_at, scope.as_of)
-    )
+    state = state_of(looked_at, scope.as_of)
+    kept = lot_books(looked_at, base, scope.as_of, method)
+    days = state.days.values()
+    rates = Rates.between(min(days), max(days)) if days else Rates(())
+    held = [row for row in state.held if row.instrument_id == paper.pk]
+    by_pk = {account.pk: account for account in looked_at}
+    holders = [
+        _holder(row, by_pk[row.account_id], rates.rate(row.currency, base, state.days[row.account_id]))
+        for row in held
+    ]
+    described = papers([paper.pk])[paper.pk]
+    open_lots = lot_rows(base, state, held, kept, rates)
+    closed = [
+        closed_lot(row, by_pk[row.account], described, kept.methods[row.account])
+        for row in kept.closed(instrument=paper.pk)
+    ]
+    end = last_day(looked_at, scope.as_of)
+    rows = booked(looked_at, base, Q(instrument=paper.pk), end=end)
     quantities = [row.quantity for row in held]
     return InstrumentDocument(
         id=paper.pk,
-        as_of=document.as_of,
-        base_currency=scope.base_currency,
+        as_of=scope.as_of or min((account.updated_at for account in looked_at), default=None),
+        base_currency=base,
         broker=paper.broker,
         broker_ref=paper.broker_ref,
         symbol=paper.symbol,
@@ -150,16 +172,26 @@ def instrument(
         right=paper.right,
         underlying_symbol=paper.underlying_symbol,
         description=paper.description,
-        holdings=held,
+        holders=tuple(holders),
         quantity=None if None in quantities else total(quantities).value,
-        market_value_base=total(row.market_value_base for row in held).value,
-        earned=_earned(open_lots.lots, closed.lots, rows),
-        lots=open_lots.lots,
-        closed=closed.lots,
-        gains=closed.totals,
+        market_value_base=total(row.market_value_base for row in holders).value,
+        earned=_earned(open_lots, closed, rows),
+        lots=tuple(open_lots),
+        closed=tuple(closed),
         activities=tuple(_happening(row) for row in reversed(rows)),
         marks=_marks(rows, paper, start),
-        prices=_prices(paper, start, last_day(looked_at, scope.as_of)),
+        prices=_prices(paper, start, end),
+    )
+
+
+def _holder(row: Held, account: Account, rate: Decimal | None) -> Holder:
+    return Holder(
+        account=account.account,
+        quantity=row.quantity,
+        price=row.price,
+        price_as_of=row.price_as_of,
+        market_value=row.market_value,
+        market_value_base=times(row.market_value, rate),
     )
 
 
@@ -169,7 +201,7 @@ def _whole(parts: list[Decimal | None]) -> Decimal | None:
     return None if summed.unknown else summed.value
 
 
-def _earned(open_lots: tuple[LotRow, ...], closed: tuple[ClosedLot, ...], rows: list[Booked]) -> Earned:
+def _earned(open_lots: list[LotRow], closed: list[ClosedLot], rows: list[Booked]) -> Earned:
     unrealized = _whole([row.unrealized_pnl_base for row in open_lots])
     gained = _whole([row.gain_base for row in closed])
     paid = [row for row in rows if row.kind in _INCOME]

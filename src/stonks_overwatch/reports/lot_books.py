@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import OperationalError, transaction
 from django.db.models import Count, Max
 
+from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.lots import Close, Lot, Method, effects, negative
 from stonks_overwatch.ledger.models import (
     Account,
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 EVER = 0
 """In place of a year: all of them."""
+MOST_NAMED = 500
+"""More instruments than these are not named one by one in a query."""
 
 
 class OpenRow(NamedTuple):
@@ -51,7 +54,10 @@ class ClosedRow(NamedTuple):
 
 
 class GainRow(NamedTuple):
-    """Sums of closed lots, in the order of `_GAIN`; of all instruments where it names none."""
+    """Sums of closed lots, in the order of `_GAIN`; of all instruments where it names none.
+
+    `gain` is in the instrument's currency, and means nothing where several are summed.
+    """
 
     account: int
     instrument: int | None
@@ -72,7 +78,8 @@ class GainRow(NamedTuple):
 _LOT = Lot._fields
 _CLOSE = Close._fields
 _GAIN = GainRow._fields[1:]
-_BOOK_FIELDS = ("book", "number", "instrument")
+_BOOK = ("book", "number")
+_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +98,9 @@ class Stored:
         return [OpenRow(self.accounts[book], paper, Lot._make(lot)) for book, paper, *lot in found]
 
     def closed(
-        self, year: int = EVER, instrument: int | None = None, first: int = 0, most: int | None = None
+        self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
     ) -> list[ClosedRow]:
-        """Newest first; `most` rows from `first` on."""
+        """Newest first; the rows of a page."""
         rows = ClosedLot.objects.filter(book__in=list(self.accounts))
         if year:
             rows = rows.filter(closed_on__gte=date(year, 1, 1), closed_on__lte=date(year, 12, 31))
@@ -102,22 +109,15 @@ class Stored:
         found = rows.order_by("-closed_on", "-book_id", "-number").values_list(
             "book_id", "instrument_id", "rate", *_CLOSE
         )
-        end = None if most is None else first + most
         return [
             ClosedRow(self.accounts[book], paper, Close._make(close), rate)
-            for book, paper, rate, *close in found[first:end]
+            for book, paper, rate, *close in found[page]
         ]
 
-    def gains(
-        self, year: int | None = None, instrument: int | None = None, *, by_instrument: bool = False
-    ) -> list[GainRow]:
-        """Of one year (None: each), of one instrument, of each, or of all together."""
-        rows = GainSum.objects.filter(book__in=list(self.accounts))
+    def gains(self, year: int | None = None, *, by_instrument: bool = False) -> list[GainRow]:
+        """Of one year (None: each), of each instrument or of all together."""
+        rows = GainSum.objects.filter(book__in=list(self.accounts), instrument__isnull=not by_instrument)
         rows = rows.filter(year=year) if year is not None else rows.exclude(year=EVER)
-        if instrument is not None:
-            rows = rows.filter(instrument=instrument)
-        else:
-            rows = rows.filter(instrument__isnull=not by_instrument)
         found = rows.order_by("number").values_list("book_id", "instrument_id", *_GAIN[1:])
         return [GainRow(self.accounts[book], *row) for book, *row in found]
 
@@ -139,7 +139,7 @@ class Live:
         ]
 
     def closed(
-        self, year: int = EVER, instrument: int | None = None, first: int = 0, most: int | None = None
+        self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
     ) -> list[ClosedRow]:
         rows = [
             row
@@ -147,20 +147,14 @@ class Live:
             if year in (EVER, row.close.closed_on.year) and instrument in (None, row.instrument)
         ]
         rows.sort(key=lambda row: row.close.closed_on, reverse=True)
-        return rows[first : None if most is None else first + most]
+        return rows[page]
 
-    def gains(
-        self, year: int | None = None, instrument: int | None = None, *, by_instrument: bool = False
-    ) -> list[GainRow]:
+    def gains(self, year: int | None = None, *, by_instrument: bool = False) -> list[GainRow]:
         return [
             row
             for row in _gains(_closed(self.books))
-            if (row.year == year if year is not None else row.year != EVER)
-            and (
-                row.instrument == instrument
-                if instrument is not None
-                else (row.instrument is not None) is by_instrument
-            )
+            if (row.instrument is not None) is by_instrument
+            and (row.year == year if year is not None else row.year != EVER)
         ]
 
 
@@ -183,11 +177,12 @@ def lot_books(
     stamp = _stamp()
     kept = books(looked_at, base, None, method)
     try:
-        _store(kept, base, names, stamp)
+        made = _store(kept, base, names, stamp)
     except OperationalError:
         # A sync holds the database: the next one who asks stores them.
         log.info("The lots are worked out and not stored: the database is busy.")
-    return Live(kept, methods)
+        made = None
+    return Live(kept, methods) if made is None else Stored(made, methods)
 
 
 def papers(numbers: Iterable[int]) -> dict[int, Paper]:
@@ -235,30 +230,49 @@ def _stamp() -> tuple[int | None, int, datetime | None]:
     return found["newest"], found["count"], found["recorded"]
 
 
-def _store(kept: Books, base: str, names: dict[int, str], stamp: object) -> None:
-    """Keep the books, unless activities changed while they were worked out."""
+def _store(kept: Books, base: str, names: dict[int, str], stamp: object) -> dict[int, int] | None:
+    """Keep the books, unless activities changed while they were worked out; returns their accounts."""
+    opened, closed = Live(kept, {}).open(), _closed(kept)
+    gains = _gains(closed)
     with transaction.atomic():
         if _stamp() != stamp:
-            return
+            return None
         LotBook.objects.filter(account__in=list(names), base=base, method__in=set(names.values())).delete()
         made = LotBook.objects.bulk_create(
             LotBook(account_id=account, base=base, method=name, last_on=kept.last_on)
             for account, name in names.items()
         )
         pks = {book.account_id: book.pk for book in made}
-        opened = [
-            (pks[account], number, paper, *lot)
-            for number, (account, paper, lot) in enumerate(Live(kept, {}).open())
-        ]
-        upsert(OpenLot, [*_BOOK_FIELDS, *_LOT], opened, unique=["book", "number"])
-        closed = _closed(kept)
-        rows = [
-            (pks[row.account], number, row.instrument, *row.close, row.rate)
-            for number, row in enumerate(closed)
-        ]
-        upsert(ClosedLot, [*_BOOK_FIELDS, *_CLOSE, "rate"], rows, unique=["book", "number"])
-        sums = [(pks[row.account], number, *row[1:]) for number, row in enumerate(_gains(closed))]
-        upsert(GainSum, ["book", "number", *_GAIN], sums, unique=["book", "number"])
+        _insert(
+            OpenLot, [*_BOOK, "instrument", *_LOT], pks, ((row.account, row[1], *row.lot) for row in opened)
+        )
+        _insert(
+            ClosedLot,
+            [*_BOOK, "instrument", *_CLOSE, "rate"],
+            pks,
+            ((row.account, row.instrument, *row.close, row.rate) for row in closed),
+        )
+        _insert(GainSum, [*_BOOK, *_GAIN], pks, gains)
+    return {pk: account for account, pk in pks.items()}
+
+
+def _insert(
+    table: type[OpenLot | ClosedLot | GainSum],
+    names: Sequence[str],
+    pks: dict[int, int],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    """Rows that begin with their account; tens of thousands, so in the database's own form."""
+    prepared = [
+        (pks[account], number, *map(_prepared, values)) for number, (account, *values) in enumerate(rows)
+    ]
+    upsert(table, names, prepared, unique=["book", "number"], is_prepared=True)
+
+
+def _prepared(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return text(value)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _closed(kept: Books) -> list[ClosedRow]:
@@ -274,43 +288,58 @@ def _closed(kept: Books) -> list[ClosedRow]:
     ]
 
 
+class _Parts(NamedTuple):
+    """What a close adds to each of the sums, in the order of `GainRow` from `gain` on; None is unknown."""
+
+    gain: Decimal | None
+    proceeds_base: Decimal | None
+    cost_base: Decimal | None
+    gain_base: Decimal | None
+    short_term_base: Decimal | None
+    long_term_base: Decimal | None
+    price_effect_base: Decimal | None
+    currency_effect_base: Decimal | None
+    cross_effect_base: Decimal | None
+
+
+def _parts(row: ClosedRow) -> _Parts:
+    close = row.close
+    gain = close.realized_pnl_base
+    term = is_long_term_gain(close)
+    split = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, row.rate)
+    price, currency, cross = split if split is not None else (None, None, None)
+    return _Parts(
+        gain=close.realized_pnl,
+        proceeds_base=brought(close),
+        cost_base=paid(close),
+        gain_base=gain,
+        short_term_base=gain if term is False else _ZERO,
+        long_term_base=gain if term else _ZERO,
+        price_effect_base=price,
+        currency_effect_base=currency,
+        cross_effect_base=cross,
+    )
+
+
 def _gains(rows: Iterable[ClosedRow]) -> list[GainRow]:
     """The sums of each account: by instrument and year, by instrument, by year, of all."""
-    parts: defaultdict[tuple[int, int | None, int], list[ClosedRow]] = defaultdict(list)
+    parts: defaultdict[tuple[int, int | None, int], list[_Parts]] = defaultdict(list)
     for row in rows:
-        year = row.close.closed_on.year
+        adds, year = _parts(row), row.close.closed_on.year
         for instrument in (row.instrument, None):
-            parts[row.account, instrument, year].append(row)
-            parts[row.account, instrument, EVER].append(row)
-    return [_gain(key, of_key) for key, of_key in parts.items()]
-
-
-def _gain(key: tuple[int, int | None, int], rows: Sequence[ClosedRow]) -> GainRow:
-    closes = [row.close for row in rows]
-    gains = [close.realized_pnl_base for close in closes]
-    terms = [is_long_term_gain(close) for close in closes]
-    parts = [
-        effects(row.close.cost, row.close.proceeds, row.close.cost_base, row.close.proceeds_base, row.rate)
-        for row in rows
+            parts[row.account, instrument, year].append(adds)
+            parts[row.account, instrument, EVER].append(adds)
+    return [
+        GainRow(
+            account,
+            instrument,
+            year,
+            len(of_key),
+            sum(adds.gain_base is None for adds in of_key),
+            *(total(column).value for column in zip(*of_key, strict=True)),
+        )
+        for (account, instrument, year), of_key in parts.items()
     ]
-    account, instrument, year = key
-    return GainRow(
-        account=account,
-        instrument=instrument,
-        year=year,
-        lots=len(rows),
-        unknown=sum(gain is None for gain in gains),
-        # Of several instruments it would be a sum of several currencies.
-        gain=None if instrument is None else total(close.realized_pnl for close in closes).value,
-        proceeds_base=total(brought(close) for close in closes).value,
-        cost_base=total(paid(close) for close in closes).value,
-        gain_base=total(gains).value,
-        short_term_base=total(g for g, term in zip(gains, terms, strict=True) if term is False).value,
-        long_term_base=total(g for g, term in zip(gains, terms, strict=True) if term).value,
-        price_effect_base=total(part and part.price for part in parts).value,
-        currency_effect_base=total(part and part.currency for part in parts).value,
-        cross_effect_base=total(part and part.cross for part in parts).value,
-    )
 
 
 def brought(close: Close) -> Decimal | None:

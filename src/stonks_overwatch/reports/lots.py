@@ -21,7 +21,15 @@ from stonks_overwatch.ledger.lots import (
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.books import Key, Paper
 from stonks_overwatch.reports.documents import Computed, Document, Exact, total
-from stonks_overwatch.reports.lot_books import OpenRow, is_long_term, lot_books, papers
+from stonks_overwatch.reports.lot_books import (
+    MOST_NAMED,
+    Live,
+    OpenRow,
+    Stored,
+    is_long_term,
+    lot_books,
+    papers,
+)
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Held, State, state_of
@@ -136,29 +144,16 @@ class _Today(NamedTuple):
     rate: Decimal | None
 
 
-def lots(scope: Scope, method: Method | None = None, instrument: int | None = None) -> LotsDocument:
-    """The open lots by the accounts' own methods, or by the given one; of one instrument row, or all."""
-    looked_at = {account.pk: account for account in accounts(scope)}
-    state = state_of(looked_at.values(), scope.as_of)
-    kept = lot_books(list(looked_at.values()), scope.base_currency, scope.as_of, method)
-    wanted = None if instrument is None else [instrument]
+def lots(scope: Scope, method: Method | None = None) -> LotsDocument:
+    """The open lots by the accounts' own methods, or by the given one."""
+    looked_at = accounts(scope)
+    state = state_of(looked_at, scope.as_of)
+    kept = lot_books(looked_at, scope.base_currency, scope.as_of, method)
     days = state.days.values()
     rates = Rates.between(min(days), max(days)) if days else Rates(())
-    of_key: defaultdict[Key, list[OpenRow]] = defaultdict(list)
-    for one in kept.open(wanted):
-        of_key[one.account, one.instrument].append(one)
-    described = papers(paper for _, paper in of_key)
-    rows = []
-    for held in state.held:
-        account = looked_at[held.account_id]
-        on = state.days[account.pk]
-        today = _Today(on, rates.rate(held.currency, scope.base_currency, on))
-        rows += [
-            _row(one, held, account, described[one.instrument], kept.methods[account.pk], today)
-            for one in of_key[held.account_id, held.instrument_id]
-        ]
+    rows = lot_rows(scope.base_currency, state, state.held, kept, rates)
     return LotsDocument(
-        as_of=scope.as_of or min((account.updated_at for account in looked_at.values()), default=None),
+        as_of=scope.as_of or min((account.updated_at for account in looked_at), default=None),
         base_currency=scope.base_currency,
         lots=tuple(rows),
         totals=LotTotals(
@@ -171,6 +166,28 @@ def lots(scope: Scope, method: Method | None = None, instrument: int | None = No
             unknown=sum(row.unrealized_pnl_base is None for row in rows),
         ),
     )
+
+
+def lot_rows(
+    base: str, state: State, positions: Sequence[Held], kept: Stored | Live, rates: Rates
+) -> list[LotRow]:
+    """The open lots of some of the state's positions, in their order; `rates` are those of its days."""
+    by_pk = {account.pk: account for account in state.accounts}
+    numbers = {row.instrument_id for row in positions}
+    of_key: defaultdict[Key, list[OpenRow]] = defaultdict(list)
+    for one in kept.open(numbers if len(numbers) <= MOST_NAMED else None):
+        of_key[one.account, one.instrument].append(one)
+    described = papers(paper for _, paper in of_key)
+    rows = []
+    for held in positions:
+        account = by_pk[held.account_id]
+        on = state.days[account.pk]
+        today = _Today(on, rates.rate(held.currency, base, on))
+        rows += [
+            _row(one, held, account, described[one.instrument], kept.methods[account.pk], today)
+            for one in of_key[held.account_id, held.instrument_id]
+        ]
+    return rows
 
 
 def _row(row: OpenRow, held: Held, account: Account, paper: Paper, method: Method, today: _Today) -> LotRow:

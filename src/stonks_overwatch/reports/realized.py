@@ -118,31 +118,25 @@ class RealizedDocument(Document):
 
 
 def realized(
-    scope: Scope,
-    year: int | None = None,
-    method: Method | None = None,
-    instrument: int | None = None,
-    page: slice = slice(None),
+    scope: Scope, year: int | None = None, method: Method | None = None, page: slice = slice(None)
 ) -> RealizedDocument:
-    """The closed lots by the accounts' own methods, or by the given one; of one instrument row, or all.
+    """The closed lots by the accounts' own methods, or by the given one.
 
     `page` are the rows of `lots` that are wanted; the sums are of all.
     """
     looked_at = {account.pk: account for account in accounts(scope)}
     kept = lot_books(list(looked_at.values()), scope.base_currency, scope.as_of, method)
-    first = page.start or 0
-    most = None if page.stop is None else page.stop - first
-    rows = kept.closed(year or EVER, instrument, first, most)
-    of_instrument = kept.gains(year or EVER, instrument, by_instrument=True)
+    rows = kept.closed(year or EVER, None, page)
+    of_instrument = kept.gains(year or EVER, by_instrument=True)
     numbers = {row.instrument for row in rows} | {row.instrument or 0 for row in of_instrument}
     described = papers(numbers)
-    by_year = _grouped(kept.gains(None, instrument), lambda row: row.year)
+    by_year = _grouped(kept.gains(None), lambda row: row.year)
     by_instrument = _grouped(of_instrument, lambda row: row.instrument or 0)
     return RealizedDocument(
         base_currency=scope.base_currency,
         year=year,
         lots=tuple(
-            _closed(row, looked_at[row.account], described[row.instrument], kept.methods[row.account])
+            closed_lot(row, looked_at[row.account], described[row.instrument], kept.methods[row.account])
             for row in rows
         ),
         by_year=tuple(
@@ -154,7 +148,7 @@ def realized(
                 key=lambda row: (row.gain_base is None, -(row.gain_base or 0), row.symbol),
             )
         ),
-        totals=Gains(**_sums(kept.gains(year or EVER, instrument))),
+        totals=Gains(**_sums(kept.gains(year or EVER))),
     )
 
 
@@ -190,7 +184,7 @@ def _instrument(paper: Paper, rows: list[GainRow]) -> InstrumentGains:
     )
 
 
-def _closed(row: ClosedRow, account: Account, paper: Paper, method: Method) -> ClosedLot:
+def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method) -> ClosedLot:
     close = row.close
     is_short = close.quantity < 0
     parts = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, row.rate)

@@ -26,7 +26,7 @@ from stonks_overwatch.web.asked import Asked
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
-from stonks_overwatch.web.paging import Sheet
+from stonks_overwatch.web.paging import ROWS, Sheet
 from stonks_overwatch.web.plots import over_time, series
 from stonks_overwatch.web.templatetags.figures import plain
 
@@ -58,8 +58,12 @@ class AskedGains:
             account=parameters.get("account", ""),
             year=int(year) if year.isascii() and year.isdigit() and len(year) == 4 else None,
             method=_method(parameters),
-            page=int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+            page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
         )
+
+
+def _rows(page: int) -> slice:
+    return slice((page - 1) * ROWS, page * ROWS)
 
 
 def _method(parameters: Mapping[str, str]) -> Method | None:
@@ -75,8 +79,12 @@ def realized_page(request: HttpRequest) -> HttpResponse:
     if not everyone:
         return nothing_yet(request, around, "realized")
     asked = AskedGains.of(request.GET)
+    scope, wanted = Scope(base, account=asked.account or None), request.GET.get("csv", "")
     try:
-        document = realized(Scope(base, account=asked.account or None), asked.year, asked.method)
+        document = realized(scope, asked.year, asked.method, slice(None) if wanted else _rows(asked.page))
+        pages = max(1, -(-document.totals.lots // ROWS))
+        if asked.page > pages and not wanted:
+            document = realized(scope, asked.year, asked.method, _rows(pages))
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="realized", problem=err)
     tables = {
@@ -84,8 +92,8 @@ def realized_page(request: HttpRequest) -> HttpResponse:
         "years": Table(YearGains, document.by_year),
         "instruments": Table(InstrumentGains, document.by_instrument),
     }
-    if table := tables.get(request.GET.get("csv", "")):
-        return csv_answer(f"realized-{request.GET['csv']}", table)
+    if table := tables.get(wanted):
+        return csv_answer(f"realized-{wanted}", table)
     return render_page(
         request,
         "realized.html",
@@ -96,7 +104,7 @@ def realized_page(request: HttpRequest) -> HttpResponse:
         base=base,
         methods=METHODS,
         own_methods=sorted({account.lot_method for account in everyone}),
-        lots=Sheet.of(document.lots, asked.page),
+        lots=Sheet(document.lots, document.totals.lots, min(asked.page, pages), pages),
         plot=_years_plot(document),
     )
 
@@ -198,9 +206,9 @@ def _years_plot(document: RealizedDocument) -> dict[str, Any]:
 
 
 def _price_plot(document: InstrumentDocument) -> dict[str, Any]:
-    """Prices as a line, trades at their price, dividends at the foot. Empty without two prices."""
+    """Prices as a line, trades at their price, dividends at the foot. Empty with nothing to put in a line."""
     days = list(zip(document.prices.dates, document.prices.closes, strict=True))
-    if len(days) < 2:
+    if len(days) + sum(mark.price is not None for mark in document.marks) < 2:
         return {}
     if len(days) > _MOST_DAYS:
         by_week = {on.isocalendar()[:2]: (on, close) for on, close in days}
