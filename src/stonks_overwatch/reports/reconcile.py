@@ -8,23 +8,41 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.db.models import Q
 from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint, Position
-from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.books import moving
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass
+from stonks_overwatch.reports.books import NO_LOTS, Books, moving
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import Computed, Document, total
 from stonks_overwatch.reports.holdings import Part, Valuation, valuation
-from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.statements import (
+    CENT,
+    EXACT,
+    Found,
+    Suspect,
+    compared,
+    last_digit,
+    lots_of,
+)
+
+# The broker's cost and profit of a future are since its last daily settlement, ours since its purchase;
+# what a currency pair cost is in the cash.
+_SETTLED_DAILY = frozenset({AssetClass.FUTURE, AssetClass.CASH})
 
 
 class Line(Document):
     """`difference` is computed minus reported; null when the computed one is unknown.
 
-    `agrees` is for the page only: quantities are equal, money is equal when rounded to cents.
+    The rest is for the page only. `agrees`: quantities are equal, money is equal when rounded to cents,
+    and what exchange rates are part of is within what their last digit leaves open. `on` is the day of a
+    statement's figure (the last one, where it is of the days from `since`), null for the latest answer's.
+    `first_on` is the day on which the difference begins and `suspects` the rows that explain it, where
+    that can be told.
     """
 
     what: str
@@ -32,47 +50,127 @@ class Line(Document):
     reported: Computed
     difference: Computed | None
     agrees: bool = Field(exclude=True)
+    group: str = Field(exclude=True)
+    name: str = Field(exclude=True)
+    since: date | None = Field(None, exclude=True)
+    on: date | None = Field(None, exclude=True)
+    first_on: date | None = Field(None, exclude=True)
+    instrument: int | None = Field(None, exclude=True)
+    suspects: tuple[Suspect, ...] = Field((), exclude=True)
 
 
 class AccountLines(Document):
-    """`agrees`: every line does."""
+    """`agrees`: every line does. `compared`: how many figures were; those of several days are one line."""
 
     account: str
     as_of: datetime | date
     lines: tuple[Line, ...]
     agrees: bool
+    compared: int = Field(exclude=True)
+    broker: str = Field(exclude=True)
 
 
 class ReconcileDocument(Document):
     accounts: tuple[AccountLines, ...]
 
 
-def reconcile(scope: Scope) -> ReconcileDocument:
+def reconcile(scope: Scope, start: date | None = None, end: date | None = None) -> ReconcileDocument:
     """Compare each account with the broker's figures.
 
-    Of the latest state: NAV and cash of the account; cash and NAV per currency; the quantity of every
-    instrument. Of an earlier day brokers tell NAV alone.
+    Of the latest state: NAV, cash and accruals of the account; cash and NAV per currency; quantity, value,
+    cost and profit of every position. Of an earlier day: NAV, and all that a statement tells which ends
+    then. Without a day, a line too for each figure of the statements that end in the days from `start` to
+    `end`: of the first one in which it does not agree, else of the last.
     """
+    looked_at = accounts(scope)
+    kept = lots_of(looked_at, None)
+    told = compared(looked_at, kept, scope.as_of or start, scope.as_of or end)
+    if scope.as_of is None and end is not None:
+        states = [_State(account, end, []) for account in looked_at]
+    else:
+        states = _states(scope, kept)
+    return ReconcileDocument(
+        accounts=tuple(_account(state, told.get(state.account.pk, [])) for state in states)
+    )
+
+
+def latest(scope: Scope) -> ReconcileDocument:
+    """The latest state alone, without values and costs of positions: what is quick to tell."""
+    return ReconcileDocument(accounts=tuple(_account(state, []) for state in _states(scope, None)))
+
+
+class _State(NamedTuple):
+    """The lines of one account's state, and the moment or day they are of."""
+
+    account: Account
+    as_of: datetime | date
+    lines: list[Line]
+
+
+def _account(state: _State, found: list[Found]) -> AccountLines:
+    lines = (*state.lines, *_first_differing(found))
+    return AccountLines(
+        account=state.account.account,
+        as_of=state.as_of,
+        lines=lines,
+        agrees=all(line.agrees for line in lines),
+        compared=len(state.lines) + len(found),
+        broker=state.account.broker,
+    )
+
+
+def _first_differing(found: list[Found]) -> list[Line]:
+    """A line for each figure: the first day it does not agree on, else the last."""
+    by_name: dict[str, Found] = {}
+    for one in found:
+        known = by_name.get(one.what)
+        if known is None or known.agrees:
+            by_name[one.what] = one
+    return [_told(one) for one in by_name.values()]
+
+
+def _told(found: Found) -> Line:
+    """The line of a statement's figure; its name says of which days, and where the difference begins."""
+    spans = found.since is not None and found.since != found.on
+    days = f"from {found.since} to {found.on}" if spans else f"on {found.on}"
+    if not found.agrees:
+        rows = ", ".join(row.activity or row.text for row in found.suspects)
+        begins = f"first on {found.first_on}" if spans and found.first_on else ""
+        days += f" ({': '.join(part for part in (begins, rows) if part)})" if begins or rows else ""
+    difference = None if found.computed is None else found.computed - found.reported
+    return Line(
+        what=f"{found.what} {days}",
+        computed=found.computed,
+        reported=found.reported,
+        difference=difference,
+        agrees=found.agrees,
+        group=found.group,
+        name=found.what,
+        since=found.since if spans else None,
+        on=found.on,
+        first_on=found.first_on,
+        instrument=found.instrument,
+        suspects=found.suspects,
+    )
+
+
+def _states(scope: Scope, kept: Books | None) -> list[_State]:
+    """The latest state of each account, or its NAV at the end of an earlier day."""
     valued = valuation(scope)
     state = valued.state
-    latest = [account for account in state.accounts if state.is_latest(account)]
-    lines = {account.pk: _totals(valued, account) for account in latest}
-    _add_currencies(lines, valued, latest)
-    _add_quantities(lines, latest)
-    lines.update(_ends_of_day(valued, [account for account in state.accounts if account not in latest]))
-    return ReconcileDocument(
-        accounts=tuple(
-            AccountLines(
-                account=account.account,
-                as_of=account.reported_as_of or account.updated_at
-                if account in latest
-                else state.days[account.pk],
-                lines=tuple(lines[account.pk]),
-                agrees=all(line.agrees for line in lines[account.pk]),
-            )
-            for account in state.accounts
+    current = [account for account in state.accounts if state.is_latest(account)]
+    lines = {account.pk: _totals(valued, account) for account in current}
+    _add_currencies(lines, valued, current)
+    _add_positions(lines, current, kept)
+    lines.update(_ends_of_day(valued, [account for account in state.accounts if account not in current]))
+    return [
+        _State(
+            account,
+            account.reported_as_of or account.updated_at if account in current else state.days[account.pk],
+            lines[account.pk],
         )
-    )
+        for account in state.accounts
+    ]
 
 
 def _totals(valued: Valuation, account: Account) -> list[Line]:
@@ -80,8 +178,8 @@ def _totals(valued: Valuation, account: Account) -> list[Line]:
     parts = valued.parts[account.pk]
     nav = _if_known(part.amount_account for part in parts)
     cash = _if_known(part.amount_account for part in parts if part.what == "cash")
-    compared = (("NAV", nav, account.reported_nav), ("cash", cash, account.reported_cash))
-    return [_line(what, ours, theirs) for what, ours, theirs in compared if theirs is not None]
+    both = (("NAV", nav, account.reported_nav), ("cash", cash, account.reported_cash))
+    return [_line(what, ours, theirs) for what, ours, theirs in both if theirs is not None]
 
 
 def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: list[Account]) -> None:
@@ -107,8 +205,12 @@ def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: l
             of_account.append(_line(f"NAV {currency}", nav, balance.reported_nav))
 
 
-def _add_quantities(lines: dict[int, list[Line]], accounts: list[Account]) -> None:
-    """Opening and activities against the reported quantity."""
+_Sides = tuple[str, Decimal | None, Decimal | None, Decimal]
+"""What it is about, ours, theirs, and from which difference on they do not agree."""
+
+
+def _add_positions(lines: dict[int, list[Line]], accounts: list[Account], kept: Books | None) -> None:
+    """Opening and activities against the reported quantity; with lots, values and costs too."""
     computed: dict[tuple[int, int], Decimal] = defaultdict(Decimal)
     guesses = Q(is_derived=True) & ~Q(kind=ActivityKind.OPENING)
     for account_id, instrument_id, quantity in (
@@ -116,12 +218,38 @@ def _add_quantities(lines: dict[int, list[Line]], accounts: list[Account]) -> No
     ):
         if instrument_id is not None and quantity is not None:
             computed[account_id, instrument_id] += quantity
-    reported = Position.objects.filter(account__in=accounts).order_by("instrument__symbol", "instrument_id")
-    for account_id, instrument_id, symbol, broker_ref, quantity in reported.values_list(
-        "account_id", "instrument_id", "instrument__symbol", "instrument__broker_ref", "quantity"
-    ):
-        what = f"quantity {symbol} ({broker_ref})"
-        lines[account_id].append(_line(what, computed[account_id, instrument_id], quantity, decimals=None))
+    reported = Position.objects.filter(account__in=accounts).select_related("instrument")
+    for position in reported.order_by("instrument__symbol", "instrument_id"):
+        paper, quantity = position.instrument, computed[position.account_id, position.instrument_id]
+        name = f"{paper.symbol} ({paper.broker_ref})"
+        found: list[_Sides] = [("quantity", quantity, position.quantity, EXACT)]
+        if kept is not None and position.is_open:
+            found += _worth(position, quantity, kept)
+        lines[position.account_id] += [
+            _line(f"{group} {name}", ours, theirs, slack, group, paper.pk)
+            for group, ours, theirs, slack in found
+            if theirs is not None
+        ]
+
+
+def _worth(position: Position, quantity: Decimal, kept: Books) -> list[_Sides]:
+    """Value, cost and profit: of the quantity at the price, and of its lots."""
+    paper = position.instrument
+    units = quantity * paper.multiplier * paper.quote_factor
+    value = None if position.price is None else units * position.price
+    lots = kept.lots.get((position.account_id, position.instrument_id), NO_LOTS)
+    cost = lots.cost if lots.quantity == quantity else None
+    profit = None if value is None or cost is None else value - cost
+    of_price = CENT + abs(units) * last_digit(position.price)
+    of_cost = CENT + abs(units) * last_digit(position.average_cost)
+    worth = ("market value", value, position.exposure, of_price)
+    if paper.asset_class in _SETTLED_DAILY:
+        return [worth]
+    return [
+        worth,
+        ("cost basis", cost, position.cost_basis, of_cost),
+        ("unrealized P&L", profit, position.unrealized_pnl, of_price + of_cost),
+    ]
 
 
 def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]:
@@ -136,16 +264,25 @@ def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[L
     return lines
 
 
-def _line(what: str, computed: Decimal | None, reported: Decimal, decimals: int | None = 2) -> Line:
-    """`decimals`: how many must agree; None is all."""
+def _line(
+    what: str,
+    computed: Decimal | None,
+    reported: Decimal,
+    slack: Decimal = CENT,
+    group: str = "",
+    instrument: int | None = None,
+) -> Line:
+    """`slack`: from which difference on they do not agree."""
     difference = None if computed is None else computed - reported
     return Line(
         what=what,
         computed=computed,
         reported=reported,
         difference=difference,
-        agrees=difference is not None
-        and (difference if decimals is None else round(difference, decimals)) == 0,
+        agrees=difference is not None and abs(difference) < slack,
+        group=group or what.split(" ", 1)[0],
+        name=what,
+        instrument=instrument,
     )
 
 

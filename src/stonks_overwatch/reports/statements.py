@@ -1,0 +1,663 @@
+"""What statements say of an account held against what the ledger makes of the same days.
+
+Cash is walked from each statement's own beginning, so that one fault shows in the days it is in and not
+in all that follow. Amounts of one currency must agree to the cent; where exchange rates are part of a
+figure, it may differ by what their last digit leaves open.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Q
+
+from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Method
+from stonks_overwatch.ledger.models import Account, Activity, Figure, Instrument, Period
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass
+from stonks_overwatch.reports.books import NO_LOTS, Books, books
+from stonks_overwatch.reports.cash import net
+from stonks_overwatch.reports.documents import Computed, Document, times, total
+from stonks_overwatch.reports.rates import Rates
+
+ZERO, ONE = Decimal(0), Decimal(1)
+CENT = Decimal("0.005")
+EXACT = Decimal("1e-9")  # quantities are equal to the last digit
+# Lots are matched anew for the end of a statement; of more statements the last ones.
+MOST_ENDS = 12
+_ACCRUED = ("dividendAccruals", "interestAccruals")
+_DAY = timedelta(days=1)
+_SHOWN = 5
+
+# By what a line is about: the names of IBKR's cash report and change in NAV that belong together.
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "deposits and withdrawals": (
+        "deposits", "withdrawals", "depositsWithdrawals", "debitCardActivity", "billPay", "donations",
+    ),
+    "dividends": ("dividends", "paymentInLieu"),
+    "withholding tax": ("withholdingTax", "withholding871m", "withholdingCollectedTax"),
+    "interest": ("interest", "brokerInterest", "bondInterest", "insuredDepositInterest", "cfdCharges"),
+    "commissions": ("commissions", "forexCommissions"),
+    "fees": ("brokerFees", "otherFees", "advisorFees", "clientFees", "commissionAdjustments"),
+    "other taxes": ("transactionTax", "salesTax", "billableSalesTax"),
+    "trades": ("netTradesSales", "netTradesPurchases"),
+}  # fmt: skip
+_GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
+_SETTLED = ("cashSettlingMtm", "realizedVm")  # the daily profit of futures: no row tells it
+_TOPICS = {"trades": "trades", "commissions": "trades"}  # of the other groups: cash
+_TRADES = frozenset({ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX})
+_DEPOSITS = frozenset({ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL})
+_WITHHELD = frozenset({"", "withholding tax", "871(m) withholding tax"})
+
+
+class Suspect(Document):
+    """A row that explains a difference, or a part of it; `ours` or `theirs` is null where a side has none."""
+
+    activity: str | None  # the id of the report of activities
+    on: date
+    text: str
+    ours: Computed | None
+    theirs: Computed | None
+
+
+class Found(NamedTuple):
+    """One figure of one day or period on both sides; `slack` is what rounding of its parts leaves open.
+
+    `first_on` is the day on which a difference begins, where that can be told.
+    """
+
+    account: int
+    group: str
+    what: str
+    since: date | None
+    on: date
+    computed: Decimal | None
+    reported: Decimal
+    slack: Decimal = CENT
+    instrument: int | None = None
+    currency: str = ""
+    suspects: tuple[Suspect, ...] = ()
+    first_on: date | None = None
+
+    @property
+    def agrees(self) -> bool:
+        return self.computed is not None and abs(self.computed - self.reported) < self.slack
+
+
+class Event(NamedTuple):
+    """One activity that counts, in the order of `_COLUMNS`."""
+
+    account: int
+    key: str
+    kind: str
+    subtype: str
+    trade_date: date
+    booked_on: date | None
+    currency: str
+    gross: Decimal | None
+    fee: Decimal | None
+    tax: Decimal | None
+    quantity: Decimal | None
+    price: Decimal | None
+    instrument: int | None
+    ref: str | None
+    fx_rate: Decimal | None
+    refs: str
+    is_derived: bool
+    realized: Decimal | None
+    description: str
+
+    @property
+    def on(self) -> date:
+        """The day from which the broker's balances hold it."""
+        return self.booked_on or self.trade_date
+
+    def moves(self) -> Iterator[tuple[str, Decimal | None]]:
+        """What it did to cash, by currency."""
+        if self.kind == ActivityKind.OPENING:
+            return
+        yield self.currency, net(self.gross, self.fee, self.tax)
+        if self.kind == ActivityKind.FX and self.ref is not None:
+            yield self.ref, self.quantity
+
+    def parts(self) -> Iterator[tuple[str, str, Decimal | None]]:
+        """The same by what it was for: group, currency, amount."""
+        kind, subtype = self.kind, self.subtype
+        if kind in _TRADES:
+            yield "trades", self.currency, self.gross
+            if kind == ActivityKind.FX and self.ref is not None:
+                yield "trades", self.ref, self.quantity
+        elif kind in _DEPOSITS:
+            yield "deposits and withdrawals", self.currency, self.gross
+        elif kind == ActivityKind.DIVIDEND:
+            yield "dividends", self.currency, self.gross
+        elif kind == ActivityKind.INTEREST:
+            yield "interest", self.currency, self.gross
+        elif kind == ActivityKind.TAX:
+            yield "withholding tax" if subtype in _WITHHELD else "other taxes", self.currency, self.gross
+        elif kind == ActivityKind.FEE:
+            yield "commissions" if subtype == "commission" else "fees", self.currency, self.gross
+        if self.fee:
+            yield "commissions" if kind in _TRADES else "fees", self.currency, self.fee
+        if self.tax:
+            is_trade = kind in _TRADES
+            yield "other taxes" if is_trade else "withholding tax", self.currency, self.tax
+
+
+_COLUMNS = (
+    "account_id", "key", "kind", "subtype", "trade_date", "booked_on", "currency", "gross", "fee", "tax",
+    "quantity", "price", "instrument_id", "instrument__broker_ref", "fx_rate", "refs", "is_derived",
+    "realized_pnl", "description",
+)  # fmt: skip
+
+
+class Paper(NamedTuple):
+    pk: int
+    symbol: str
+    asset_class: str
+    currency: str
+    units: Decimal  # money for one unit at a price of 1
+
+
+Amounts = dict[str, Decimal]
+Span = tuple[int, date, date]
+"""An account, and the first and last day of a statement."""
+
+
+class Movement(NamedTuple):
+    """A line of the statement of funds; `numbers` are the broker's of what moved the money."""
+
+    on: date
+    currency: str
+    numbers: tuple[str, ...]
+    amount: Decimal
+
+    def is_in(self, line: Found) -> bool:
+        return self.currency == line.currency and (line.since or line.on) <= self.on <= line.on
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The figures of the statements."""
+
+    cash: dict[tuple[Span, str], Amounts] = field(default_factory=dict)  # and currency
+    changes: dict[Span, Amounts] = field(default_factory=dict)
+    days: dict[tuple[int, date], Amounts] = field(default_factory=dict)
+    positions: dict[tuple[int, date], dict[str, Amounts]] = field(default_factory=dict)  # by reference
+    moved: dict[int, list["Movement"]] = field(default_factory=dict)
+
+    @property
+    def spans(self) -> list[Span]:
+        return sorted({span for span, _ in self.cash} | set(self.changes))
+
+
+def compared(
+    looked_at: Sequence[Account], kept: Books, start: date | None, end: date | None
+) -> dict[int, list[Found]]:
+    """Every figure of statements that end in these days, on both sides, by account row, oldest first.
+
+    `kept` are the lots of today.
+    """
+    told = _told(looked_at, start, end)
+    if not (told.cash or told.changes or told.positions):
+        return {}
+    return _Comparison(looked_at, told, kept).all()
+
+
+def _told(looked_at: Sequence[Account], start: date | None, end: date | None) -> _Told:
+    sections = ("CashReport", "ChangeInNAV", "EquitySummaryInBase", "OpenPositions", "StmtFunds")
+    rows = Figure.objects.filter(account__in=list(looked_at), section__in=sections)
+    rows = rows.exclude(Q(section="EquitySummaryInBase") & ~Q(name__in=("cash", "total", *_ACCRUED)))
+    if start is not None:
+        rows = rows.filter(until__gte=start)
+    if end is not None:
+        rows = rows.filter(until__lte=end)
+    told = _Told()
+    for account, section, name, since, until, currency, ref, tie, amount in rows.order_by("pk").values_list(
+        "account_id", "section", "name", "since", "until", "currency", "broker_ref", "ref", "amount"
+    ):
+        span = account, since, until
+        match section:
+            case "CashReport":
+                told.cash.setdefault((span, currency), {})[name] = amount
+            case "ChangeInNAV":
+                told.changes.setdefault(span, {})[name] = amount
+            case "EquitySummaryInBase":
+                told.days.setdefault((account, until), {})[name] = amount
+            case "OpenPositions":
+                told.positions.setdefault((account, until), {}).setdefault(ref, {})[name] = amount
+            case _:
+                numbers = tuple(tie.partition("#")[0].split("/"))
+                told.moved.setdefault(account, []).append(Movement(until, currency, numbers, amount))
+    return told
+
+
+class _Comparison:
+    def __init__(self, looked_at: Sequence[Account], told: _Told, kept: Books) -> None:
+        self.kept = kept
+        self.accounts = {account.pk: account for account in looked_at}
+        self.told = told
+        self.events = _events(looked_at)
+        self.papers = _papers(looked_at)
+        self.covered = _covered(looked_at)
+        days = [*(day for _, *span in told.spans for day in span), *(on for _, on in told.positions)]
+        self.rates = Rates.between(min(days), max(days))
+        self.trades: dict[tuple[int, str], list[Event]] = defaultdict(list)
+        self.prices: dict[int, dict[str, Decimal]] = {pk: {} for pk in self.accounts}
+        for account, events in self.events.items():
+            for event in events:
+                if event.price is not None:
+                    self.prices[account][event.key] = event.price
+                if (
+                    event.realized is not None
+                    and event.ref
+                    and event.kind in (ActivityKind.BUY, ActivityKind.SELL)
+                ):
+                    self.trades[account, event.ref].append(event)
+        self.found: dict[int, list[Found]] = defaultdict(list)
+        self.days: dict[int, list[Found]] = defaultdict(list)
+
+    def all(self) -> dict[int, list[Found]]:
+        for span in self.told.spans:
+            self._walk(span)
+            self._cash_report(span)
+            self._change_in_nav(span)
+        self._positions()
+        self._realized()
+        for lines in self.found.values():
+            lines.sort(key=lambda line: line.on)
+        return dict(self.found)
+
+    def _reported(self, span: Span) -> list[Event]:
+        """What activities told for the days of a statement; not what the ledger worked out."""
+        account, since, until = span
+        return [e for e in self.events.get(account, ()) if not e.is_derived and since <= e.on <= until]
+
+    def _is_covered(self, span: Span, *topics: str) -> bool:
+        account, since, until = span
+        return all(
+            any(first <= since and until <= last for first, last in self.covered.get((account, topic), ()))
+            for topic in topics
+        )
+
+    # Cash
+
+    def _walk(self, span: Span) -> None:
+        """Cash of all currencies at the end of each day of a statement, in the account's currency."""
+        account, since, until = span
+        reports = {code: told for (of, code), told in self.told.cash.items() if of == span}
+        if not reports or not self._is_covered(span, "trades", "cash"):
+            return
+        if any(name in told for told in reports.values() for name in _SETTLED):
+            return  # on which days is not told
+        kept_in = self.accounts[account].currency
+        balances = {code: told.get("startingCash", ZERO) for code, told in reports.items()}
+        left = sorted(self._reported(span), key=lambda event: event.on, reverse=True)
+        for on in sorted(day for of, day in self.told.days if of == account and since <= day <= until):
+            while left and left[-1].on <= on:
+                for code, amount in left.pop().moves():
+                    balances[code] = balances.get(code, ZERO) + (amount or ZERO)
+            reported = self.told.days[account, on].get("cash", ZERO)
+            parts = [
+                (amount, self.rates.rate(code, kept_in, on)) for code, amount in balances.items() if amount
+            ]
+            computed, slack = _converted(parts)
+            self.days[account].append(
+                Found(
+                    account,
+                    "cash",
+                    f"cash in {kept_in}",
+                    since,
+                    on,
+                    computed,
+                    reported,
+                    slack,
+                    currency=kept_in,
+                )
+            )
+
+    def _jumps(self, line: Found) -> list[date]:
+        """The days of a statement on which its cash, day by day, goes off."""
+        before, found = ZERO, []
+        for day in self.days.get(line.account, ()):
+            if day.since == line.since and day.on <= line.on and day.computed is not None:
+                off = day.computed - day.reported
+                if abs(off - before) >= day.slack:
+                    found.append(day.on)
+                before = off
+        return found
+
+    def _cash_report(self, span: Span) -> None:
+        account, since, until = span
+        own = self._reported(span)
+        for (of, currency), told in self.told.cash.items():
+            if of != span:
+                continue
+            for group, reported in _by_group(told).items():
+                if self._is_covered(span, _TOPICS.get(group, "cash")):
+                    computed = _known(a for e in own for g, c, a in e.parts() if (g, c) == (group, currency))
+                    self._add(Found(account, group, f"{group} {currency}", since, until, computed, reported,
+                                    currency=currency), own)  # fmt: skip
+            ending, starting = told.get("endingCash"), told.get("startingCash")
+            if ending is None or starting is None or not self._is_covered(span, "trades", "cash"):
+                continue
+            moved = _known(amount for event in own for code, amount in event.moves() if code == currency)
+            settled = sum((told.get(name, ZERO) for name in _SETTLED), ZERO)
+            computed = None if moved is None else starting + moved + settled
+            self._add(Found(account, "cash", f"cash {currency}", since, until, computed, ending,
+                            currency=currency), own)  # fmt: skip
+
+    def _add(self, line: Found, own: Sequence[Event]) -> None:
+        """Take a line in; one that differs with the rows and the day that explain it."""
+        if not line.agrees:
+            of_line = [row for row in self.told.moved.get(line.account, ()) if row.is_in(line)]
+            suspects = self._by_number(line, own, of_line) if of_line else self._by_amount(line, own)
+            days = {row.on for row in suspects} or set(self._jumps(line))
+            first = line.on if line.since == line.on else min(days, default=None)
+            line = line._replace(suspects=suspects, first_on=first)
+        self.found[line.account].append(line)
+
+    def _by_number(
+        self, line: Found, own: Sequence[Event], told: Sequence["Movement"]
+    ) -> tuple[Suspect, ...]:
+        """Row by row against the statement of funds: both sides name the broker's number of it."""
+        event_of = {ref.partition(":")[2]: event for event in own for ref in event.refs.split()}
+        theirs: dict[str, Decimal] = defaultdict(Decimal)
+        found = []
+        for row in told:
+            event = next((event_of[name] for name in row.numbers if name in event_of), None)
+            if event is not None:
+                theirs[event.key] += row.amount
+            elif line.group == "cash":
+                text = f"A movement that the ledger does not have (the broker's number {row.numbers[0]})"
+                found.append(Suspect(activity=None, on=row.on, text=text, ours=None, theirs=row.amount))
+        for event in {event.key: event for event in event_of.values()}.values():
+            ours = _known(amount for code, amount in event.moves() if code == line.currency)
+            is_of_kind = any(group == line.group for group, code, _ in event.parts() if code == line.currency)
+            is_off = ours is None or abs(ours - theirs.get(event.key, ZERO)) >= CENT
+            if is_off and (is_of_kind or line.group == "cash"):
+                found.append(self._suspect(event, ours, theirs.get(event.key)))
+        return tuple(sorted(found, key=lambda row: row.on)[:_SHOWN])
+
+    def _by_amount(self, line: Found, own: Sequence[Event]) -> tuple[Suspect, ...]:
+        """The rows of the kind on the days that go off, or of the amount of the difference; if few."""
+        days = self._jumps(line)
+        off = None if line.computed is None else line.computed - line.reported
+        of_kind = [
+            (event, amount)
+            for event in own
+            for group, code, amount in event.parts()
+            if code == line.currency and line.group in (group, "cash") and (not days or event.on in days)
+        ]
+        chosen = [pair for pair in of_kind if pair[1] == off] or of_kind
+        if len(chosen) > _SHOWN:
+            return ()
+        return tuple(self._suspect(event, amount, None) for event, amount in chosen)
+
+    def _suspect(self, event: Event, ours: Decimal | None, theirs: Decimal | None) -> Suspect:
+        account = self.accounts[event.account]
+        return Suspect(
+            activity=f"{account.broker}:{account.account}:{event.key}",
+            on=event.on,
+            text=event.description or event.kind,
+            ours=ours,
+            theirs=theirs,
+        )
+
+    # Value
+
+    def _change_in_nav(self, span: Span) -> None:
+        """Flows, income and costs of a statement in the account's currency, at the rates of the rows."""
+        account, since, until = span
+        kept_in = self.accounts[account].currency
+        own = self._reported(span)
+        for group, reported in _by_group(self.told.changes.get(span, {})).items():
+            if group == "trades" or not self._is_covered(span, _TOPICS.get(group, "cash")):
+                continue
+            parts = [
+                (amount, ONE if code == kept_in else self._rate(event, code, kept_in))
+                for event in own
+                for of, code, amount in event.parts()
+                if of == group
+            ]
+            computed, slack = _converted(parts)
+            self.found[account].append(
+                Found(account, group, f"{group}, all in {kept_in}", since, until, computed, reported, slack)
+            )
+
+    def _rate(self, event: Event, code: str, kept_in: str) -> Decimal | None:
+        if event.fx_rate is not None and code == event.currency:
+            return event.fx_rate
+        return self.rates.rate(code, kept_in, event.on)
+
+    def _positions(self) -> None:
+        """Quantity, value, cost and profit of what statements list at their ends, and NAV of these days."""
+        ends = sorted((on, account) for account, on in self.told.positions)
+        matched = {
+            on: lots_of(self.accounts.values(), on) for on in sorted({on for on, _ in ends})[-MOST_ENDS:]
+        }
+        for on, account in ends:
+            told, held = self.told.positions[account, on], self._held(account, on)
+            kept_in = self.accounts[account].currency
+            values: list[tuple[Decimal | None, Decimal | None]] = []
+            for ref in sorted({*told, *(ref for ref, quantity in held.items() if quantity)}):
+                paper, quantity = self.papers.get(ref), held.get(ref, ZERO)
+                if paper is None or quantity is None:
+                    values.append((None, None))
+                elif paper.asset_class != AssetClass.CASH:  # their money is in the cash
+                    end = _End(account, on, ref, paper, quantity, told.get(ref, {}))
+                    rate = self.rates.rate(paper.currency, kept_in, on)
+                    values.append((self._position(end, matched.get(on)), rate))
+            self._nav(account, on, values)
+
+    def _position(self, end: "_End", kept: Books | None) -> Decimal | None:
+        """Compare one position at the end of a statement; what it adds to NAV."""
+        paper, told = end.paper, end.told
+        units, price = end.quantity * paper.units, told.get("markPrice")
+        value = times(units, price)
+        slack = CENT + abs(units) * last_digit(price)
+        self._compare(end, "quantity", end.quantity, told.get("position", told.get("quantity", ZERO)), EXACT)
+        self._compare(end, "market value", value, told.get("positionValue"), slack)
+        profit = told.get("fifoPnlUnrealized")
+        if kept is not None:
+            lots = kept.lots.get((end.account, paper.pk), NO_LOTS)
+            cost, reported = None, told.get("costBasisMoney")
+            if lots.quantity == end.quantity:
+                cost = _nearest(reported, lots.cost, self._at_prices(end.account, paper, lots.open))
+            profit = None if value is None or cost is None else value - cost
+            self._compare(end, "cost basis", cost, reported, CENT)
+            self._compare(end, "unrealized P&L", profit, told.get("fifoPnlUnrealized"), slack)
+        # Futures are settled in cash every day; a CFD adds its profit alone.
+        return {AssetClass.FUTURE: ZERO, AssetClass.CFD: profit}.get(AssetClass(paper.asset_class), value)
+
+    def _compare(
+        self, end: "_End", group: str, ours: Decimal | None, theirs: Decimal | None, slack: Decimal
+    ) -> None:
+        if theirs is not None:
+            paper, what = end.paper, f"{group} {end.paper.symbol} ({end.ref})"
+            line = Found(
+                end.account, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency
+            )
+            self.found[end.account].append(line._replace(first_on=end.on))
+
+    def _at_prices(self, account: int, paper: Paper, lots: Sequence[Lot | Close]) -> Decimal | None:
+        """The cost of futures and CFDs without the commission: some brokers take that from the cash alone."""
+        if paper.asset_class not in MARGINED:
+            return None
+        prices = self.prices[account]
+        return _known(times(lot.quantity * paper.units, prices.get(lot.opened_by)) for lot in lots)
+
+    def _nav(self, account: int, on: date, values: list[tuple[Decimal | None, Decimal | None]]) -> None:
+        """Positions and cash as computed, with the accruals as the broker tells them."""
+        kept_in = self.accounts[account].currency
+        cash = [
+            line for line in self.found[account] if line.on == on and line.what == f"cash {line.currency}"
+        ]
+        day = self.told.days.get((account, on))
+        if not cash or day is None or "total" not in day:
+            return
+        balances = [(line.computed, self.rates.rate(line.currency, kept_in, on)) for line in cash]
+        accrued = sum((day.get(name, ZERO) for name in _ACCRUED), ZERO)
+        computed, slack = _converted([*values, *balances])
+        self.found[account].append(
+            Found(
+                account,
+                "NAV",
+                "NAV",
+                None,
+                on,
+                None if computed is None else computed + accrued,
+                day["total"],
+                slack,
+                currency=kept_in,
+                first_on=on,
+            )
+        )
+
+    def _held(self, account: int, on: date) -> dict[str, Decimal | None]:
+        """By the broker's reference what openings and activities come to; None where that is not known."""
+        held: dict[str, Decimal | None] = defaultdict(Decimal)
+        for event in self.events.get(account, ()):
+            is_guess = event.is_derived and event.kind != ActivityKind.OPENING
+            if event.ref is None or event.kind == ActivityKind.FX or is_guess:
+                continue
+            if event.quantity is None:
+                if event.kind == ActivityKind.SPLIT and event.on <= on:
+                    held[event.ref] = None
+            elif event.on <= on:
+                known = held[event.ref]
+                held[event.ref] = None if known is None else known + event.quantity
+            elif event.kind == ActivityKind.OPENING and event.quantity:
+                held[event.ref] = None
+        return held
+
+    def _realized(self) -> None:
+        """What closing trades earned, against what the broker says of each."""
+        spans = self.told.spans
+        first = min((since for _, since, _ in spans), default=date.min)
+        last = max((until for *_, until in spans), default=date.max)
+        for ref, paper in self.papers.items():
+            for account in self.accounts:
+                rows = [row for row in self.trades.get((account, ref), ()) if first <= row.on <= last]
+                if rows:
+                    self._realized_of(account, ref, paper, rows)
+
+    def _realized_of(self, account: int, ref: str, paper: Paper, rows: Sequence[Event]) -> None:
+        closed: dict[str, list[Close]] = defaultdict(list)
+        for close in self.kept.lots.get((account, paper.pk), NO_LOTS).closed:
+            closed[close.closed_by].append(close)
+        rows = [row for row in rows if row.realized or row.key in closed]
+        ours: list[Decimal | None] = []
+        off: list[tuple[Event, Decimal | None]] = []
+        for row in rows:
+            of_row = closed[row.key]
+            brought = _known(close.proceeds for close in of_row)
+            at_prices = self._at_prices(account, paper, of_row)
+            bare = None if brought is None or at_prices is None else brought - at_prices
+            earned = _nearest(row.realized, _known(close.realized_pnl for close in of_row), bare)
+            ours.append(earned)
+            if earned is None or abs(earned - (row.realized or ZERO)) >= CENT:
+                off.append((row, earned))
+        if not rows:
+            return
+        reported = sum((row.realized or ZERO for row in rows), ZERO)
+        # Each trade's is rounded by the broker.
+        slack = CENT if off else CENT * len(rows)
+        what = f"realized P&L {paper.symbol} ({ref})"
+        line = Found(
+            account, "realized P&L", what, rows[0].on, rows[-1].on, _known(ours), reported, slack,
+            paper.pk, paper.currency,
+        )  # fmt: skip
+        if off:
+            suspects = tuple(self._suspect(row, earned, row.realized) for row, earned in off[:_SHOWN])
+            line = line._replace(suspects=suspects, first_on=off[0][0].on)
+        self.found[account].append(line)
+
+
+class _End(NamedTuple):
+    """A position at the end of a statement."""
+
+    account: int
+    on: date
+    ref: str
+    paper: Paper
+    quantity: Decimal
+    told: Amounts
+
+
+def _nearest(reported: Decimal | None, own: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """Our figure, or the other way to count it where that is what the broker did."""
+    if own is None or other is None or reported is None:
+        return own
+    return min(own, other, key=lambda amount: abs(amount - reported))
+
+
+def lots_of(looked_at: Iterable[Account], until: date | None) -> Books:
+    """Matched as the broker matches where it tells, else first in, first out: whatever the user prefers."""
+    return books(looked_at, None, until, Method.BROKER)
+
+
+def _events(looked_at: Sequence[Account]) -> dict[int, list[Event]]:
+    rows = Activity.objects.current().filter(account__in=list(looked_at)).order_by("trade_date", "id")
+    found: dict[int, list[Event]] = defaultdict(list)
+    for row in map(Event._make, rows.values_list(*_COLUMNS)):
+        found[row.account].append(row)
+    return dict(found)
+
+
+def _papers(looked_at: Sequence[Account]) -> dict[str, Paper]:
+    """Instruments by the brokers' references."""
+    rows = Instrument.objects.filter(broker__in={account.broker for account in looked_at})
+    columns = rows.values_list(
+        "broker_ref", "pk", "symbol", "asset_class", "currency", "multiplier", "quote_factor"
+    )
+    return {
+        ref: Paper(pk, symbol, asset_class, currency, multiplier * factor)
+        for ref, pk, symbol, asset_class, currency, multiplier, factor in columns
+    }
+
+
+def _covered(looked_at: Sequence[Account]) -> dict[tuple[int, str], list[tuple[date, date]]]:
+    """By account and topic the days that are told in full; spans that touch are one."""
+    covered: dict[tuple[int, str], list[tuple[date, date]]] = defaultdict(list)
+    for period in Period.objects.filter(account__in=list(looked_at)).order_by("since"):
+        spans = covered[period.account_id, period.topic]
+        if spans and period.since <= spans[-1][1] + _DAY:
+            spans[-1] = spans[-1][0], max(spans[-1][1], period.until)
+        else:
+            spans.append((period.since, period.until))
+    return dict(covered)
+
+
+def _by_group(told: Amounts) -> dict[str, Decimal]:
+    """The figures of a report by what they are about."""
+    groups: dict[str, Decimal] = defaultdict(Decimal)
+    for name, amount in told.items():
+        if name in _GROUP_OF:
+            groups[_GROUP_OF[name]] += amount
+    if "depositWithdrawals" in told and "deposits and withdrawals" not in groups:
+        groups["deposits and withdrawals"] = told["depositWithdrawals"]
+    return groups
+
+
+def _known(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None as soon as one amount is unknown."""
+    summed = total(amounts)
+    return None if summed.unknown else summed.value
+
+
+def _converted(parts: Sequence[tuple[Decimal | None, Decimal | None]]) -> tuple[Decimal | None, Decimal]:
+    """The sum of amounts at their rates, and how far the rates' last digits and a cent's rounding reach."""
+    summed = _known(times(amount, ONE if not amount else rate) for amount, rate in parts)
+    reach = sum((abs(a) * last_digit(rate) for a, rate in parts if a and rate and rate != 1), ZERO)
+    return summed, CENT + reach
+
+
+def last_digit(number: Decimal | None) -> Decimal:
+    """Half a unit of the last digit of a rate or a price with four decimals or more; else it is exact."""
+    exponent = 0 if number is None else number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent > -4:
+        return ZERO
+    return Decimal(5).scaleb(max(exponent, -6) - 1)
