@@ -206,7 +206,7 @@ class IncomeDocument(Document):
     accrued: tuple[Accrued, ...]
 
 
-class _Paid(NamedTuple):
+class Paid(NamedTuple):
     """One booking with the kind of income it belongs to and the payment it is part of."""
 
     row: Booked
@@ -233,9 +233,7 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
     if today is None:
         return _document(base, start, end, [], _Held(valued, {}, date.max), (), (), ())
     end = min(end or today, today)
-    # Two more years tell growth, yields and patterns.
-    since = min(start, year_before(start), today - 2 * YEAR) if start else None
-    paid = _paid(booked(looked_at, base, _INCOME | _TAX, since, max(end, today)))
+    paid = _all_paid(looked_at, base, start, today)
     recent = [row for row in paid if today - 2 * YEAR < row.row.on <= today]
     scales = _scales(looked_at, recent, today)
     declared = _declared(looked_at, valued, today)
@@ -251,11 +249,30 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
     )
 
 
+def _all_paid(looked_at: Sequence[Account], base: str, start: date | None, today: date) -> list[Paid]:
+    """From `start` on; two more years tell growth, yields and patterns."""
+    since = min(start, year_before(start), today - 2 * YEAR) if start else None
+    return _paid(booked(looked_at, base, _INCOME | _TAX, since, today))
+
+
+def bookings(scope: Scope, start: date | None = None, end: date | None = None) -> list[Paid]:
+    """The bookings of income from `start` to `end`, as the document sums them up, oldest first."""
+    looked_at = accounts(scope)
+    today = last_day(looked_at, scope.as_of)
+    if today is None:
+        return []
+    end = min(end or today, today)
+    rows = _all_paid(looked_at, scope.base_currency, start, today)
+    return [
+        row for row in rows if row.is_income and row.row.on <= end and (start is None or row.row.on >= start)
+    ]
+
+
 def is_withholding(row: Booked) -> bool:
     return row.kind == ActivityKind.TAX and row.subtype in _WITHHELD
 
 
-def _paid(rows: Sequence[Booked]) -> list[_Paid]:
+def _paid(rows: Sequence[Booked]) -> list[Paid]:
     """The rows of income with their taxes. A tax of no stated kind is withheld if a payment goes with it."""
     kinds: dict[tuple[object, ...], list[str]] = {}
     for row in rows:
@@ -266,12 +283,12 @@ def _paid(rows: Sequence[Booked]) -> list[_Paid]:
         payment = _payment(row)
         if row.kind != ActivityKind.TAX:
             kind = _kind(row)
-            paid.append(_Paid(row, kind, (*payment, kind), row.gross, row.tax or Decimal(0)))
+            paid.append(Paid(row, kind, (*payment, kind), row.gross, row.tax or Decimal(0)))
             continue
         of = kinds.get(payment, [])
         if of or is_withholding(row):
             kind = next((kind for kind in of if kind != RETURN_OF_CAPITAL), of[0] if of else LONE_TAX)
-            paid.append(_Paid(row, kind, (*payment, kind), Decimal(0), row.gross))
+            paid.append(Paid(row, kind, (*payment, kind), Decimal(0), row.gross))
     return paid
 
 
@@ -302,7 +319,7 @@ def is_dividend(kind: str) -> bool:
 
 
 def _scales(
-    looked_at: Iterable[Account], paid: Sequence[_Paid], today: date
+    looked_at: Iterable[Account], paid: Sequence[Paid], today: date
 ) -> dict[tuple[int, int, date], Decimal | None]:
     """By account, instrument and day: how many of today's units stand for one unit of that day's quantity.
 
@@ -370,7 +387,7 @@ class _Held:
         self.scales = scales
         self.today = today
 
-    def at_todays_quantity(self, paid: _Paid, amount: Decimal | None) -> Decimal | None:
+    def at_todays_quantity(self, paid: Paid, amount: Decimal | None) -> Decimal | None:
         """In the base currency at today's rate."""
         row = paid.row
         if row.instrument_id is None:
@@ -392,7 +409,7 @@ def _todays_rates(valued: Valuation) -> dict[tuple[int, str], Decimal | None]:
     }
 
 
-def _yields(held: _Held, recent: Sequence[_Paid]) -> list[Yield]:
+def _yields(held: _Held, recent: Sequence[Paid]) -> list[Yield]:
     by_holding = grouped(
         (row for row in recent if row.kind in REGULAR and row.row.broker_ref),
         lambda paid: (paid.row.account.broker, paid.row.broker_ref),
@@ -408,7 +425,7 @@ def _yields(held: _Held, recent: Sequence[_Paid]) -> list[Yield]:
     return found
 
 
-def _yield(held: _Held, holdings: Sequence[Holding], paid: Sequence[_Paid]) -> Yield:
+def _yield(held: _Held, holdings: Sequence[Holding], paid: Sequence[Paid]) -> Yield:
     names = {(row.broker, row.account) for row in holdings}
     of_held = [row for row in paid if (row.row.account.broker, row.row.account.account) in names]
     this_year = [row for row in of_held if row.row.on > held.today - YEAR]
@@ -497,7 +514,7 @@ def _declared(looked_at: Sequence[Account], valued: Valuation, today: date) -> t
 
 def _estimated(
     valued: Valuation,
-    recent: Sequence[_Paid],
+    recent: Sequence[Paid],
     scales: Mapping[tuple[int, int, date], Decimal | None],
     declared: Sequence[Expected],
     today: date,
@@ -595,7 +612,7 @@ def _document(
     base: str,
     start: date | None,
     end: date | None,
-    paid: Sequence[_Paid],
+    paid: Sequence[Paid],
     held: _Held,
     declared: Sequence[Expected],
     estimated: Sequence[Expected],
@@ -625,9 +642,9 @@ def _document(
 
 
 def _totals(
-    earned: Sequence[_Paid],
-    inside: Sequence[_Paid],
-    recent: Sequence[_Paid],
+    earned: Sequence[Paid],
+    inside: Sequence[Paid],
+    recent: Sequence[Paid],
     yields: Sequence[Yield],
     held: _Held,
 ) -> Totals:
@@ -652,7 +669,7 @@ def _totals(
     )
 
 
-def _period(key: str, rows: Sequence[_Paid], before: Sequence[_Paid]) -> Period:
+def _period(key: str, rows: Sequence[Paid], before: Sequence[Paid]) -> Period:
     summed = sums(row.amounts for row in rows)
     return Period(
         key=key,
@@ -664,7 +681,7 @@ def _period(key: str, rows: Sequence[_Paid], before: Sequence[_Paid]) -> Period:
 
 
 def _periods(
-    earned: Sequence[_Paid], every: Sequence[_Paid], start: date | None, end: date | None
+    earned: Sequence[Paid], every: Sequence[Paid], start: date | None, end: date | None
 ) -> tuple[Period, ...]:
     """Every month from the first with income to the end; growth over the same month a year before."""
     if not earned or end is None:
@@ -681,7 +698,7 @@ def _periods(
     )
 
 
-def _years(earned: Sequence[_Paid], every: Sequence[_Paid]) -> tuple[Period, ...]:
+def _years(earned: Sequence[Paid], every: Sequence[Paid]) -> tuple[Period, ...]:
     """The calendar years in the period; growth over the whole year before."""
     by_year = grouped(earned, lambda row: row.row.on.year)
     all_years = grouped(every, lambda row: row.row.on.year)
@@ -690,7 +707,7 @@ def _years(earned: Sequence[_Paid], every: Sequence[_Paid]) -> tuple[Period, ...
     )
 
 
-def _parts(earned: Sequence[_Paid], key: Callable[[_Paid], str]) -> tuple[Part, ...]:
+def _parts(earned: Sequence[Paid], key: Callable[[Paid], str]) -> tuple[Part, ...]:
     whole = sums(row.amounts for row in earned)["net_base"]
     parts = []
     for name, rows in grouped(earned, key).items():
@@ -703,7 +720,7 @@ def _largest_first(row: Sums) -> tuple[bool, Decimal]:
     return row.net_base is None, -(row.net_base or Decimal(0))
 
 
-def _instruments(earned: Sequence[_Paid]) -> tuple[InstrumentIncome, ...]:
+def _instruments(earned: Sequence[Paid]) -> tuple[InstrumentIncome, ...]:
     by_instrument = grouped(
         (row for row in earned if row.row.broker_ref is not None),
         lambda row: (row.row.account.broker, row.row.broker_ref),
@@ -727,12 +744,12 @@ def _instruments(earned: Sequence[_Paid]) -> tuple[InstrumentIncome, ...]:
     )
 
 
-def _payments(inside: Sequence[_Paid]) -> tuple[Payment, ...]:
+def _payments(inside: Sequence[Paid]) -> tuple[Payment, ...]:
     found = [_payment_of(rows) for rows in grouped(inside, lambda row: row.payment).values()]
     return tuple(sorted(found, key=lambda row: (row.on, row.symbol or ""), reverse=True))
 
 
-def _payment_of(rows: Sequence[_Paid]) -> Payment:
+def _payment_of(rows: Sequence[Paid]) -> Payment:
     first = next((row for row in rows if row.row.kind != ActivityKind.TAX), rows[0]).row
     gross, tax = _whole(row.gross for row in rows), _whole(row.tax for row in rows)
     return Payment(

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.reports.documents import Document
-from stonks_overwatch.reports.explain.documents import Input, Ledger, Made, RateUsed
-from stonks_overwatch.reports.explain.finding import FIGURES, Figure, Seen, Unit
+from stonks_overwatch.reports.explain.documents import How, Input, Ledger, Made, RateUsed
+from stonks_overwatch.reports.explain.finding import FIGURES, Figure, Seen, Unit, unit_of
 
 Making = Callable[[Seen], Made]
 
@@ -60,3 +60,20 @@ def reported(
 def unique(rates: Iterable[RateUsed]) -> list[RateUsed]:
     """Each rate once, in the order in which they first come."""
     return list({(rate.base, rate.quote, rate.for_day): rate for rate in rates}.values())
+
+
+def siblings(
+    model: type[Document],
+    name: str,
+    title: str,
+    unit: Unit,
+    how: How,
+    fields: Sequence[tuple[str, str, Unit]],
+    formula: str,
+    meaning: str = "",
+) -> None:
+    """Register a figure that its neighbours in the same row give; each with its text and unit."""
+
+    @figure(model, name, title, unit, meaning)
+    def made(seen: Seen) -> Made:
+        return Made(how, formula, [seen.beside(field, text, unit_of(of, seen)) for field, text, of in fields])
