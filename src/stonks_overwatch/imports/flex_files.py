@@ -1,10 +1,8 @@
 """The reader of IBKR's Flex statements (XML), exported by hand or kept from elsewhere."""
 
-import gc
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from io import BytesIO
@@ -30,7 +28,7 @@ def recognises(head: bytes) -> bool:
 def store(path: Path, record: Import, now: datetime) -> Stored:
     """Rows that cannot be typed go to the inbox; only a file that is no statement is refused."""
     try:
-        with _without_collector(), path.open("rb") as stream:
+        with path.open("rb") as stream:
             reading = _read(stream, record, now)
             counts = _record(reading, now)
     except StatementError as err:
@@ -136,15 +134,3 @@ def _newer_state(batch: Batch, stored: Mapping[str, Account]) -> Batch | None:
         figures=(),
         inbox=(),
     )
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Hundreds of thousands of rows live to the end, and hold no cycles: looking for some takes a fifth."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -288,6 +288,7 @@ class _Activities:
         self.known: dict[int, dict[str, str]] = {}
         self.equal: Counter[tuple[int, str]] = Counter()
         self.beside = details.known()
+        self.recorded_at = connection.ops.adapt_datetimefield_value(now)
         self.new: dict[tuple[int, str], tuple[Any, ...]] = {}
         self.told: list[tuple[int, str, str]] = []
         self.moved: set[Key] = set()
@@ -324,7 +325,7 @@ class _Activities:
             self.known[account.pk][key] = digest
             beside = self.beside.activities.get((activity.account, key), _NOTHING_BESIDE)
             self.new[account.pk, key] = _values(
-                activity, key, account.pk, instrument_pk, gross, self.now, beside
+                activity, key, account.pk, instrument_pk, gross, self.recorded_at, beside
             )
             self.days.add((account.pk, beside.booked_on or activity.trade_date))
             if row.named is not None and instrument_pk is not None:
@@ -443,7 +444,7 @@ def _values(
     account_pk: int,
     instrument_pk: int | None,
     gross: Decimal | None,
-    at: datetime,
+    at: Any,
     beside: ActivityDetails,
 ) -> tuple[Any, ...]:
     """A row of `_COLUMNS` in the form in which the database keeps it."""
@@ -460,8 +461,8 @@ def _values(
         None if activity.ratio is None else text(activity.ratio),
         activity.description,
         False,
-        connection.ops.adapt_datetimefield_value(at),
-        *_prepared(beside),
+        at,
+        *(_PREPARED_NOTHING if beside is _NOTHING_BESIDE else _prepared(beside)),
     )
 
 
@@ -475,6 +476,9 @@ def _prepared(beside: ActivityDetails) -> Iterator[Any]:
             yield connection.ops.adapt_datetimefield_value(value)
         else:
             yield value.isoformat() if isinstance(value, date) else value
+
+
+_PREPARED_NOTHING = tuple(_prepared(_NOTHING_BESIDE))
 
 
 # What follows from the activities
