@@ -237,3 +237,50 @@ def test_returns_of_consecutive_periods_link_to_that_of_the_whole() -> None:
         linked *= 1 + row.twr
     assert whole is not None
     assert abs(linked - 1 - whole) < Decimal("1e-9")
+
+
+def test_the_published_time_weighted_return_comes_out_of_the_ledger() -> None:
+    # Investopedia, "Time-Weighted Rate of Return", scenario 1: 1,000,000 is 1,162,484 when 100,000 are paid
+    # in; the year ends at 1,192,328: 9.79 %.
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW, opened_on=date(2000, 1, 1))
+    made.cash(account, "EUR", "1100000", accrued_interest=Decimal(0))
+    for topic in ("cash", "transfers"):
+        models.Period.objects.create(
+            account=account, source="flex", topic=topic, since=day(-4), until=made.TODAY
+        )
+    made.activity(account, "opening", day(-5), gross="1000000")
+    made.activity(account, "deposit", day(0), gross="100000")
+    for number, value in ((-5, "1000000"), (-1, "1162484"), (2, "1192328")):
+        made.nav(account, value, day(number))
+    pack()
+    found = performance(EUR, day(-4), day(2))
+    assert found.twr is not None
+    assert found.twr.quantize(Decimal("0.0001")) == Decimal("0.0979")
+
+
+def test_the_spreadsheets_rate_comes_out_of_the_ledger() -> None:
+    # Microsoft's example of XIRR: 10,000 on 1 Jan 2008, then 2,750, 4,250, 3,250 and 2,750 back: 0.373362535.
+    account = made.account(updated_at=made.NOW.replace(year=2009, month=4, day=1))
+    made.activity(account, "deposit", date(2008, 1, 1), gross="10000")
+    for on, amount in (
+        (date(2008, 3, 1), "-2750"),
+        (date(2008, 10, 30), "-4250"),
+        (date(2009, 2, 15), "-3250"),
+        (date(2009, 4, 1), "-2750"),
+    ):
+        made.activity(account, "withdrawal", on, gross=amount)
+    made.activity(account, "interest", date(2009, 4, 1), gross="3000")
+    pack()
+    found = performance(EUR)
+    assert found.xirr is not None
+    assert abs(found.xirr - Decimal("0.373362535")) < Decimal("1e-8")
+
+
+def test_the_published_modified_dietz_comes_out_of_the_ledger() -> None:
+    # Wikipedia, "Modified Dietz method": 100, 50 paid in after the first of two years, 300 at the end: 120 %.
+    account = made.account(updated_at=made.NOW.replace(year=2003, month=12, day=31))
+    made.activity(account, "deposit", date(2001, 12, 30), gross="100")
+    made.activity(account, "deposit", date(2002, 12, 31), gross="50")
+    made.activity(account, "interest", date(2003, 12, 31), gross="150")
+    pack()
+    assert performance(EUR, date(2002, 1, 1)).modified_dietz == Decimal("1.2")

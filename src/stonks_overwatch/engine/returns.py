@@ -15,13 +15,14 @@ DAYS_PER_YEAR = 365.0
 _NOISE = 1e-12
 
 
-def time_weighted(values: Floats, flows: Floats) -> Floats:
+def time_weighted(values: Floats, flows: Floats, added: Floats | None = None) -> Floats:
     """Growth of one unit of currency with the effect of contributions taken out (TWR).
 
     Args:
         values: shape (days,), value at the end of each day, reporting currency; NaN is unknown.
         flows: shape (days,), net contribution of each day, counted at the day's start. The first day's
             is already in its value.
+        added: shape (days,), see daily_growth.
 
     Returns: shape (days,), 1.0 on the first day. A day that starts with nothing invested and ends with
         nothing has growth 1; the index is NaN from the first day on whose growth is unknown: a value
@@ -33,7 +34,7 @@ def time_weighted(values: Floats, flows: Floats) -> Floats:
         raise ValueError(f"want two vectors of one length, got {values.shape} and {flows.shape}")
     if values.size == 0:
         return np.empty(0)
-    return np.concatenate(([1.0], np.cumprod(daily_growth(values, flows))))
+    return np.concatenate(([1.0], np.cumprod(daily_growth(values, flows, added))))
 
 
 def daily_growth(values: Floats, flows: Floats, added: Floats | None = None) -> Floats:

@@ -142,17 +142,17 @@ def index(total: Total) -> Index | None:
     It begins after the last gap: growth over a day whose value or flows are unknown is unknown.
     """
     growth = returns.daily_growth(total.nav, total.contribution)
-    untaxed = returns.daily_growth(total.nav, total.contribution, -total.taxes)
     known = np.nonzero(~np.isnan(growth))[0]
     if not known.size:
         return None
     end = int(known[-1]) + 1
     gaps = np.nonzero(np.isnan(growth[:end]))[0]
     start = int(gaps[-1]) + 1 if gaps.size else 0
+    part = slice(start, end + 1)
     series = []
-    for grown in (growth, untaxed):
+    for added in (None, -total.taxes[part]):
         whole = np.full(total.nav.size, np.nan)
-        whole[start : end + 1] = np.concatenate(([1.0], np.cumprod(grown[start:end])))
+        whole[part] = returns.time_weighted(total.nav[part], total.contribution[part], added)
         series.append(whole)
     return Index(total.first + start, total.first + end, *series)
 
