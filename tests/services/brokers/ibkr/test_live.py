@@ -1,5 +1,7 @@
 """A login's live values from the sandbox's websocket, through the real iBind: what comes, what goes wrong."""
 
+import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,7 @@ from stonks_overwatch.ledger.types import QuoteKind
 from stonks_overwatch.services.brokers.base import LiveState
 from stonks_overwatch.services.brokers.ibkr.client import client
 from stonks_overwatch.services.brokers.ibkr.live import Feed, Timing, number, quote_of
-from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox, preset
+from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, Sandbox, preset
 from tests.services.brokers.ibkr.conftest import LogIn, asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +32,27 @@ QUICK = Timing(
     pauses=(60.0,),
     patience=60.0,
 )
+PASSING = (
+    "competing",
+    "cookie_changes",
+    "socket_refused",
+    "socket_silent",
+    "socket_drops",
+    "socket_closed",
+    "heartbeat_skew",
+    "quotes_refused",
+    "quotes_delayed",
+    "quotes_frozen",
+    "nightly_reset",
+    "unavailable",
+    "unavailable_html",
+    "empty",
+    "error_object",
+    "truncated",
+    "extra_fields",
+    "clock_skew",
+)
+"""Faults after which everything is well again once they are over."""
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
@@ -305,6 +328,33 @@ def test_the_nightly_reset_is_waited_for(watch: Watch) -> None:
     watched.becomes("live")
 
 
+def test_a_reset_that_answers_401_is_no_refused_login(watch: Watch) -> None:
+    watched = watch(timing=Timing(look=0.05, pauses=(0.2,)))
+    until(lambda: watched.price() is not None)
+
+    fault = Fault("status", "* iserver/*", status=401, body='{"error":"not authenticated"}')
+    watched.sandbox.faults.add(fault)
+    watched.sandbox.faults.add(preset("socket_drops", times=1))
+
+    # Each try renews the login once, as any call would that is answered so.
+    client(watched.feed._login).log_in()
+    assert "resets every night" in watched.becomes("unavailable").next_step
+    watched.sandbox.faults.clear()
+    watched.becomes("live")
+
+
+def test_a_penalty_stops_it_until_it_is_over(watch: Watch) -> None:
+    watched = watch("busy")
+
+    state = watched.becomes("unavailable")
+
+    assert state.retry_at is not None
+    assert timedelta(minutes=9) < state.retry_at - datetime.now(UTC) < timedelta(minutes=11)
+    before = len(watched.sandbox.calls)
+    time.sleep(0.3)
+    assert len(watched.sandbox.calls) == before
+
+
 def test_a_reset_in_the_middle_takes_the_quotes_away(watch: Watch) -> None:
     watched = watch()
     until(lambda: watched.price() is not None)
@@ -345,6 +395,36 @@ def test_the_syncs_of_the_same_login_go_on_while_it_streams(watch: Watch) -> Non
     assert len(positions) == 6
     assert asked(watched.sandbox).count("POST oauth/live_session_token") == 1
     assert watched.feed.state().status == "live"
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Drawn at random, the same in each run; SOAK_ROUNDS draws more."""
+    chance = random.Random(20261125)
+    rounds = int(os.environ.get("SOAK_ROUNDS", "8"))
+    return [(one, other) for one, other in (chance.sample(PASSING, 2) for _ in range(rounds))]
+
+
+@pytest.mark.parametrize(("one", "other"), pairs())
+def test_two_faults_at_once_harm_nothing_and_pass(watch: Watch, one: str, other: str) -> None:
+    hasty = Timing(
+        look=0.05,
+        session_ready=0.3,
+        stream_ready=0.5,
+        silence=0.5,
+        quotes_ready=0.2,
+        pauses=(0.2,),
+        patience=0.2,
+    )
+    watched = watch(one, other, timing=hasty)
+    time.sleep(1)
+    state = watched.feed.state()
+    assert bool(state.quotes) <= (state.status in ("connecting", "live", "delayed", "closed"))
+    assert len(watched.sandbox.calls) < 100
+
+    watched.sandbox.faults.clear()
+    watched.sandbox.world.set_price(int(APPLE), Decimal("232.5"))
+
+    until(lambda: watched.price() == Decimal("232.5"), seconds=40)
 
 
 @pytest.mark.parametrize(

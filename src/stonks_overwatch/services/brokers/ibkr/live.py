@@ -177,6 +177,15 @@ class Feed:
                 next_step="End other programs that use the same OAuth login.",
             )
         ibkr = client(self._login)
+        try:
+            self._listen(ibkr)
+        except CredentialsRefusedError:
+            if ibkr.live_session_token is None:
+                raise
+            # The login works; in its nightly reset IBKR answers so to everything that is live.
+            raise _not_up() from None
+
+    def _listen(self, ibkr: ReadOnlyClient) -> None:
         if not self._open_session(ibkr):
             return
         if ibkr.clock_ahead is not None:
