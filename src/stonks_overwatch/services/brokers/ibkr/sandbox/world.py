@@ -117,16 +117,20 @@ class Holding:
     def trade(self, quantity: Decimal, price: Decimal, commission: Decimal) -> Decimal | None:
         """Book a trade on the lots; returns the profit before commission, None if it only opened."""
         units = self.instrument.units
+        if self.instrument.is_margined:
+            exact = price
+        else:  # what was paid in whole cents
+            exact = cents(quantity * price * units) / (quantity * units)
         closing = ZERO
         if self.quantity * quantity < 0:
             closing = quantity if abs(quantity) <= abs(self.quantity) else -self.quantity
-        profit = self._close(closing, price) if closing else None
+        profit = self._close(closing, exact) if closing else None
         opening = quantity - closing
         if opening:
             # Commission raises what a purchase cost and lowers what a short sale brought; what is
             # margined has it in cash only, its profit is the price's alone.
             paid = ZERO if self.instrument.is_margined else commission / (quantity * units)
-            self.lots.append((opening, price - paid))
+            self.lots.append((opening, exact - paid))
         self.traded += quantity * price * units
         self.quantity += quantity
         return profit
