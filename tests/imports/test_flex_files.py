@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from django.db.models import F, Q
 
-from stonks_overwatch import sync
-from stonks_overwatch.imports import FileResult, import_file, undo
+from stonks_overwatch import imports, sync
+from stonks_overwatch.imports import FileResult, flex_files, import_file, undo
 from stonks_overwatch.ledger import models, store
 from stonks_overwatch.ledger.types import Account, AssetClass, Batch, CashBalance, Instrument, Position
 
@@ -88,6 +88,18 @@ def test_a_dry_run_tells_what_would_happen_and_stores_nothing() -> None:
     assert result.new == 13
     assert not models.Activity.objects.exists()
     assert not models.Account.objects.exists()
+
+
+def test_what_is_done_of_a_long_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "LONG", 0)
+    monkeypatch.setattr(flex_files, "_MEGABYTE", 100)
+    told: list[tuple[str, int, int]] = []
+
+    import_file(GOLDEN / "trades.xml", now=NOW, progress=lambda *step: told.append(step))
+
+    size = (GOLDEN / "trades.xml").stat().st_size // 100
+    assert told[0] == ("trades.xml: megabytes read", size, size)
+    assert told[-1][0].endswith("rows are being stored")
 
 
 def test_rows_for_the_inbox_are_told_with_their_line_and_reason() -> None:

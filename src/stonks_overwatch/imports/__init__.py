@@ -18,10 +18,11 @@ from django.db import transaction
 from stonks_overwatch import database
 from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports import csv_files, details_files, flex_files
-from stonks_overwatch.imports.stored import Refusal, Stored
+from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger.models import Import
 
 HEAD = 4096
+LONG = 10_000_000  # bytes; below that a file is through before anybody wonders
 
 
 class Reader(Protocol):
@@ -31,7 +32,7 @@ class Reader(Protocol):
         """Whether a file that begins so is for this reader."""
         ...
 
-    def store(self, path: Path, record: Import, now: datetime) -> Stored:
+    def store(self, path: Path, record: Import, now: datetime, progress: Progress) -> Stored:
         """Bring a file into the ledger. `record` is stored already, for rows to point to it."""
         ...
 
@@ -74,18 +75,32 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
     return sorted(paths, key=is_other)
 
 
-def import_files(paths: Sequence[Path], *, account: str = "", dry_run: bool = False) -> list[FileResult]:
-    """Import files, each for itself; a copy of the database is made first.
+def import_files(
+    paths: Sequence[Path],
+    *,
+    account: str = "",
+    dry_run: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[FileResult]:
+    """Import files, each for itself; a copy of the database is made first. `progress` hears of long ones.
 
     Raises: ImportRefusedError when a file cannot be opened; those before it stay imported.
     """
     if not dry_run:
         database.backup_before_import()
-    return [import_file(path, account=account, dry_run=dry_run) for path in in_order(paths)]
+    return [
+        import_file(path, account=account, dry_run=dry_run, progress=progress) for path in in_order(paths)
+    ]
 
 
 def import_file(
-    path: Path, *, name: str = "", account: str = "", dry_run: bool = False, now: datetime | None = None
+    path: Path,
+    *,
+    name: str = "",
+    account: str = "",
+    dry_run: bool = False,
+    now: datetime | None = None,
+    progress: Progress = lambda *_: None,
 ) -> FileResult:
     """Store one file, or nothing of it.
 
@@ -93,12 +108,14 @@ def import_file(
         path: where it is; `name` is what the user calls it, where that is not its name there.
         account: the one of all its rows, whatever the file says.
         dry_run: tell what would happen, and store nothing.
+        progress: told what is being done of a long file.
 
     Raises: ImportRefusedError when the file cannot be opened.
     """
     now = now or datetime.now(UTC)
     try:
         digest, head, content = _kept(path)
+        size = path.stat().st_size
     except OSError as err:
         raise ImportRefusedError(
             f"The file {path} cannot be read ({err.strerror}).", next_step="Check its name and its rights."
@@ -118,7 +135,7 @@ def import_file(
             content=content,
         )
         with _without_collector():
-            stored = reader.store(path, record, now)
+            stored = reader.store(path, record, now, progress if size > LONG else lambda *_: None)
         is_kept = bool(stored.rows) and not (stored.refused or dry_run or (is_listed and not stored.new))
         if is_kept:
             for column in ("kind", "rows", "new", "known", "since", "until"):

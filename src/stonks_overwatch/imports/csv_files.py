@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stonks_overwatch.imports import canonical
 from stonks_overwatch.imports.canonical import File, RefusedFileError
-from stonks_overwatch.imports.stored import Refusal, Stored
+from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import imported
 from stonks_overwatch.ledger.imported import Counts
 from stonks_overwatch.ledger.models import Import
@@ -19,12 +19,13 @@ def recognises(head: bytes) -> bool:  # noqa: ARG001  # whatever nobody else rea
     return True
 
 
-def store(path: Path, record: Import, now: datetime) -> Stored:
+def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stored:
     try:
         file = File(path, now.date())
     except RefusedFileError as err:
         return Stored(UNKNOWN, rows=0, refused=(Refusal(err.line, err.reason),))
     counts = Counts(0, 0)
+    progress(f"{record.file}: being stored", 0, 0)
     try:
         counts = _record(file, record, now)
     except RefusedFileError as err:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from stonks_overwatch.imports.stored import Refusal, Stored
+from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import details, imported
 from stonks_overwatch.ledger.details import Details
 from stonks_overwatch.ledger.models import Import
@@ -18,7 +18,7 @@ def recognises(head: bytes) -> bool:
     return start.startswith(b"{") and details.FORMAT.encode() in start
 
 
-def store(path: Path, record: Import, now: datetime) -> Stored:
+def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stored:
     """All of its rows are new, unless this very file is imported already."""
     try:
         found = Details.model_validate_json(path.read_bytes())
@@ -30,6 +30,7 @@ def store(path: Path, record: Import, now: datetime) -> Stored:
         return Stored(details.KIND, rows=rows, known=rows)
     record.kind = details.KIND
     record.save(update_fields=["kind"])
+    progress(f"{record.file}: being stored", 0, 0)
     imported.apply_details(now)
     return Stored(details.KIND, rows=rows, new=rows)
 

@@ -2,7 +2,7 @@
 
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from io import BytesIO
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stonks_overwatch.errors import StatementError
-from stonks_overwatch.imports.stored import Refusal, Stored
+from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import store as ledger
 from stonks_overwatch.ledger.models import Account, Import
 from stonks_overwatch.ledger.types import Batch
@@ -19,17 +19,19 @@ from stonks_overwatch.services.brokers.ibkr.statements import EASTERN, UNKNOWN_C
 
 KIND = "flex"
 BROKER = "ibkr"
+_MEGABYTE = 1_000_000
 
 
 def recognises(head: bytes) -> bool:
     return statements.looks_like_statement(head)
 
 
-def store(path: Path, record: Import, now: datetime) -> Stored:
+def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stored:
     """Rows that cannot be typed go to the inbox; only a file that is no statement is refused."""
     try:
         with path.open("rb") as stream:
-            reading = _read(stream, record, now)
+            reading = _read(stream, record, now, _megabytes(path, record.file, progress))
+            progress(f"{record.file}: {sum(reading.rows.values()):,} rows are being stored", 0, 0)
             counts = _record(reading, now)
     except StatementError as err:
         return Stored(KIND, rows=0, refused=(Refusal(1, f"{err.what} {err.next_step}"),))
@@ -66,8 +68,26 @@ def replay(record: Import, now: datetime) -> None:
         _record(_read(file, record, now), now)
 
 
-def _read(stream: BinaryIO, record: Import, now: datetime) -> Reading:
-    return statements.read(stream, login="", fetched_at=now, account=record.account or None)
+def _read(
+    stream: BinaryIO, record: Import, now: datetime, progress: Callable[[int], None] = lambda _: None
+) -> Reading:
+    return statements.read(
+        stream, login="", fetched_at=now, account=record.account or None, progress=progress
+    )
+
+
+def _megabytes(path: Path, name: str, progress: Progress) -> Callable[[int], None]:
+    """Tell of every tenth megabyte that is read."""
+    total = path.stat().st_size // _MEGABYTE
+    told = 0
+
+    def tell(read: int) -> None:
+        nonlocal told
+        if read // _MEGABYTE >= told + 10:
+            told = read // _MEGABYTE
+            progress(f"{name}: megabytes read", told, total)
+
+    return tell
 
 
 def _record(reading: Reading, now: datetime) -> ledger.Counts:

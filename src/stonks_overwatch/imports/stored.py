@@ -1,8 +1,12 @@
 """What a reader of files tells of one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, how many there are."""
 
 
 class Refusal(NamedTuple):

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             self._import(files, json=json, account=options["account"], dry_run=options["dry_run"])
 
     def _import(self, files: list[Path], *, json: bool, account: str, dry_run: bool) -> None:
-        results = import_files(files, account=account, dry_run=dry_run)
+        results = import_files(files, account=account, dry_run=dry_run, progress=self.show_progress)
         if json:
             self.print_document({"files": [document(result) for result in results]})
         else:
