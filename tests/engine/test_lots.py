@@ -29,6 +29,10 @@ def told(method: Method) -> Told:
     return Told({"U1": method}, {}, {}, lambda _ref, _on: None)
 
 
+def money_of(quantity: int, cents: int) -> Decimal:
+    return Decimal(cents if quantity > 0 else -cents) / 100
+
+
 def both(given_rows: list[Row], method: Method) -> tuple[engine.Matched, dict[str, list[float]]]:
     """The engine's answer, and the ledger's by instrument: gains of each row, open quantity, open cost."""
     ordered = sorted(enumerate(given_rows), key=lambda pair: (pair[1][0], pair[0]))
@@ -41,7 +45,7 @@ def both(given_rows: list[Row], method: Method) -> tuple[engine.Matched, dict[st
         else:
             sign = 1 if what == "buy" or (what == "out" and held.get(instrument, 0) < 0) else -1
             ratio, quantity = 1, sign * size
-            money = float("nan") if cents is None else sign * cents / 100
+            money = float("nan") if cents is None else float(money_of(quantity, cents))
             kind = ActivityKind.TRANSFER_OUT if what == "out" else ActivityKind.BUY
         if what == "out" and abs(held.get(instrument, 0)) < size:
             kind = ActivityKind.BUY  # more than is there cannot leave at its cost
@@ -54,7 +58,7 @@ def both(given_rows: list[Row], method: Method) -> tuple[engine.Matched, dict[st
                 trade_date=date(2026, 1, 1) + timedelta(days=number),
                 quantity=Decimal(quantity) if quantity else None,
                 ratio=Decimal(ratio) if what == "split" else None,
-                gross=None if cents is None or not quantity else Decimal(-cents if quantity > 0 else cents) / 100,
+                gross=None if not quantity or cents is None else -money_of(quantity, cents),
                 price=Decimal(0) if cents == 0 else None,
             )
         )  # fmt: skip
