@@ -25,6 +25,7 @@ from stonks_overwatch.ledger.models import (
     Price,
     PriceSeries,
     RateSeries,
+    SeriesClock,
     SyncRun,
 )
 from stonks_overwatch.services.brokers.ibkr.repositories.models import (
@@ -75,5 +76,6 @@ __all__ = [
     "Price",
     "PriceSeries",
     "RateSeries",
+    "SeriesClock",
     "SyncRun",
 ]

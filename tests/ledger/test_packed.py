@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stonks_overwatch.engine.valuation import Kind
 from stonks_overwatch.ledger import models, packed, store
 from stonks_overwatch.ledger.types import ActivityKind, FxRate
-from tests.builders import NOW, activity, batch, buy, cash, position
+from tests.builders import NOW, activity, batch, buy, cash, instrument, position
 from tests.reports import builders as made
 
 pytestmark = pytest.mark.django_db
@@ -151,3 +151,27 @@ def test_an_activity_is_packed_under_the_month_in_which_it_counts() -> None:
 def test_engine_and_ledger_number_the_kinds_alike() -> None:
     numbers = {kind.name: number for kind, number in packed.KINDS.items()} | {"SETTLEMENT": packed.SETTLED}
     assert numbers == {kind.name: kind.value for kind in Kind}
+
+
+def test_a_series_is_not_stored_over_a_change_that_it_does_not_know() -> None:
+    made.account()
+    stored = series_until(day(9))
+    since = packed.clock()
+    packed.forget(None, day(4))
+    stored.valid_until = day(20)
+    packed.keep(stored, since)
+    stored.refresh_from_db()
+    assert stored.valid_until == day(3)
+    stored.valid_until = day(20)
+    packed.keep(stored, packed.clock())
+    stored.refresh_from_db()
+    assert stored.valid_until == day(20)
+
+
+def test_an_instrument_that_counts_in_another_way_makes_its_series_anew() -> None:
+    store.record(batch([position()], cash=[cash("5")]))
+    series_until(date(2026, 12, 31))
+    store.record(
+        batch([position()], cash=[cash("5")], instruments=(instrument("1", multiplier=Decimal(100)),))
+    )
+    assert not models.DailySeries.objects.exists()

@@ -461,6 +461,15 @@ class GainSum(models.Model):
         indexes = [models.Index(fields=["book", "year"])]
 
 
+class SeriesClock(models.Model):
+    """One row that counts the changes of what daily series are worked out from.
+
+    Who works out a series reads it first, and stores the series only if nothing has changed meanwhile.
+    """
+
+    ticks = models.BigIntegerField()
+
+
 class NavPoint(models.Model):
     """The broker's NAV of one account at the end of one day, in `currency`."""
 

@@ -5,6 +5,7 @@ blocks are made again from those days on, and stored daily series lose the days 
 proportional to what changed: blocks and series that come out equal are left alone.
 """
 
+import logging
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from itertools import groupby
 from math import isnan
 from typing import Any
 
+from django.db import OperationalError, transaction
 from django.db.models import F, FloatField
 from django.db.models.functions import Cast, Coalesce
 
@@ -27,9 +29,12 @@ from stonks_overwatch.ledger.models import (
     Price,
     PriceSeries,
     RateSeries,
+    SeriesClock,
 )
-from stonks_overwatch.ledger.sql import upsert
+from stonks_overwatch.ledger.sql import impatient, upsert
 from stonks_overwatch.ledger.types import SETTLEMENT, ActivityKind
+
+log = logging.getLogger(__name__)
 
 # One activity in a block. Days are proleptic ordinals; `day` is the one from which the account holds it.
 # Codes: kinds are those of KINDS, currencies those of currency_number, instruments are row numbers;
@@ -261,15 +266,42 @@ def _numbers(row: tuple[Any, ...]) -> Iterator[float]:
         yield _NAN if number is None else number
 
 
-def forget(accounts: Iterable[int] | None, day: date) -> None:
-    """Take the days from this one on from the stored daily series of the accounts (of all: None).
+def instruments_changed(broker: str) -> None:
+    """Forget the stored series of a broker whose instruments count in another way now."""
+    DailySeries.objects.filter(account__broker=broker).delete()
+    _tick()
 
-    Lots that were worked out with such a day go as a whole.
-    """
+
+def forget(accounts: Iterable[int] | None, day: date) -> None:
+    """Take the days from this one on from the stored daily series of the accounts (of all: None)."""
     series = DailySeries.objects.filter(valid_until__gte=day)
-    lots = LotBook.objects.filter(last_on__gte=day)
     if accounts is not None:
-        pks = list(accounts)
-        series, lots = series.filter(account__in=pks), lots.filter(account__in=pks)
+        series = series.filter(account__in=list(accounts))
     series.update(valid_until=day - timedelta(days=1))
-    lots.delete()
+    _tick()
+
+
+def _tick() -> None:
+    if not SeriesClock.objects.update(ticks=F("ticks") + 1):
+        SeriesClock.objects.create(ticks=1)
+
+
+def clock() -> int:
+    """How often anything has changed that daily series are worked out from."""
+    return SeriesClock.objects.values_list("ticks", flat=True).first() or 0
+
+
+def keep(series: DailySeries, since: int) -> None:
+    """Store a series that was worked out from what there was when the clock stood at `since`.
+
+    Not if anything has changed meanwhile; and not while a sync or an import holds the database: a page does
+    not wait for it, and whoever asks next stores the series.
+    """
+    try:
+        with impatient(), transaction.atomic():
+            if clock() == since:
+                names = [field.name for field in DailySeries._meta.fields if field.name != "id"]
+                row = [getattr(series, field.attname) for field in DailySeries._meta.fields[1:]]
+                upsert(DailySeries, names, [row], unique=["account", "base"])
+    except OperationalError:
+        log.info("The daily series is worked out and not stored: the database is busy.")

@@ -1,6 +1,7 @@
 """Many rows into one table at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, models
@@ -90,3 +91,18 @@ def update(model: type[models.Model], names: Sequence[str], rows: Iterable[Seque
     table = quote(model._meta.db_table)
     with connection.cursor() as cursor:
         cursor.executemany(f"UPDATE {table} SET {setting} WHERE id = %s", values)  # noqa: S608  # names of ours
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Inside, what has to wait for another's writing fails at once (OperationalError)."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with connection.cursor() as cursor:
+        usual = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+        cursor.execute("PRAGMA busy_timeout = 50")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {int(usual)}")

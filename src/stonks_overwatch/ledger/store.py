@@ -96,6 +96,7 @@ def clear(broker: str) -> None:
 
 
 _INSTRUMENT = [f.name for f in fields(types.Instrument) if f.name not in ("broker_ref", "is_whole")]
+_UNITS = ("asset_class", "currency", "multiplier", "quote_factor")  # by which a position counts
 _TOLD_OF_ACCOUNT = [
     "opened_on", "reported_nav", "reported_cash", "reported_accrued_interest", "reported_accrued_dividends",
     "reported_as_of", "positions_since", "positions_at", "cash_since", "cash_at",
@@ -221,6 +222,7 @@ class _Recording:
         known_before = Instrument.objects.filter(broker=self.batch.broker)
         classes = dict(known_before.values_list("broker_ref", "asset_class"))
         isins = dict(known_before.values_list("broker_ref", "isin"))
+        units = {ref: tuple(row) for ref, *row in known_before.values_list("broker_ref", *_UNITS)}
         whole: list[types.Instrument] = []
         parts: list[types.Instrument] = []
         for instrument in self.batch.instruments:
@@ -238,6 +240,11 @@ class _Recording:
         self.instruments = {
             row.broker_ref: row for row in Instrument.objects.filter(broker=self.batch.broker)
         }
+        if any(
+            ref in units and units[ref] != tuple(getattr(row, name) for name in _UNITS)
+            for ref, row in self.instruments.items()
+        ):
+            packed.instruments_changed(self.batch.broker)
         imported.share_prices(
             row.pk for ref, row in self.instruments.items() if row.isin and row.isin != isins.get(ref)
         )

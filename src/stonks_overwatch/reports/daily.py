@@ -296,6 +296,7 @@ def own_valuations(looked_at: Sequence[Account], base: str, last: date) -> dict[
 
     By account row; without those that had no activities by then.
     """
+    since = packed.clock()
     stored = {row.account_id: row for row in DailySeries.objects.filter(account__in=looked_at, base=base)}
     found = {
         pk: _own(row, Daily.unpacked(row.columns).until((last - row.first_on).days + 1))
@@ -312,7 +313,7 @@ def own_valuations(looked_at: Sequence[Account], base: str, last: date) -> dict[
             min(work.first for work in works),
             last.toordinal(),
         )
-        found |= {work.account.pk: _valued(work, tables) for work in works}
+        found |= {work.account.pk: _valued(work, tables, since) for work in works}
     return found
 
 
@@ -354,7 +355,8 @@ def _work(account: Account, stored: DailySeries | None, base: str) -> _Work:
     return _Work(account, stored, base, rows, Contents.of(rows, _WIDTH), checkpoint, first_on.toordinal())
 
 
-def _valued(work: _Work, tables: "Tables") -> Own:
+def _valued(work: _Work, tables: "Tables", since: int) -> Own:
+    """`since` is where the clock stood before anything was read."""
     stored, contents, first = work.stored, work.contents, work.first
     numbers, currencies = tables.instruments.numbers, tables.currencies
     start = work.checkpoint.state(numbers, currencies) if work.checkpoint else tables.nothing()
@@ -369,19 +371,18 @@ def _valued(work: _Work, tables: "Tables") -> Own:
         first = stored.first_on.toordinal()
         if stored.opened_on is not None and stored.opened_on <= stored.checkpoint_on:
             opened = max(opened, stored.opened_on.toordinal())
-    saved, _ = DailySeries.objects.update_or_create(
+    series_now = DailySeries(
         account=work.account,
         base=work.base,
-        defaults={
-            "first_on": date.fromordinal(first),
-            "columns": daily.packed(),
-            "valid_until": date.fromordinal(last),
-            "checkpoint_on": date.fromordinal(checkpoint_on),
-            "checkpoint": checkpoint.packed(),
-            "opened_on": date.fromordinal(opened) if opened else None,
-        },
+        first_on=date.fromordinal(first),
+        columns=daily.packed(),
+        valid_until=date.fromordinal(last),
+        checkpoint_on=date.fromordinal(checkpoint_on),
+        checkpoint=checkpoint.packed(),
+        opened_on=date.fromordinal(opened) if opened else None,
     )
-    return _own(saved, daily)
+    packed.keep(series_now, since)
+    return _own(series_now, daily)
 
 
 def _own(stored: DailySeries, daily: Daily) -> Own:
