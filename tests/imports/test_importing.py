@@ -244,6 +244,21 @@ def test_a_symbol_without_an_isin_is_the_instrument_that_was_called_so(tmp_path:
             undo(pk, NOW)
 
 
+def test_a_dividend_paid_in_another_currency_is_of_the_instrument_that_is_held(tmp_path: Path) -> None:
+    bought = activities_file(tmp_path, {**APPLE, "kind": "buy", "quantity": "1", "price": "5"}, name="b.csv")
+    paid = activities_file(
+        tmp_path, {**APPLE, "currency": "EUR", "kind": "dividend", "amount": "2"}, name="d.csv"
+    )
+    for order in ((bought, paid), (paid, bought)):
+        numbers = [take(path).number or 0 for path in order]
+        dividend = models.Activity.objects.get(kind="dividend")
+        assert (dividend.currency, dividend.instrument) == ("EUR", position().instrument)
+        undo(numbers[order.index(bought)], NOW)
+        assert models.Instrument.objects.get(activity__kind="dividend").currency == "EUR"
+        undo(numbers[order.index(paid)], NOW)
+        assert not any(everything().values())
+
+
 def test_one_symbol_of_two_securities_needs_the_isin(tmp_path: Path) -> None:
     one: Row = {**APPLE, "symbol": "X", "kind": "buy", "quantity": "1", "price": "5"}
     other: Row = {**one, "isin": "US5949181045"}

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import Coalesce
 
 from stonks_overwatch.ledger import details, packed, types
@@ -301,6 +301,8 @@ class _Activities:
                 self.refuse(row.line, reason)
         self.moved |= _holders(self.names.save())
         upsert(Activity, _COLUMNS, self.new.values(), unique=["account", "key"], is_prepared=True)
+        if self.new:
+            self.days |= _place_payments()
         self._note_sources()
         close_books(self.moved, self.days, self.now)
         return Counts(len(self.new), len(self.told) - len(self.new))
@@ -479,6 +481,43 @@ def _prepared(beside: ActivityDetails) -> Iterator[Any]:
 
 
 _PREPARED_NOTHING = tuple(_prepared(_NOTHING_BESIDE))
+
+
+def _place_payments() -> set[tuple[int, date]]:
+    """Give what a security paid in another currency than it is traded in to the instrument that is held.
+
+    A row names its instrument by ISIN and currency. Where nothing ever moved of that one, and of one other
+    with the ISIN something did, that other is meant; from all rows, so that their order does not matter.
+
+    Returns: the days of what has another instrument now, by account.
+    """
+    own = Activity.objects.filter(account__broker=BROKER, instrument__isin__isnull=False)
+    moving = own.filter(Q(quantity__isnull=False) | Q(ratio__isnull=False))
+    traded: defaultdict[str | None, dict[str, int]] = defaultdict(dict)
+    for isin, currency, pk in moving.values_list(
+        "instrument__isin", "instrument__currency", "instrument_id"
+    ).distinct():
+        traded[isin][currency] = pk
+    named: dict[tuple[str | None, str], int] = {
+        (isin, currency): pk
+        for isin, currency, pk in ImportedName.objects.exclude(isin="").values_list(
+            "isin", "currency", "instrument_id"
+        )
+    }
+    days: set[tuple[int, date]] = set()
+    paid = own.filter(quantity__isnull=True, ratio__isnull=True)
+    for isin, currency, pk in list(
+        paid.values_list("instrument__isin", "currency", "instrument_id").distinct()
+    ):
+        others = traded[isin]
+        meant = named.get((isin, currency), pk)
+        if currency not in others and len(others) == 1:
+            (meant,) = others.values()
+        if meant != pk:
+            placed = paid.filter(instrument=pk, currency=currency)
+            days |= set(placed.values_list("account_id", Coalesce("booked_on", "trade_date")))
+            placed.update(instrument=meant)
+    return days
 
 
 # What follows from the activities
@@ -906,6 +945,7 @@ def undo(imported: Import, now: datetime) -> None:
     alone = Activity.objects.filter(account__broker=BROKER, sources=None)
     gone = list(alone.values_list("account_id", "instrument_id", "trade_date"))
     alone.delete()
+    placed = _place_payments()
     prices = Price.objects.filter(imported=imported)
     priced = dict(
         prices.values("instrument_id").annotate(first=Min("on")).values_list("instrument_id", "first")
@@ -925,5 +965,5 @@ def undo(imported: Import, now: datetime) -> None:
     packed.prices_changed(priced)
     packed.rates_changed(rated)
     moved = {(account, instrument) for account, instrument, _ in gone if instrument is not None}
-    close_books(moved | _holders(revalued), {(account, day) for account, _, day in gone}, now)
+    close_books(moved | _holders(revalued), placed | {(account, day) for account, _, day in gone}, now)
     Instrument.objects.filter(broker=BROKER, names=None, activity=None, price=None).delete()
