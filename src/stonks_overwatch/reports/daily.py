@@ -506,9 +506,10 @@ def rates_of(base: str, currencies: Sequence[str], first: int, last: int) -> Flo
             "base", "quote", "first_on", "rates"
         )
     }
-    return into(base, currencies, pairs, _references, first, last)
+    return into(base, currencies, pairs, references, first, last)
 
 
-def _references(currencies: Sequence[str], first: int, last: int) -> dict[str, Block]:
+def references(currencies: Sequence[str], first: int, last: int) -> dict[str, Block]:
+    """The ECB's rates: units of each currency for one euro."""
     blocks = ecb.units_per_euro(currencies, date.fromordinal(first), date.fromordinal(last))
     return {code: Block.of(first, block) for code, block in blocks.items()}
