@@ -12,6 +12,7 @@ from stonks_overwatch.web import (
     gains,
     importing,
     performance,
+    reconcile,
     targets,
     views,
 )
@@ -31,6 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("targets/save", targets.save_targets, name="save-targets"),
     path("exposures", exposures.exposures_page, name="exposures"),
     path("diversification", diversification.diversification_page, name="diversification"),
+    path("reconcile", reconcile.reconcile_page, name="reconcile"),
     path("accounts", views.accounts_page, name="accounts"),
     path("import", importing.import_page, name="import"),
     path("import/<int:number>/undo", importing.undo_import, name="undo-import"),

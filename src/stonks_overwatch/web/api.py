@@ -27,6 +27,7 @@ from stonks_overwatch.reports.activities import ActivitiesDocument, activities
 from stonks_overwatch.reports.allocation import AllocationDocument, By, allocation
 from stonks_overwatch.reports.attribution import AttributionDocument, attribution
 from stonks_overwatch.reports.balances import CashDocument, cash_over_time
+from stonks_overwatch.reports.broker_returns import BrokerReturnsDocument, broker_returns
 from stonks_overwatch.reports.contributions import ContributionsDocument, contributions
 from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
@@ -314,9 +315,15 @@ def get_targets(
 
 
 @api.get("/reconcile", response=ReconcileDocument)
-def get_reconcile(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
-    """NAV, cash and quantities: computed against reported."""
-    return _answer(reconcile(asked.scope()))
+def get_reconcile(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """Computed against reported: the latest state and statements, those that end in some days, or one day."""
+    return _answer(reconcile(asked.scope(), asked.start, asked.end))
+
+
+@api.get("/broker-returns", response=BrokerReturnsDocument)
+def get_broker_returns(request: HttpRequest, asked: Query[AskedDays]) -> HttpResponse:
+    """The broker's own time-weighted returns beside ours."""
+    return _answer(broker_returns(asked.scope(), asked.start, asked.end))
 
 
 @api.get("/accounts", response=AccountsDocument)

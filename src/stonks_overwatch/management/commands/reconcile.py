@@ -2,26 +2,57 @@
 
 from typing import Any
 
-from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import NOTHING, number, table
+from django.core.management.base import CommandError, CommandParser
+
+from stonks_overwatch.management.command import PeriodCommand
+from stonks_overwatch.management.tables import NOTHING, UNKNOWN, number, percent, table
+from stonks_overwatch.reports.broker_returns import BrokerReturnsDocument, broker_returns
 from stonks_overwatch.reports.reconcile import AccountLines, reconcile
 
 
-class Command(ReadingCommand):
-    help = "compare NAV, cash and quantities with what the broker reports"
+class Command(PeriodCommand):
+    help = "compare NAV, cash, positions, gains, income and costs with what the broker reports"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--differences", action="store_true", help="show only what differs")
 
     def handle(self, *, json: bool, **options: Any) -> None:
-        document = reconcile(self.scope(options))
+        if options["start"] and options["end"] and options["start"] > options["end"]:
+            raise CommandError("argument --from: it is after --to", returncode=2)
+        scope, days = self.scope(options), (options["start"], options["end"])
+        document = reconcile(scope, *days)
         if json:
             self.print_document(document)
-        else:
-            self.stdout.write("\n\n".join(shown(account) for account in document.accounts) or NOTHING)
+            return
+        parts = [shown(account, only_differences=options["differences"]) for account in document.accounts]
+        returns = broker_returns(scope, *days)
+        if returns.returns:
+            parts.append(shown_returns(returns))
+        self.stdout.write("\n\n".join(parts) or NOTHING)
 
 
-def shown(account: AccountLines) -> str:
+def shown(account: AccountLines, *, only_differences: bool = False) -> str:
     title = f"{account.account}: {'agrees' if account.agrees else 'does not agree'}"
     rows = [
         (line.what, number(line.computed), number(line.reported), number(line.difference))
         for line in account.lines
+        if not (only_differences and line.agrees)
     ]
-    return f"{title}\n{table(('', '>computed', '>reported', '>difference'), rows)}"
+    return f"{title}\n{table(('', '>computed', '>reported', '>difference'), rows)}" if rows else title
+
+
+def shown_returns(document: BrokerReturnsDocument) -> str:
+    rows = [
+        (
+            row.account,
+            f"{row.start} to {row.end}",
+            percent(row.computed),
+            percent(row.reported),
+            UNKNOWN if row.basis_points is None else f"{row.basis_points:.2f}",
+            row.why,
+        )
+        for row in document.returns
+    ]
+    columns = ("account", "time-weighted return", ">computed", ">reported", ">basis points", "")
+    return table(columns, rows)

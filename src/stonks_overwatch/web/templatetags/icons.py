@@ -11,6 +11,7 @@ _ICONS = {
     "holdings": '<path d="M4 6h16M4 12h16M4 18h10"/><circle cx="19" cy="18" r="1"/>',
     "performance": '<path d="M4 20h16M4 15l5-5 3.500 3.500L20 6M15.500 6H20v4.500"/>',
     "accounts": '<path d="M3 10l9-6 9 6M5 10v8M10 10v8M14 10v8M19 10v8M3 20h18"/>',
+    "reconcile": '<path d="M4 7h10M4 12h7M4 17h5M13 16l3 3 5-7"/>',
     "sync": '<path d="M20 11a8 8 0 0 0-14.9-3M4 4v4h4M4 13a8 8 0 0 0 14.9 3M20 20v-4h-4"/>',
     "settings": (
         '<path d="M4 7h8M18 7h2M4 17h2M12 17h8"/><circle cx="15" cy="7" r="3"/><circle cx="9" cy="17" r="3"/>'

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Literal
 from xml.sax.saxutils import quoteattr
 
@@ -401,6 +402,10 @@ class _Writer:
             parts["commissions"] += self._in_base(account, entry.currency, entry.commission, entry.on)
             parts["withholdingTax"] += self._in_base(account, entry.currency, entry.tax, entry.on)
         parts["mtm"] = end - start - sum(parts.values(), ZERO)
+        growth = Decimal(1)
+        for (_, held, _), (day, nav, flow) in pairwise(points):
+            if since <= day <= until and held + flow > 0:
+                growth *= nav / (held + flow)
         return self._tag(
             "ChangeInNAV",
             {
@@ -411,6 +416,7 @@ class _Writer:
                 "startingValue": start,
                 **parts,
                 "endingValue": end,
+                "twr": round((growth - 1) * 100, 9),  # in percent
             },
         )
 

@@ -117,10 +117,9 @@ class Holding:
     def trade(self, quantity: Decimal, price: Decimal, commission: Decimal) -> Decimal | None:
         """Book a trade on the lots; returns the profit before commission, None if it only opened."""
         units = self.instrument.units
-        if self.instrument.is_margined:
-            exact = price
-        else:  # what was paid in whole cents
-            exact = cents(quantity * price * units) / (quantity * units)
+        # By what was paid, in whole cents.
+        paid_price = cents(quantity * price * units) / (quantity * units)
+        exact = price if self.instrument.is_margined else paid_price
         closing = ZERO
         if self.quantity * quantity < 0:
             closing = quantity if abs(quantity) <= abs(self.quantity) else -self.quantity

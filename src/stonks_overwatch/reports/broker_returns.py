@@ -1,0 +1,153 @@
+"""The broker's own time-weighted returns beside ours, of the same days and in the account's currency."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
+
+from stonks_overwatch.ledger.models import Account, Figure, NavPoint
+from stonks_overwatch.reports.daily import DailyTotal, daily_total
+from stonks_overwatch.reports.documents import Computed, Document
+from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.series import days_of
+
+BASIS_POINT = Decimal("0.0001")
+_DAY = timedelta(days=1)
+# By section of the statement or answer that tells a return: what one unit of it is as a fraction.
+_COLUMNS = ("account_id", "section", "since", "until", "amount")
+_UNITS = {"ChangeInNAV": Decimal("0.01"), "PortfolioAnalyst": Decimal(1)}
+
+
+class BrokerReturn(Document):
+    """Fractions, of the days from `start` to `end`, both included; `computed` is null where ours is unknown.
+
+    `basis_points` is computed minus reported. They agree within one basis point; `deviates_on` is the day
+    whose return differs most from what the broker's own values and our contributions make of it, and
+    `why` says what is known of the reason.
+    """
+
+    account: str
+    broker: str
+    start: date
+    end: date
+    computed: Computed | None
+    reported: Computed
+    basis_points: Computed | None
+    agrees: bool
+    deviates_on: date | None
+    why: str
+
+
+class BrokerReturnsDocument(Document):
+    """Newest first."""
+
+    returns: tuple[BrokerReturn, ...]
+
+
+def broker_returns(scope: Scope, start: date | None = None, end: date | None = None) -> BrokerReturnsDocument:
+    """Every return that the broker tells of a period that ends in these days."""
+    looked_at = accounts(scope)
+    told = Figure.objects.filter(account__in=looked_at, section__in=_UNITS, name="twr").order_by(
+        "-until", "since"
+    )
+    if scope.as_of or start:
+        told = told.filter(until__gte=scope.as_of or start)
+    if scope.as_of or end:
+        told = told.filter(until__lte=scope.as_of or end)
+    rows = list(told.order_by("-until", "since").values_list(*_COLUMNS))
+    found: list[BrokerReturn] = []
+    for account in looked_at:
+        own = [row for row in rows if row[0] == account.pk]
+        if own:
+            found += _of_account(
+                account, [(s, u, amount * _UNITS[section]) for _, section, s, u, amount in own]
+            )
+    return BrokerReturnsDocument(returns=tuple(sorted(found, key=lambda row: row.end, reverse=True)))
+
+
+def _of_account(account: Account, told: Sequence[tuple[date, date, Decimal]]) -> Iterator[BrokerReturn]:
+    daily = daily_total(Scope(account.currency, account=account.account, broker=account.broker))
+    points = dict(
+        NavPoint.objects.filter(account=account, currency=account.currency).values_list("on", "nav")
+    )
+    for start, end, reported in told:
+        days = [] if daily is None else _days(daily, start - _DAY, end)
+        computed = _growth(days, start, end)
+        off = None if computed is None else (computed - reported) / BASIS_POINT
+        agrees = off is not None and abs(off) <= 1
+        worst = None if agrees or computed is None else _worst(days, points)
+        yield BrokerReturn(
+            account=account.account,
+            broker=account.broker,
+            start=start,
+            end=end,
+            computed=computed,
+            reported=reported,
+            basis_points=off,
+            agrees=agrees,
+            deviates_on=None if worst is None else worst.on,
+            why="" if agrees else _why(computed, worst, days),
+        )
+
+
+class _Day(NamedTuple):
+    on: date
+    nav: Decimal | None
+    contribution: Decimal | None
+    level: Decimal | None  # of the index of growth
+
+
+class _Worst(NamedTuple):
+    """The day on which our return is furthest from the one by the broker's values, in basis points."""
+
+    on: date
+    off: Decimal
+    contribution: Decimal
+
+
+def _days(daily: DailyTotal, first: date, last: date) -> list[_Day]:
+    document = days_of(daily, first, last)
+    columns = zip(document.dates, document.nav, document.net_contribution, document.twr_index, strict=True)
+    return [_Day(*column) for column in columns]
+
+
+def _growth(days: Sequence[_Day], start: date, end: date) -> Decimal | None:
+    """From the end of the day before `start`; from the first value, where there is none before."""
+    known = [day for day in days if day.level is not None]
+    if not known or known[-1].on != end or known[0].on > start:
+        return None
+    first, last = known[0].level, known[-1].level
+    return None if not first or last is None else last / first - 1
+
+
+def _worst(days: Sequence[_Day], points: dict[date, Decimal]) -> _Worst | None:
+    found: _Worst | None = None
+    for before, day in pairwise(days):
+        theirs_before, theirs = points.get(before.on), points.get(day.on)
+        flow = day.contribution
+        if not theirs_before or theirs is None or flow is None or not before.level or day.level is None:
+            continue
+        invested = theirs_before + flow
+        if invested <= 0:
+            continue
+        off = (day.level / before.level - theirs / invested) / BASIS_POINT
+        if found is None or abs(off) > abs(found.off):
+            found = _Worst(day.on, off, flow)
+    return found
+
+
+def _why(computed: Decimal | None, worst: _Worst | None, days: Sequence[_Day]) -> str:
+    if computed is None:
+        return "Not everything is known of these days."
+    if worst is not None and abs(worst.off) >= Decimal("0.5"):
+        flow = f", with a contribution of {worst.contribution:,.2f} on it" if worst.contribution else ""
+        return f"Most on {worst.on}: {worst.off:.2f} basis points against the broker's values{flow}."
+    flows = [day for day in days[1:] if day.contribution]
+    if flows:
+        largest = max(flows, key=lambda day: abs(day.contribution or Decimal(0)))
+        return (
+            "Each day's value agrees; the broker may count contributions at another time of the day, the "
+            f"largest of them on {largest.on}."
+        )
+    return "Each day's value agrees and nothing was contributed: the broker's figure is not explained."

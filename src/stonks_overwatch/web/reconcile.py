@@ -1,0 +1,153 @@
+"""The page that holds our figures against the broker's: account by account, line by line, day by day."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from stonks_overwatch.errors import UnknownAccountError
+from stonks_overwatch.reports.broker_returns import BrokerReturn, broker_returns
+from stonks_overwatch.reports.documents import Computed, Document
+from stonks_overwatch.reports.reconcile import AccountLines, Line, ReconcileDocument, reconcile
+from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.web.downloads import Table, csv_answer
+from stonks_overwatch.web.frame import frame
+from stonks_overwatch.web.pages import nothing_yet, render_page
+from stonks_overwatch.web.paging import Sheet
+
+SHOWN = (("all", "All figures"), ("differences", "Differences only"))
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLines:
+    """What the address asks for; anything that cannot be used is left out.
+
+    `start` and `end` are the days that statements end in; one day alone is the state of that day.
+    """
+
+    account: str
+    start: date | None
+    end: date | None
+    shown: str
+    page: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> "AskedLines":
+        page = parameters.get("page", "")
+        shown = parameters.get("show", "")
+        return cls(
+            account=parameters.get("account", ""),
+            start=_day(parameters.get("from", "")),
+            end=_day(parameters.get("to", "")),
+            shown=shown if shown in dict(SHOWN) else "all",
+            page=int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+        )
+
+    @property
+    def day(self) -> date | None:
+        return self.start if self.start == self.end else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+class Row(Document):
+    """One line with its account, for the table and as a row of a file."""
+
+    account: str
+    broker: str
+    figure: str
+    since: date | None
+    on: date | None
+    computed: Computed | None
+    reported: Computed
+    difference: Computed | None
+    agrees: bool
+    begins_on: date | None
+    rows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A line of the table and the account it is of."""
+
+    account: AccountLines
+    line: Line
+
+
+@require_safe
+def reconcile_page(request: HttpRequest) -> HttpResponse:
+    around = frame()
+    base = around.config.base_currency
+    everyone = accounts(Scope(base))
+    if not everyone:
+        return nothing_yet(request, around, "reconcile")
+    asked = AskedLines.of(request.GET)
+    scope = Scope(base, account=asked.account or None, as_of=asked.day)
+    try:
+        document = reconcile(scope, asked.start, asked.end)
+        returns = broker_returns(scope, asked.start, asked.end)
+    except UnknownAccountError as err:
+        return render_page(request, "problem.html", around, status=404, page="reconcile", problem=err)
+    rows = _shown(document, asked)
+    csv = request.GET.get("csv")
+    if csv == "figures":
+        return csv_answer("reconcile", Table(Row, [_row(one) for one in rows]))
+    if csv == "returns":
+        return csv_answer("reconcile-returns", Table(BrokerReturn, returns.returns))
+    return render_page(
+        request,
+        "reconcile.html",
+        around,
+        document=document,
+        returns=returns.returns,
+        everyone=everyone,
+        asked=asked,
+        choices=SHOWN,
+        summary=[_summary(account, everyone) for account in document.accounts],
+        sheet=Sheet.of(rows, asked.page),
+    )
+
+
+def _shown(document: ReconcileDocument, asked: AskedLines) -> list[Shown]:
+    """What differs first; else in the order of the report."""
+    rows = [Shown(account, line) for account in document.accounts for line in account.lines]
+    if asked.shown == "differences":
+        return [row for row in rows if not row.line.agrees]
+    return sorted(rows, key=lambda row: row.line.agrees)
+
+
+def _row(shown: Shown) -> Row:
+    line = shown.line
+    return Row(
+        account=shown.account.account,
+        broker=shown.account.broker,
+        figure=line.name,
+        since=line.since,
+        on=line.on,
+        computed=line.computed,
+        reported=line.reported,
+        difference=line.difference,
+        agrees=line.agrees,
+        begins_on=None if line.agrees else line.first_on,
+        rows=" ".join(row.activity or row.text for row in line.suspects),
+    )
+
+
+def _summary(account: AccountLines, everyone: list[Any]) -> dict[str, Any]:
+    one = next(row for row in everyone if (row.broker, row.account) == (account.broker, account.account))
+    return {
+        "one": one,
+        "account": account,
+        "differing": sum(not line.agrees for line in account.lines),
+        "first_on": min(
+            (line.first_on for line in account.lines if not line.agrees and line.first_on), default=None
+        ),
+    }
