@@ -73,7 +73,8 @@ DATABASES = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA_DIR / "db.sqlite3",
         "OPTIONS": {
-            "timeout": 20,
+            # An import of millions of rows is one transaction; who wants to write meanwhile waits for it.
+            "timeout": 120,
             # IMMEDIATE: a transaction that will write waits for its turn at the start; one that
             # upgrades half-way cannot wait in WAL mode and fails with "database is locked".
             "transaction_mode": "IMMEDIATE",

@@ -943,7 +943,7 @@ def undo(imported: Import, now: datetime) -> None:
     """
     ActivitySource.objects.filter(source=BROKER, key__startswith=f"{imported.pk}:").delete()
     alone = Activity.objects.filter(account__broker=BROKER, sources=None)
-    gone = list(alone.values_list("account_id", "instrument_id", "trade_date"))
+    gone = list(alone.values_list("account_id", "instrument_id", Coalesce("booked_on", "trade_date")))
     alone.delete()
     placed = _place_payments()
     prices = Price.objects.filter(imported=imported)
