@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from stonks_overwatch.errors import LotsRefusedError
 from stonks_overwatch.ledger.lots import Method
-from stonks_overwatch.ledger.models import Account, Activity, LotChoice
+from stonks_overwatch.ledger.models import Account, Activity, LotBook, LotChoice
 
 _HOW_TO_FIND = "See the activities' ids with: stonks-overwatch activities --json"
 
@@ -28,6 +28,8 @@ def choose(account: Account, closing: str, opening: str, quantity: Decimal) -> L
     prefix = f"{account.broker}:{account.account}:"
     closing, opening = closing.removeprefix(prefix), opening.removeprefix(prefix)
     rows = LotChoice.objects.filter(broker=account.broker, account=account.account, closing=closing)
+    # Worked out before this choice.
+    LotBook.objects.filter(account__broker=account.broker, method__contains=Method.SPECIFIC).delete()
     if quantity == 0:
         rows.filter(opening=opening).delete()
         return None

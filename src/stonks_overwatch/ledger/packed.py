@@ -273,11 +273,17 @@ def instruments_changed(broker: str) -> None:
 
 
 def forget(accounts: Iterable[int] | None, day: date) -> None:
-    """Take the days from this one on from the stored daily series of the accounts (of all: None)."""
+    """Take the days from this one on from the stored daily series of the accounts (of all: None).
+
+    Lots that were worked out with such a day go as a whole.
+    """
     series = DailySeries.objects.filter(valid_until__gte=day)
+    lots = LotBook.objects.filter(last_on__gte=day)
     if accounts is not None:
-        series = series.filter(account__in=list(accounts))
+        pks = list(accounts)
+        series, lots = series.filter(account__in=pks), lots.filter(account__in=pks)
     series.update(valid_until=day - timedelta(days=1))
+    lots.delete()
     _tick()
 
 

@@ -8,25 +8,24 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.db import OperationalError, transaction
-from django.db.models import Count, Max
 
+from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.lots import Close, Lot, Method, effects, negative
 from stonks_overwatch.ledger.models import (
     Account,
-    Activity,
     ClosedLot,
     GainSum,
     Instrument,
     LotBook,
     OpenLot,
 )
-from stonks_overwatch.ledger.sql import upsert
+from stonks_overwatch.ledger.sql import impatient, upsert
 from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books
 from stonks_overwatch.reports.documents import total
 
@@ -174,14 +173,9 @@ def lot_books(
     }
     if len(found) == len(names):
         return Stored(found, methods)
-    stamp = _stamp()
+    since = packed.clock()
     kept = books(looked_at, base, None, method)
-    try:
-        made = _store(kept, base, names, stamp)
-    except OperationalError:
-        # A sync holds the database: the next one who asks stores them.
-        log.info("The lots are worked out and not stored: the database is busy.")
-        made = None
+    made = _store(kept, base, names, since)
     return Live(kept, methods) if made is None else Stored(made, methods)
 
 
@@ -224,35 +218,41 @@ def _names(looked_at: Sequence[Account], method: Method | None) -> dict[int, str
     }
 
 
-def _stamp() -> tuple[int | None, int, datetime | None]:
-    """Differs when activities came or went since."""
-    found = Activity.objects.aggregate(newest=Max("pk"), count=Count("pk"), recorded=Max("recorded_at"))
-    return found["newest"], found["count"], found["recorded"]
+def _store(kept: Books, base: str, names: dict[int, str], since: int) -> dict[int, int] | None:
+    """Keep the books, unless anything changed while they were worked out, or the database is in use.
 
-
-def _store(kept: Books, base: str, names: dict[int, str], stamp: object) -> dict[int, int] | None:
-    """Keep the books, unless activities changed while they were worked out; returns their accounts."""
+    Returns: the accounts by row of the book.
+    """
     opened, closed = Live(kept, {}).open(), _closed(kept)
     gains = _gains(closed)
-    with transaction.atomic():
-        if _stamp() != stamp:
-            return None
-        LotBook.objects.filter(account__in=list(names), base=base, method__in=set(names.values())).delete()
-        made = LotBook.objects.bulk_create(
-            LotBook(account_id=account, base=base, method=name, last_on=kept.last_on)
-            for account, name in names.items()
-        )
-        pks = {book.account_id: book.pk for book in made}
-        _insert(
-            OpenLot, [*_BOOK, "instrument", *_LOT], pks, ((row.account, row[1], *row.lot) for row in opened)
-        )
-        _insert(
-            ClosedLot,
-            [*_BOOK, "instrument", *_CLOSE, "rate"],
-            pks,
-            ((row.account, row.instrument, *row.close, row.rate) for row in closed),
-        )
-        _insert(GainSum, [*_BOOK, *_GAIN], pks, gains)
+    try:
+        with impatient(), transaction.atomic():
+            if packed.clock() != since:
+                return None
+            books_there = LotBook.objects.filter(account__in=list(names), base=base)
+            books_there.filter(method__in=set(names.values())).delete()
+            made = LotBook.objects.bulk_create(
+                LotBook(account_id=account, base=base, method=name, last_on=kept.last_on)
+                for account, name in names.items()
+            )
+            pks = {book.account_id: book.pk for book in made}
+            _insert(
+                OpenLot,
+                [*_BOOK, "instrument", *_LOT],
+                pks,
+                ((row.account, row[1], *row.lot) for row in opened),
+            )
+            _insert(
+                ClosedLot,
+                [*_BOOK, "instrument", *_CLOSE, "rate"],
+                pks,
+                ((row.account, row.instrument, *row.close, row.rate) for row in closed),
+            )
+            _insert(GainSum, [*_BOOK, *_GAIN], pks, gains)
+    except OperationalError:
+        # A sync is at work: whoever asks next stores them.
+        log.info("The lots are worked out and not stored: the database is in use.")
+        return None
     return {pk: account for account, pk in pks.items()}
 
 
