@@ -7,7 +7,7 @@ gathers the inputs from the reports themselves. Nothing is computed a second tim
 
 from itertools import islice
 
-from stonks_overwatch.reports.explain import money, valued
+from stonks_overwatch.reports.explain import matched, money, returns, spread, valued
 from stonks_overwatch.reports.explain.documents import Explanation, How, Input, LedgerRow, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import (
     FIGURES,
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 PAGE = 50
-AREAS = (money, valued)
+AREAS = (matched, money, returns, spread, valued)
 
 
 def explain(figure: str, arguments: Arguments, page: int = 1) -> Explanation:

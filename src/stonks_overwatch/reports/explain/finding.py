@@ -16,6 +16,7 @@ from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.allocation import By
+from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.keys import key_of, name_of
@@ -29,6 +30,7 @@ from stonks_overwatch.reports.scope import Scope
 class Arguments:
     """What the report is asked, as the page or the command asked it; `rows` are the keys of the elements.
 
+    `only` are the holdings looked at by series and returns; `money`, `minimum` and `two_sided` are a plan's.
     `query` and `each` are those of the holdings page: words to search for, accounts not taken together.
     """
 
@@ -40,6 +42,10 @@ class Arguments:
     method: Method | None = None
     benchmark: str = ""
     instrument: int | None = None
+    only: Group | None = None
+    money: Decimal = Decimal(0)
+    minimum: Decimal = Decimal(0)
+    two_sided: bool = False
     query: str = ""
     each: bool = False
     rows: tuple[str, ...] = ()
@@ -58,6 +64,10 @@ class Arguments:
             ("year", asked.year),
             ("method", asked.method and asked.method.value),
             ("benchmark", asked.benchmark),
+            ("only", asked.only and f"{asked.only.field}={asked.only.value}"),
+            ("money", asked.money if figure.startswith("targets.") else None),
+            ("minimum", asked.minimum if figure.startswith("targets.") else None),
+            ("two_sided", asked.two_sided and figure.startswith("targets.")),
             ("instrument", asked.instrument if figure.startswith("instrument.") else None),
             ("q", asked.query if ".groups" in figure else None),
             ("each", "1" if asked.each and ".groups" in figure else None),
@@ -66,7 +76,7 @@ class Arguments:
         return f"/explain/{figure}?{urlencode([(name, value) for name, value in words if value])}"
 
 
-_BY = ("allocation.", "diversification.")
+_BY = ("allocation.", "diversification.", "targets.")
 
 
 class Reports:

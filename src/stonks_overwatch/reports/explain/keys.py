@@ -31,7 +31,7 @@ def key_of(row: Document) -> str:
     elif told.get("broker_ref"):
         names = ("broker", "broker_ref", "account")
     else:
-        names = ("broker", "account", "currency", "symbol", "name")
+        names = ("broker", "account", "currency", "asset_class", "underlying", "symbol", "name")
     return " ".join(_text(told[name]) for name in names if told.get(name) not in (None, ""))
 
 
@@ -47,6 +47,8 @@ _IDENTIFYING = (
     "account",
     "broker_ref",
     "currency",
+    "asset_class",
+    "underlying",
     "symbol",
     "opened_by",
     "closed_by",

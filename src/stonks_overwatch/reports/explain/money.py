@@ -268,11 +268,15 @@ def _part_of(model: type[Document], name: str, of: str, title: str, text: str, m
 
     @figure(model, name, title, fraction, meaning)
     def made(seen: Seen) -> Made:
-        report = seen.path.split(".")[0]
-        inputs = [
-            seen.beside(of, text, seen.base),
-            seen.input(f"{text}, all", getattr(seen.root.totals, of), seen.base, f"{report}.totals.{of}"),
-        ]
+        report, rows = seen.path.split(".")
+        if rows == "by_instrument":  # not every booking is of an instrument
+            whole = total(getattr(row, of) for row in seen.root.by_instrument).value
+            of_all = seen.input(f"{text} of all instruments", whole, seen.base)
+        else:
+            of_all = seen.input(
+                f"{text} of all", getattr(seen.root.totals, of), seen.base, f"{report}.totals.{of}"
+            )
+        inputs = [seen.beside(of, text, seen.base), of_all]
         return Made("quotient", f"{text} ÷ {text} of all", inputs)
 
 

@@ -198,8 +198,8 @@ def by_ids(ids: Sequence[str]) -> Ledger:
     return Ledger(lambda: len(every), page)
 
 
-def money(account: Any, currency: str) -> Ledger:
+def money(account: Account | list[int], currency: str) -> Ledger:
     """Everything that moved the cash of one currency."""
-    rows = Activity.objects.current().filter(account=account)
+    rows = Activity.objects.current().filter(account__in=account if isinstance(account, list) else [account])
     told = Q(currency=currency) & ~Q(gross=None) | Q(kind=ActivityKind.FX, instrument__broker_ref=currency)
     return activities(rows.filter(told))

@@ -9,7 +9,7 @@ from typing import Any
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, NavPoint, Position
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.accounts import AccountRow, account_rows
+from stonks_overwatch.reports.accounts import AccountRow, AccountsDocument, account_rows
 from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, allocation, key_of_part
 from stonks_overwatch.reports.books import NO_LOTS, Books, books
 from stonks_overwatch.reports.combined import combined, matches
@@ -920,3 +920,21 @@ def _difference(seen: Seen) -> Made:
     unit = _line_unit(seen)
     inputs = [seen.beside("computed", "computed", unit), seen.beside("reported", "reported", unit)]
     return Made("difference", "computed − reported", inputs)
+
+
+# What is told of an instrument
+
+
+@figure(Holding, "multiplier", "Multiplier", plain, "Units of the underlying that one contract stands for.")
+@figure(Holding, "strike", "Strike", own)
+def _of_contract(seen: Seen) -> Made:
+    return reported("as the broker describes the contract", _as_reported(_held(seen)))
+
+
+@figure(AccountsDocument, "nav_base", "Total value", base)
+def _all_accounts(seen: Seen) -> Made:
+    inputs = [
+        seen.input(row.account, row.nav_base, seen.base, "accounts.accounts.nav_base", key_of(row))
+        for row in seen.holder.accounts
+    ]
+    return sum_of(inputs, "sum of the accounts")
