@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from stonks_overwatch.ledger.types import (
     Batch,
     CashBalance,
     Coverage,
+    Figure,
     FxRate,
     Instrument,
     NavPoint,
@@ -91,6 +92,7 @@ class _Transform:
         self.definitions: list[Row] = []
         self.transactions: list[Answer] = []
         self.performances: list[Answer] = []
+        self.returns: list[Figure] = []
         self.details: defaultdict[str, list[Row]] = defaultdict(list)  # conid -> rows that describe it
         for answer in raw.answers:
             self._sort(answer)
@@ -168,6 +170,7 @@ class _Transform:
             values=tuple(self._values(currencies)),
             rates=rates,
             navs=self._navs(currencies),
+            figures=tuple(self.returns),
             activities=activities,
             coverage=coverage,
             inbox=self.inbox.items(),
@@ -646,6 +649,7 @@ class _Transform:
                     self.inbox.tell("performance", answer.account, str(err), series, "")
                     continue
                 points |= {(point.account, point.on): point for point in told}
+                self.returns += _return(series, told)
         return tuple(points[key] for key in sorted(points))
 
 
@@ -688,6 +692,16 @@ def _sum(a: CashBalance, b: CashBalance) -> CashBalance:
         futures_pnl=both(a.futures_pnl, b.futures_pnl),
         reported_nav=both(a.reported_nav, b.reported_nav),
     )
+
+
+def _return(series: Row, points: list[NavPoint]) -> list[Figure]:
+    """IBKR's time-weighted return from the first of the points to the last; a fraction."""
+    last = series["returns"][-1] if series["returns"] else {}
+    until, amount = day_of(last.get("date")), number(last, "val")
+    if until is None or amount is None or not points or until <= points[0].on:
+        return []
+    account, code, since = points[0].account, points[0].currency, points[0].on + timedelta(days=1)
+    return [Figure(account, "PortfolioAnalyst", "twr", since, until, code, amount)]
 
 
 def _nav_points(series: Row, currencies: Mapping[str, str]) -> list[NavPoint]:

@@ -135,19 +135,29 @@ def major(code: str) -> tuple[str, Decimal]:
 
 
 def nav_series(body: Any) -> list[dict[str, Any]]:
-    """The daily NAV series in an answer of PortfolioAnalyst, each with `id`, `baseCurrency` and `points`.
+    """The daily NAV series in an answer of PortfolioAnalyst: `id`, `baseCurrency`, `points` and `returns`.
 
     `points` are rows of `date` and `val`, oldest first, as IBKR wrote them. `/pa/performance` has one list of
     dates for all its series; `/pa/allperiods` has a series per account and period, of which the one that
-    reaches back furthest holds the others. Raises: UntypedError for any other shape.
+    reaches back furthest holds the others. `returns` are rows of the same form: the time-weighted return
+    since the start; none where IBKR tells another return, or not since when. Raises: UntypedError for any
+    other shape.
     """
     if not isinstance(body, dict):
         raise UntypedError("not a series of values")
-    nav = body.get("nav")
+    nav, cps = body.get("nav"), body.get("cps")
+    grown = cps.get("data") if isinstance(cps, dict) and isinstance(cps.get("data"), list) else []
+    returns = {row.get("id"): row.get("returns") for row in grown or [] if isinstance(row, dict)}
     found = []
     if isinstance(nav, dict) and isinstance(nav.get("data"), list):
         found = [
-            (series, nav.get("dates"), series.get("navs"), series.get("startNAV"))
+            (
+                series,
+                nav.get("dates"),
+                series.get("navs"),
+                series.get("startNAV"),
+                returns.get(series.get("id")),
+            )
             for series in nav["data"]
             if isinstance(series, dict)
         ]
@@ -158,7 +168,8 @@ def nav_series(body: Any) -> list[dict[str, Any]]:
                 rows = [row for row in periods.values() if isinstance(row, dict) and row.get("nav")]
                 longest = max(rows, key=lambda row: len(row["nav"]), default={})
                 series = {"id": account, "baseCurrency": periods.get("baseCurrency")}
-                found.append((series, longest.get("dates"), longest.get("nav"), longest.get("startNAV")))
+                values, start = longest.get("nav"), longest.get("startNAV")
+                found.append((series, longest.get("dates"), values, start, longest.get("cps")))
     else:
         raise UntypedError("not a series of values")
     return [
@@ -166,8 +177,11 @@ def nav_series(body: Any) -> list[dict[str, Any]]:
             "id": series.get("id"),
             "baseCurrency": series.get("baseCurrency"),
             "points": [start] * isinstance(start, dict) + _zipped(dates, values),
+            "returns": _zipped(dates, growth)
+            if isinstance(growth, list) and isinstance(start, dict) and body.get("pm") == "TWR"
+            else [],
         }
-        for series, dates, values, start in found
+        for series, dates, values, start, growth in found
     ]
 
 
