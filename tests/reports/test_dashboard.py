@@ -11,6 +11,7 @@ from stonks_overwatch.reports.holdings import holdings
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders
 from tests.reports.builders import NOW, TODAY
+from tests.reports.packing import pack
 
 pytestmark = pytest.mark.django_db
 EUR = Scope("EUR")
@@ -112,6 +113,17 @@ def test_accounts_whose_history_is_not_read_yet_are_named() -> None:
     series = dashboard(EUR).series
     assert series.nav == (None, Decimal(165))
     assert series.accounts_without == ("U2",)
+
+
+def test_an_account_that_files_alone_tell_of_has_a_series_by_our_own_valuation() -> None:
+    account = worth("U1", "100")
+    builders.activity(account, "deposit", MONDAY, gross="90")
+    builders.activity(account, "interest", TUESDAY, gross="10")
+    pack()
+    series = dashboard(EUR).series
+    assert series.dates == (MONDAY, TUESDAY, TODAY)
+    assert series.nav == (Decimal(90), Decimal(100), Decimal(100))
+    assert dashboard(EUR).day_change.since == TUESDAY
 
 
 def test_an_account_counts_from_the_day_it_was_opened() -> None:

@@ -174,6 +174,28 @@ def books(looked_at: Sequence[Account], base: str, first: int, last: int) -> lis
     return found
 
 
+def own_points(looked_at: Sequence[Account], base: str) -> dict[int, list[tuple[date, float]]]:
+    """By account row our own valuation on weekdays, oldest first; beyond a year ago on Fridays alone."""
+    last = max((account.updated_at.date() for account in looked_at), default=date.min)
+    facts = _Facts.of(looked_at)
+    valuations = own_valuations(looked_at, base, last)
+    found = {}
+    for account in looked_at:
+        own = valuations.get(account.pk)
+        known = facts.known(account, own, last.toordinal())
+        if own is None or known.since is None:
+            continue
+        days = range(max(known.since, own.first), min(known.until, last.toordinal()) + 1)
+        values = series.numbers(own.daily.nav)
+        found[account.pk] = [
+            (date.fromordinal(day), value)
+            for day in days
+            if date.fromordinal(day).weekday() in ((4,) if day < last.toordinal() - 366 else range(5))
+            if (value := values[day - own.first]) is not None
+        ]
+    return found
+
+
 # What the broker told
 
 

@@ -11,6 +11,7 @@ from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
 from stonks_overwatch.reports.books import moving
 from stonks_overwatch.reports.combined import combined
+from stonks_overwatch.reports.daily import own_points
 from stonks_overwatch.reports.documents import Computed, Document, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
 from stonks_overwatch.reports.rates import Rates
@@ -50,6 +51,8 @@ class AccountDay(Document):
 
 class NavSeries(Document):
     """NAV at the end of each day that any account has one for, in the base currency; then NAV now.
+
+    It is the broker's own; of accounts that no broker tells values of, our valuation on weekdays.
 
     A day on which an account that was open has no NAV, or whose rate is unknown, is null.
     `accounts_without` are the accounts of which no end of a day is known at all (brokers let them be read
@@ -123,7 +126,7 @@ def _realized_since(valued: Valuation) -> date | None:
 
 
 def _points(valued: Valuation, until: date | None) -> dict[int, list[tuple[date, Decimal, str]]]:
-    """The broker's NAVs by account row, oldest first."""
+    """The NAVs at ends of days by account row, oldest first: the broker's, else those that we work out."""
     rows = NavPoint.objects.filter(account__in=[account.pk for account in valued.state.accounts])
     if until:
         rows = rows.filter(on__lte=until)
@@ -132,6 +135,13 @@ def _points(valued: Valuation, until: date | None) -> dict[int, list[tuple[date,
         "account_id", "on", "nav", "currency"
     ):
         points[account_id].append((on, nav, currency))
+    # Files bring no values of the broker's: there our own valuation of the days stands in.
+    without = [account for account in valued.state.accounts if account.pk not in points]
+    base = valued.document.base_currency
+    for account_id, days in own_points(without, base).items() if without else ():
+        points[account_id] = [
+            (on, Decimal(f"{nav:.10f}"), base) for on, nav in days if until is None or on <= until
+        ]
     return points
 
 
