@@ -22,8 +22,9 @@ run: setup ## Start the app at http://127.0.0.1:8000
 	@exec $(PY) -m stonks_overwatch run \
 		$(if $(port),--port '$(port)') $(if $(call on,$(demo)),--demo) $(if $(call on,$(debug)),--debug)
 
+# More processes than cores: many tests wait for a program that starts, ends or hangs.
 test: lint browser ## Check the code and run all tests
-	@exec $(PY) -m pytest
+	@exec $(PY) -m pytest --numprocesses 4 --dist worksteal
 
 lint: $(DONE)/test ## Check the code alone: ruff, mypy and the pages' scripts
 	@$(PY) -m ruff check .
