@@ -5,6 +5,7 @@ moved money until then; unknown where that is not completely told. Each balance 
 the rate of its own day.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -180,6 +181,7 @@ def _worked_back(
 ) -> list[Decimal | None]:
     """The balance at the end of each day: that of the next report without what was moved until then."""
     ordered = sorted(moved, key=lambda effect: effect.on)
+    moved_on = [effect.on for effect in ordered]
     explained = total(effect.amount for effect in ordered if not effect.is_guess)
     is_explained = not explained.unknown and explained.value == of.balances.get((of.updated_on, currency), 0)
     amounts: list[Decimal | None] = []
@@ -193,7 +195,7 @@ def _worked_back(
         if end is None or (end == of.updated_on and day < end and not is_explained):
             amounts.append(None)
             continue
-        between = [effect for effect in ordered if day < effect.on <= end]
+        between = ordered[bisect_right(moved_on, day) : bisect_right(moved_on, end)]
         if any(effect.is_opening or effect.is_guess or effect.amount is None for effect in between):
             amounts.append(None)
             continue

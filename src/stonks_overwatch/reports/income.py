@@ -47,6 +47,8 @@ _INTERESTS = ("bond interest", "credit interest", "debit interest", "stock loan"
 REGULAR = ("dividend", "payment_in_lieu", "bond_interest")
 
 YEAR = timedelta(days=365)
+_Rates = Mapping[tuple[int, str], Decimal | None]
+"""By account row and currency: base currency for one unit."""
 # A payment pattern needs two payments within this time, and the last one within it too.
 PATTERN = timedelta(days=425)
 NEAR = timedelta(days=45)  # of an estimated day: a declared payment that close is the same one
@@ -214,10 +216,12 @@ class Paid(NamedTuple):
     payment: tuple[object, ...]
     gross: Decimal | None
     tax: Decimal | None
+    amounts: Amounts
 
-    @property
-    def amounts(self) -> Amounts:
-        return Amounts(self.row.in_base(self.gross), self.row.in_base(self.tax))
+    @classmethod
+    def of(cls, row: Booked, kind: str, gross: Decimal | None, tax: Decimal | None) -> "Paid":
+        amounts = Amounts(row.in_base(gross), row.in_base(tax))
+        return cls(row, kind, (*_payment(row), kind), gross, tax, amounts)
 
     @property
     def is_income(self) -> bool:
@@ -231,21 +235,22 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
     today = last_day(looked_at, scope.as_of)
     valued = valuation(scope)
     if today is None:
-        return _document(base, start, end, [], _Held(valued, {}, date.max), (), (), ())
+        return _document(base, start, end, [], _Held(valued, {}, {}, date.max), (), (), ())
     end = min(end or today, today)
     paid = _all_paid(looked_at, base, start, today)
     recent = [row for row in paid if today - 2 * YEAR < row.row.on <= today]
     scales = _scales(looked_at, recent, today)
-    declared = _declared(looked_at, valued, today)
+    rates = _todays_rates(valued)
+    declared = _declared(looked_at, rates, today)
     return _document(
         base,
         start,
         end,
         paid,
-        _Held(valued, scales, today),
+        _Held(valued, scales, rates, today),
         declared,
-        _estimated(valued, recent, scales, declared, today),
-        _accrued(valued, looked_at) if scope.as_of in (None, today) else (),
+        _estimated(valued, recent, scales, declared, rates, today),
+        _accrued(rates, looked_at) if scope.as_of in (None, today) else (),
     )
 
 
@@ -283,12 +288,12 @@ def _paid(rows: Sequence[Booked]) -> list[Paid]:
         payment = _payment(row)
         if row.kind != ActivityKind.TAX:
             kind = _kind(row)
-            paid.append(Paid(row, kind, (*payment, kind), row.gross, row.tax or Decimal(0)))
+            paid.append(Paid.of(row, kind, row.gross, row.tax or Decimal(0)))
             continue
         of = kinds.get(payment, [])
         if of or is_withholding(row):
             kind = next((kind for kind in of if kind != RETURN_OF_CAPITAL), of[0] if of else LONE_TAX)
-            paid.append(Paid(row, kind, (*payment, kind), Decimal(0), row.gross))
+            paid.append(Paid.of(row, kind, Decimal(0), row.gross))
     return paid
 
 
@@ -378,12 +383,13 @@ class _Held:
         self,
         valued: Valuation,
         scales: Mapping[tuple[int, int, date], Decimal | None],
+        rates: _Rates,
         today: date,
     ) -> None:
         self.holdings = {(row.broker, row.account, row.broker_ref): row for row in valued.document.holdings}
         self.nav_base = valued.document.totals.nav_base
         self.cost_base = total(row.cost_basis_base for row in valued.document.holdings)
-        self.rates = _todays_rates(valued)
+        self.rates = rates
         self.scales = scales
         self.today = today
 
@@ -396,12 +402,13 @@ class _Held:
         return times(times(amount, scale), self.rates.get((row.account.pk, row.currency)))
 
 
-def _todays_rates(valued: Valuation) -> dict[tuple[int, str], Decimal | None]:
+def _todays_rates(valued: Valuation) -> _Rates:
     """By account row and currency, as the accounts' holdings are valued; other currencies are not in it."""
     days = valued.state.days.values()
-    rates = Rates.between(min(days), max(days)) if days else Rates(())
     base = valued.document.base_currency
     currencies = {row.currency for row in valued.state.held} | {b.currency for b in valued.state.balances}
+    kept_in = {account.currency for account in valued.state.accounts}
+    rates = Rates.between(min(days), max(days), {base, *currencies, *kept_in}) if days else Rates(())
     return {
         (pk, currency): rates.rate(currency, base, on)
         for pk, on in valued.state.days.items()
@@ -467,9 +474,8 @@ def _growth(now: Decimal | None, before: Decimal | None) -> Decimal | None:
 # What is to come
 
 
-def _declared(looked_at: Sequence[Account], valued: Valuation, today: date) -> tuple[Expected, ...]:
+def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple[Expected, ...]:
     """Dividends in the broker's accruals that are payable after the day."""
-    rates = _todays_rates(valued)
     rows = Figure.objects.filter(
         account__in=list(looked_at), section="OpenDividendAccruals", until__gt=today, since__lte=today
     )
@@ -517,6 +523,7 @@ def _estimated(
     recent: Sequence[Paid],
     scales: Mapping[tuple[int, int, date], Decimal | None],
     declared: Sequence[Expected],
+    rates: _Rates,
     today: date,
 ) -> tuple[Expected, ...]:
     """The last year's payments of what is still held, a year on, where they follow a pattern."""
@@ -525,7 +532,6 @@ def _estimated(
         for row in valued.state.held
         if row.quantity and row.quantity > 0
     }
-    rates = _todays_rates(valued)
     promised = grouped(declared, lambda row: (row.account, row.broker_ref))
     rows = [
         row for row in recent if row.kind in REGULAR and (row.row.account.pk, row.row.instrument_id) in held
@@ -588,8 +594,7 @@ def _reach(days: Sequence[date]) -> timedelta:
     return min(NEAR, timedelta(days=statistics.median(gaps) / 2)) if gaps else NEAR
 
 
-def _accrued(valued: Valuation, looked_at: Iterable[Account]) -> tuple[Accrued, ...]:
-    rates = _todays_rates(valued)
+def _accrued(rates: _Rates, looked_at: Iterable[Account]) -> tuple[Accrued, ...]:
     rows = CashBalance.objects.filter(account__in=list(looked_at)).select_related("account")
     return tuple(
         Accrued(
