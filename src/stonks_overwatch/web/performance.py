@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from stonks_overwatch.errors import StonksError, UnknownAccountError
+from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports import periods
 from stonks_overwatch.reports.attribution import HoldingReturn, attributed
 from stonks_overwatch.reports.benchmark import Benchmark
@@ -32,6 +33,7 @@ from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import Frame, frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.plots import over_time, series
+from stonks_overwatch.web.templatetags.figures import position_class
 
 DEFAULT = "1Y"
 NAMES = {
@@ -189,6 +191,7 @@ def _answer(
         around,
         everyone=everyone,
         asked=asked,
+        groups=_groups(only),
         only=only,
         base=base,
         document=document,
@@ -230,6 +233,14 @@ def _table(name: str, daily: DailyTotal, base: str, asked: Asked) -> Table:
         case _:
             by_period = periods_of(daily)
             return Table(PeriodRow, (*by_period.periods, *by_period.years))
+
+
+def _groups(only: Group | None) -> list[tuple[str, str]]:
+    """The groups to choose from: asset classes, and the group that is looked at if it is another."""
+    groups = [(f"asset_class={value}", position_class(value)) for value in AssetClass]
+    if only is not None and only.field != "asset_class":
+        groups.append((f"{only.field}={only.value}", f"{only.field.replace('_', ' ')} {only.value}"))
+    return groups
 
 
 def _benchmark(asked: Asked, base: str, daily: DailyTotal) -> Benchmark | None:
