@@ -32,8 +32,9 @@ lint: $(DONE)/test ## Check the code alone: ruff, mypy and the pages' scripts
 	@$(PY) -m mypy
 	@$(NPM) run --silent check
 
-bench: setup ## Measure memory, start and pages on the demo
-	@exec $(PY) -m bench.pages
+bench: setup ## Measure start, memory and pages on the demo, and everything by size on a made-up ledger
+	@$(PY) -m bench.pages
+	@exec $(PY) -m bench.refresh
 
 wheel: setup ## Build the wheel, with the page's assets in it, into dist/
 	@$(PY) -m hatchling build -t wheel
