@@ -68,7 +68,7 @@ def cash_over_time(scope: Scope, start: date | None = None, end: date | None = N
     days = _days(start or _first(facts), end)
     by_currency = _by_currency(facts, looked_at, days)
     currencies = {base, *by_currency, *(account.currency for account in looked_at)}
-    rates = Rates.between(min(days), max(days), currencies) if days else Rates(())
+    rates = Rates.of_days(days, currencies)
     balances = [
         Balance(
             on=on, currency=currency, amount=amount, amount_base=rates.convert(amount, currency, base, on)
@@ -213,7 +213,8 @@ def _now(rows: Sequence[CashBalance], base: str, as_of: date | None, today: date
     on = as_of or today
     if on is None or not rows:
         return ()
-    rates = Rates.between(on, on)
+    currencies = {base, *(row.currency for row in rows), *(row.account.currency for row in rows)}
+    rates = Rates.of_days([on], currencies)
     in_base = [rates.convert(row.amount, row.currency, base, on) for row in rows]
     whole = total(in_base).value
     found = [

@@ -82,6 +82,18 @@ class Rates:
             stored = stored.filter(base__in=wanted, quote__in=wanted)
         return cls(stored.order_by("is_imported").values_list("base", "quote", "on", "rate"))
 
+    @classmethod
+    def of_days(cls, days: Iterable[date], currencies: Iterable[str]) -> Self:
+        """As `between`, for single days far apart."""
+        ages = range(MAX_AGE.days + 1)
+        wanted = list(currencies)
+        stored = FxRate.objects.filter(
+            on__in={day - timedelta(days=age) for day in days for age in ages},
+            base__in=wanted,
+            quote__in=wanted,
+        )
+        return cls(stored.order_by("is_imported").values_list("base", "quote", "on", "rate"))
+
     def rate(self, currency: str, into: str, on: date) -> Decimal | None:
         """Units of `into` for one unit of `currency` on that day; None when no source knows."""
         if currency == into:
