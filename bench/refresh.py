@@ -1,8 +1,9 @@
 """Prints how long it takes to work everything out anew: `python -m bench.refresh S M L`, or all without one.
 
-From the database to the daily series and the time-weighted and money-weighted returns of 19 periods, on a
-ledger of bench.synthetic that is imported first: in a process that is warm, in a new one, and after one new
-day; then the pages. Seconds of the clock and of the processor: other work may be running beside it.
+From the database to the daily series, the time-weighted and money-weighted returns of 19 periods and open
+lots, first in first out, on a ledger of bench.synthetic that is imported first: in a process that is warm, in
+a new one, and after one new day; then the pages. Seconds of the clock and of the processor: other work may be
+running beside it.
 """
 
 import math
@@ -16,6 +17,8 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+
+import numpy as np
 
 from bench import synthetic
 
@@ -99,6 +102,36 @@ def refresh() -> None:
     begin = known.first - periods.DAY
     for name in [*periods.STANDARD, *periods.years(begin, known.last)][:PERIODS]:
         measured(daily, synthetic.BASE, periods.standard(name, begin, known.last))
+    for account in daily.accounts:
+        open_lots(account.pk)
+
+
+def open_lots(account: int) -> float:
+    """Cost of all that is open in one account, from its packed activities."""
+    from stonks_overwatch.engine import lots  # noqa: PLC0415
+    from stonks_overwatch.engine.valuation import Contents, Events, Kind, whole  # noqa: PLC0415
+    from stonks_overwatch.ledger import packed  # noqa: PLC0415
+    from stonks_overwatch.ledger.models import ActivityBlock  # noqa: PLC0415
+
+    width = len(packed.COLUMNS)
+    blocks = list(ActivityBlock.objects.filter(account=account).values_list("rows", flat=True))
+    contents = Contents.of(blocks, width)
+    events = Events.unpacked(blocks, width, whole(contents.instruments), whole(contents.currencies))
+    is_split = (events.kind == Kind.SPLIT) & ~np.isnan(events.ratio)
+    events = events.only(
+        ((np.isin(events.kind, (Kind.BUY, Kind.SELL))) | is_split) & (events.instrument >= 0)
+    )
+    events = events.only(np.argsort(events.instrument, kind="stable"))
+    is_split = events.kind == Kind.SPLIT
+    money = events.gross + np.nan_to_num(events.fee) + np.nan_to_num(events.tax)
+    trades = lots.Trades(
+        instrument=events.instrument,
+        quantity=np.where(is_split, 0.0, events.quantity),
+        money=np.where(is_split, 0.0, -money),
+        ratio=np.where(is_split, events.ratio, 1.0),
+        is_at_cost=np.zeros(events.instrument.size, dtype=np.bool_),
+    )
+    return float(lots.fifo(trades).open_cost.sum())
 
 
 def warm(size: str, _: Path) -> None:

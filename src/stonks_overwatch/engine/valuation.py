@@ -131,7 +131,8 @@ class Events:
             *(np.ascontiguousarray(table[:, column]) for column in range(6, columns)),
         )
 
-    def only(self, kept: Truths) -> "Events":
+    def only(self, kept: Truths | Whole) -> "Events":
+        """Those that are marked, or those at these places."""
         return Events(*(getattr(self, name)[kept] for name in self.__slots__))
 
 
