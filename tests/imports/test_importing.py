@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stonks_overwatch.errors import ImportRefusedError
-from stonks_overwatch.imports import import_file, undo
+from stonks_overwatch.imports import import_file, rebuild, undo
 from stonks_overwatch.ledger import models, store
 from stonks_overwatch.ledger.types import Account, AssetClass, Batch, FxRate, Instrument, Position
 from stonks_overwatch.reports.holdings import holdings
@@ -429,6 +429,21 @@ def test_prices_that_another_import_brought_too_stay(tmp_path: Path) -> None:
     undo(first.number, NOW)
 
     assert [close for _, close, _ in closes("csv")] == [Decimal(60)]
+
+
+def test_the_ledger_is_rebuilt_from_the_files_as_they_were_kept(tmp_path: Path) -> None:
+    store.record(held_at_broker())
+    for path in (activities_file(tmp_path, *STORY), priced(tmp_path)):
+        take(path)
+        path.unlink()
+    take(rates_file(tmp_path, ("2024-03-04", "EUR", "USD", "1.25")))
+    before = everything()
+    models.Activity.objects.filter(kind="buy").update(quantity="7")
+    models.Price.objects.filter(is_imported=True).update(close="7")
+
+    assert rebuild() == 3
+
+    assert everything() == before
 
 
 def test_an_import_that_is_not_there_cannot_be_undone(tmp_path: Path) -> None:

@@ -157,6 +157,15 @@ def import_file(
     )
 
 
+def rebuild() -> int:
+    """Make anew what CSV files brought, from the files as they were kept; return how many there are.
+
+    Statements are a broker's: they are read again with its answers. Raises: ImportRefusedError.
+    """
+    with transaction.atomic(), _without_collector():
+        return csv_files.rebuild(datetime.now(UTC))
+
+
 def undo(number: int, now: datetime | None = None) -> Import:
     """Take back what one import alone brought; return what the list of imports said of it.
 

@@ -20,7 +20,7 @@ from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass, ImportedActivity, Named
 
 SOURCE = "csv"
-ACTIVITIES, PRICES, RATES = "activities", "prices", "fx"
+KINDS = ACTIVITIES, PRICES, RATES = "activities", "prices", "fx"
 ACTIVITY_COLUMNS = (
     "date", "account", "kind", "symbol", "isin", "name", "asset_class", "quantity", "price", "currency",
     "amount", "fee", "tax", "fx_rate", "external_id", "note",
@@ -34,18 +34,18 @@ MOST_REFUSALS = 1000
 SUB_UNITS = {"GBX": "GBP", "GBp": "GBP", "ILA": "ILS", "ILa": "ILS", "ZAC": "ZAR", "ZAc": "ZAR"}
 
 
-class _Kind(NamedTuple):
+class _Form(NamedTuple):
     marker: str  # the column that only files of this kind have
     columns: tuple[str, ...]
     required: tuple[str, ...]
 
 
-_KINDS = {
-    ACTIVITIES: _Kind(
+_FORMS = {
+    ACTIVITIES: _Form(
         "kind", ACTIVITY_COLUMNS, ("date", "kind", "symbol", "quantity", "price", "currency", "amount")
     ),
-    PRICES: _Kind("close", PRICE_COLUMNS, ("date", "symbol", "currency", "close")),
-    RATES: _Kind("rate", RATE_COLUMNS, RATE_COLUMNS),
+    PRICES: _Form("close", PRICE_COLUMNS, ("date", "symbol", "currency", "close")),
+    RATES: _Form("rate", RATE_COLUMNS, RATE_COLUMNS),
 }
 _LONGEST = {"account": 100, "symbol": 50, "name": 300, "external_id": 300, "note": 20_000}
 _NOT_UTF_8 = "The file is not UTF-8 from here on; save it as UTF-8."
@@ -261,7 +261,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
     for mark, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if len(columns) == 1 and mark in columns[0]:
             raise RefusedFileError(1, f"The columns are separated by {called}; separate them by commas.")
-    kind = next((name for name, known in _KINDS.items() if known.marker in columns), None)
+    kind = next((name for name, known in _FORMS.items() if known.marker in columns), None)
     if kind is None:
         raise RefusedFileError(
             1,
@@ -270,7 +270,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
         )
     for place, name in enumerate(columns):
         _check_column(kind, name, place, columns)
-    missing = [name for name in _KINDS[kind].required if name not in columns]
+    missing = [name for name in _FORMS[kind].required if name not in columns]
     if missing:
         raise RefusedFileError(1, f"Files of {kind} need the column {missing[0]}, which is missing.")
     return kind, columns
@@ -281,8 +281,8 @@ def _check_column(kind: str, name: str, place: int, columns: Sequence[str]) -> N
         raise RefusedFileError(1, f"Column {place + 1} has no name.")
     if name in columns[:place]:
         raise RefusedFileError(1, f"The column {name} is there twice.")
-    if name not in _KINDS[kind].columns:
-        near = get_close_matches(name, _KINDS[kind].columns, 1)
+    if name not in _FORMS[kind].columns:
+        near = get_close_matches(name, _FORMS[kind].columns, 1)
         meant = f"; {near[0]} is meant" if near and near[0] not in columns else ""
         raise RefusedFileError(1, f"There is no column {_shown(name)} in files of {kind}{meant}.")
 

@@ -5,6 +5,7 @@ import zlib
 from datetime import date, datetime
 from pathlib import Path
 
+from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports import canonical
 from stonks_overwatch.imports.canonical import File, RefusedFileError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
@@ -51,6 +52,25 @@ def _record(file: File, record: Import, now: datetime) -> Counts:
             return imported.record_rates(record, file.rates())
 
 
+def rebuild(now: datetime) -> int:
+    """Bring all files into the ledger anew, as they were kept; return how many there are.
+
+    Raises: ImportRefusedError when one that was read once is not read any more.
+    """
+    imported.clear()
+    records = list(Import.objects.filter(kind__in=canonical.KINDS).order_by("pk"))
+    for record in records:
+        file = _read_again(record, now)
+        if file.refusals:
+            line, reason = file.refusals[0]
+            raise ImportRefusedError(
+                f"Import {record.pk} ({record.file}) cannot be read any more: line {line}: {reason}",
+                next_step=f"Undo it (stonks-overwatch import --undo {record.pk}), then rebuild again.",
+            )
+    imported.sweep(now)
+    return len(records)
+
+
 def undo(record: Import, now: datetime) -> None:
     """A price or rate that an earlier or later import told too is that one's again."""
     others: list[Import] = []
@@ -59,7 +79,14 @@ def undo(record: Import, now: datetime) -> None:
         others = list(same.exclude(pk=record.pk).order_by("pk"))
     imported.undo(record, now)
     for other in others:
-        with tempfile.TemporaryDirectory(prefix="stonks-overwatch-") as folder:
-            path = Path(folder) / "import.csv"
-            path.write_bytes(zlib.decompress(other.content))
-            _record(File(path, now.date()), other, now)
+        _read_again(other, now)
+
+
+def _read_again(record: Import, now: datetime) -> File:
+    """Store what a file tells, as it was kept."""
+    with tempfile.TemporaryDirectory(prefix="stonks-overwatch-") as folder:
+        path = Path(folder) / "import.csv"
+        path.write_bytes(zlib.decompress(record.content))
+        file = File(path, now.date())
+        _record(file, record, now)
+        return file

@@ -936,6 +936,33 @@ def apply_details(now: datetime) -> None:
 # Undone
 
 
+def clear() -> None:
+    """Take out all that CSV files brought; the list of imports and the accounts with their methods stay."""
+    own = Activity.objects.filter(account__broker=BROKER)
+    days = set(own.values_list("account_id", Coalesce("booked_on", "trade_date")))
+    ActivitySource.objects.filter(source=BROKER).delete()
+    own.delete()
+    for table in (Position, CashBalance):
+        table.objects.filter(account__broker=BROKER).delete()
+    ImportedName.objects.all().delete()
+    prices = Price.objects.filter(is_imported=True)
+    priced = set(prices.values_list("instrument_id", flat=True).distinct())
+    prices.delete()
+    rates = FxRate.objects.filter(is_imported=True)
+    rated = set(rates.values_list("base", "quote").distinct())
+    rates.delete()
+    packed.activities_changed(days)
+    packed.prices_changed(dict.fromkeys(priced, date.min))
+    Instrument.objects.filter(broker=BROKER).delete()
+    packed.rates_changed(dict.fromkeys(rated, date.min))
+
+
+def sweep(now: datetime) -> None:
+    """Take out accounts and instruments that no file tells of any more."""
+    value_accounts(Account.objects.filter(broker=BROKER), now)
+    Instrument.objects.filter(broker=BROKER, names=None, activity=None, price=None).delete()
+
+
 def undo(imported: Import, now: datetime) -> None:
     """Take back what this import alone brought.
 
