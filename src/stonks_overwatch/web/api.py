@@ -6,7 +6,7 @@ for an unknown account or instrument, 422 for an argument that cannot be used, e
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Query, Schema
@@ -113,14 +113,18 @@ class AskedActivities(AskedDays):
     kind: ActivityKind | None = None
 
 
-class AskedFigure(AskedDays):
+class AskedFigure(AskedHoldings):
     """Where a figure stands: what its report is asked, and a `row` for each list on the way to it."""
 
-    by: By = "asset_class"
+    by: By | Literal["instrument"] = "asset_class"
     year: int | None = None
     method: Method | None = None
     benchmark: str = ""
     instrument: int | None = None
+    rate: Decimal = RATE
+    money: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    minimum: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    two_sided: bool = False
     q: str = ""
     each: bool = False
     row: list[str] = []
@@ -136,6 +140,11 @@ class AskedFigure(AskedDays):
             method=self.method,
             benchmark=self.benchmark,
             instrument=self.instrument,
+            only=self.group(),
+            rate=self.rate,
+            money=self.money,
+            minimum=self.minimum,
+            two_sided=self.two_sided,
             query=self.q,
             each=self.each,
             rows=tuple(self.row),

@@ -120,6 +120,7 @@ def _page(
         document=document,
         everyone=everyone,
         asked=asked,
+        explained={"account": asked.account, "from": asked.start, "to": asked.end},
         base=base,
         **shown(document, asked),
     )

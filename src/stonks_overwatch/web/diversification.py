@@ -66,6 +66,7 @@ def diversification_page(request: HttpRequest) -> HttpResponse:
         as_of=document.as_of,
         everyone=everyone,
         account=account,
+        explained={"account": account, "by": by},
         base=base,
         by=by,
         by_text=dict(CHOICES)[by],

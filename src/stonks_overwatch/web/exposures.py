@@ -53,6 +53,7 @@ def exposures_page(request: HttpRequest) -> HttpResponse:
         as_of=document.as_of,
         everyone=everyone,
         account=account,
+        explained={"account": account, "rate": document.rate},
         base=base,
         percent=rate,
         ladder=_ladder(document),

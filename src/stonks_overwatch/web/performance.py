@@ -177,7 +177,8 @@ def _answer(
         known = (abs(row.contribution) for row in attribution.holdings if row.contribution)
         heaviest = max(known, default=None)
         if "HX-Request" in request.headers:
-            context = {"attribution": attribution, "heaviest": heaviest, "base": base}
+            explained = {"account": asked.account, "from": days.first, "to": days.last}
+            context = {"attribution": attribution, "heaviest": heaviest, "base": base, "explained": explained}
             return render(request, "parts/holding_returns.html", context)
     against = _benchmark(asked, base, daily)
     document = measured(daily, base, days, against)
@@ -191,6 +192,13 @@ def _answer(
         around,
         everyone=everyone,
         asked=asked,
+        explained={
+            "account": asked.account,
+            "from": document.start,
+            "to": document.end,
+            "benchmark": asked.benchmark,
+            "only": asked.only,
+        },
         groups=_groups(only),
         only=only,
         base=base,
@@ -317,6 +325,15 @@ class Bar:
     top: str | None
     height: str
     tone: str
+
+    @property
+    def figure(self) -> str:
+        """The name of the part, for its explanation."""
+        part = self.step.name.split(",")[0].lower()
+        levels = {"begin": "begin_nav", "end": "end_nav", "net contribution": "net_contribution"}
+        if self.step.name.startswith("Market,"):
+            part = "other"
+        return f"performance.{levels[part]}" if part in levels else f"performance.bridge.{part}"
 
 
 def _bars(steps: list[BridgeStep]) -> list[Bar]:

@@ -80,6 +80,12 @@ def _page(
         around,
         status=status,
         document=document,
+        explained={
+            "by": by,
+            "money": document.money_base or None,
+            "minimum": document.minimum_base or None,
+            "two_sided": document.two_sided or None,
+        },
         base=base,
         by=by,
         by_text=dict(CHOICES)[by],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from stonks_overwatch.errors import UnknownFigureError
@@ -21,6 +21,7 @@ from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.keys import key_of, name_of
 from stonks_overwatch.reports.explain.used import rates_used
+from stonks_overwatch.reports.exposures import RATE
 from stonks_overwatch.reports.holdings import Valuation, valuation
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope
@@ -30,19 +31,21 @@ from stonks_overwatch.reports.scope import Scope
 class Arguments:
     """What the report is asked, as the page or the command asked it; `rows` are the keys of the elements.
 
-    `only` are the holdings looked at by series and returns; `money`, `minimum` and `two_sided` are a plan's.
+    `only` are the holdings looked at by series and returns; `rate` is what the greeks assume; `money`,
+    `minimum` and `two_sided` are those of a plan for new money.
     `query` and `each` are those of the holdings page: words to search for, accounts not taken together.
     """
 
     scope: Scope
     start: date | None = None
     end: date | None = None
-    by: By = "asset_class"
+    by: By | Literal["instrument"] = "asset_class"
     year: int | None = None
     method: Method | None = None
     benchmark: str = ""
     instrument: int | None = None
     only: Group | None = None
+    rate: Decimal = RATE
     money: Decimal = Decimal(0)
     minimum: Decimal = Decimal(0)
     two_sided: bool = False
@@ -65,6 +68,7 @@ class Arguments:
             ("method", asked.method and asked.method.value),
             ("benchmark", asked.benchmark),
             ("only", asked.only and f"{asked.only.field}={asked.only.value}"),
+            ("rate", asked.rate if figure.startswith("exposures.") else None),
             ("money", asked.money if figure.startswith("targets.") else None),
             ("minimum", asked.minimum if figure.startswith("targets.") else None),
             ("two_sided", asked.two_sided and figure.startswith("targets.")),
@@ -77,6 +81,11 @@ class Arguments:
 
 
 _BY = ("allocation.", "diversification.", "targets.")
+
+
+def by_of(arguments: Arguments) -> By:
+    """What the groups of allocation and diversification are groups of; only targets know instruments."""
+    return "asset_class" if arguments.by == "instrument" else arguments.by
 
 
 class Reports:

@@ -8,7 +8,7 @@ from stonks_overwatch.reports import balances, diversification, exposures, targe
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.documents import Document, total
 from stonks_overwatch.reports.explain.documents import Input, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, unit_of
+from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, by_of, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     base,
@@ -23,16 +23,16 @@ from stonks_overwatch.reports.explain.told import (
 from stonks_overwatch.reports.explain.used import balances as balance_rows
 from stonks_overwatch.reports.explain.used import money
 
-REPORTS["diversification"] = lambda a, _: diversification.diversification(a.scope, a.by)
-REPORTS["exposures"] = lambda a, _: exposures.exposures(a.scope)
+REPORTS["diversification"] = lambda a, _: diversification.diversification(a.scope, by_of(a))
+REPORTS["exposures"] = lambda a, _: exposures.exposures(a.scope, a.rate)
 REPORTS["cash"] = lambda a, _: balances.cash_over_time(a.scope, a.start, a.end)
 
 
 def _targets(arguments: Arguments, _: Reports) -> Document:
-    by = next((name for name in targets.GROUPS if name == arguments.by), "asset_class")
+    by: targets.GroupBy = next((name for name in targets.GROUPS if name == arguments.by), "asset_class")
     return targets.targets(
         arguments.scope,
-        by,  # type: ignore[arg-type]
+        by,
         arguments.money,
         two_sided=arguments.two_sided,
         minimum=arguments.minimum,

@@ -16,7 +16,7 @@ from stonks_overwatch.reports.combined import combined, matches
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DayChange, NavSeries, dashboard
 from stonks_overwatch.reports.documents import Computed, Document, share, times, total
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made, RateUsed
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, unit_of
+from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, by_of, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import base, figure, fraction, own, plain, reported, sum_of, unique
 from stonks_overwatch.reports.explain.used import (
@@ -87,7 +87,7 @@ def _shown(document: HoldingsDocument, arguments: Arguments) -> list[Holding]:
 REPORTS["holdings"] = _holdings
 REPORTS["dashboard"] = lambda arguments, _: dashboard(arguments.scope)
 REPORTS["accounts"] = lambda arguments, _: account_rows(arguments.scope)
-REPORTS["allocation"] = lambda arguments, _: allocation(arguments.scope, arguments.by)
+REPORTS["allocation"] = lambda arguments, _: allocation(arguments.scope, by_of(arguments))
 
 
 def _reconciled(arguments: Arguments, _: Reports) -> Document:

@@ -1,0 +1,197 @@
+"""Every figure on every page has an address that explains it, and is the one of the JSON."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+
+from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.web.templatetags import figures
+from tests.reports import portfolio
+from tests.web.conftest import Configure
+
+pytestmark = pytest.mark.django_db
+
+# Put before each number that a filter of the pages makes, to find them again in the page.
+MARK = "\ue000"
+PAGES = (
+    "/",
+    "/?account=U1",
+    "/holdings",
+    "/holdings?account=each",
+    "/holdings?q=apple",
+    "/accounts",
+    "/activities",
+    "/performance?period=3M",
+    "/realized",
+    "/income?period=all",
+    "/fees?period=all",
+    "/contributions?period=all",
+    "/cash?period=3m",
+    "/diversification?by=sector&key=Tech",
+    "/exposures",
+    "/targets",
+)
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+@dataclass
+class Shown:
+    """One number of a page: what stands there, and its address; None where there is none."""
+
+    text: str
+    address: str | None
+    where: str = field(repr=False, default="")
+
+
+class Reader(HTMLParser):
+    """Reads the numbers of a page and finds their addresses as the page's script does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack: list[tuple[str, dict[str, str]]] = []
+        self.shown: list[Shown] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.stack.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.stack:
+            if self.stack.pop()[0] == tag:
+                return
+
+    def handle_data(self, data: str) -> None:
+        if MARK in data and not any(tag in ("script", "option") for tag, _ in self.stack):
+            where = " > ".join(f"{tag}.{attrs.get('class', '')}" for tag, attrs in self.stack[-5:])
+            self.shown.append(Shown(data.strip(), self.address(), where))
+
+    def nearest(self, *names: str) -> tuple[str, str] | None:
+        for _, attrs in reversed(self.stack):
+            for name in names:
+                if name in attrs:
+                    return name, attrs[name]
+        return None
+
+    def address(self) -> str | None:
+        for tag, attrs in reversed(self.stack):
+            if tag == "a" and attrs.get("href", "").startswith("/explain/"):
+                return attrs["href"]
+        table, row = self.nearest("data-rows", "data-explain"), self.nearest("data-row", "data-of")
+        figure, names = self.nearest("data-x", "data-live"), self.nearest("data-names")
+        if not (table and row and figure):
+            return None
+        name: str | None = figure[1]
+        if figure[0] == "data-live":
+            pairs = dict(pair.split(":") for pair in (names[1] if names else "").split())
+            name = pairs.get(figure[1])
+        if name is None:
+            return None
+        path, _, query = table[1].partition("?")
+        return f"{path}.{name}?{query + '&' if query else ''}{urlencode({'row': row[1]})}"
+
+
+def numbers(reader: Client, page: str) -> list[Shown]:
+    body = reader.get(page).content.decode()
+    told = Reader()
+    told.feed(body)
+    return told.shown
+
+
+@pytest.fixture
+def _portfolio(configure: Configure) -> None:
+    configure()
+    portfolio.fill()
+
+
+@pytest.fixture
+def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = figures._text
+    monkeypatch.setattr(figures, "_text", lambda *args, **more: MARK + plain(*args, **more))
+
+
+def pages() -> Iterator[str]:
+    yield from PAGES
+    yield from (f"/instrument/{pk}" for pk in Instrument.objects.values_list("pk", flat=True)[:2])
+
+
+@pytest.mark.usefixtures("_portfolio", "_marked")
+def test_no_figure_is_without_an_address() -> None:
+    reader = Client(headers={"host": "127.0.0.1"})
+    lacking = {
+        f"{page}: {one.text} in {one.where}"
+        for page in pages()
+        for one in numbers(reader, page)
+        if one.address is None and "option" not in one.where
+    }
+
+    assert not sorted(lacking)
+
+
+@pytest.mark.usefixtures("_portfolio", "_marked")
+def test_every_address_answers_with_the_number_that_stands_there() -> None:
+    reader = Client(headers={"host": "127.0.0.1"})
+    wrong: list[str] = []
+    told: dict[str, Any] = {}
+    for page in pages():
+        for one in numbers(reader, page):
+            if one.address is None:
+                continue
+            if one.address not in told:
+                answer = reader.get(f"/api/v1{one.address}")
+                told[one.address] = json.loads(answer.content) if answer.status_code == 200 else None
+            explanation = told[one.address]
+            if explanation is None or not is_told(one.text, explanation):
+                value = explanation and explanation["value"]
+                wrong.append(f"{page}: {one.text} in {one.where} is {value} at {one.address}")
+
+    assert not wrong
+    assert len(told) > 300
+
+
+def is_told(text: str, explanation: dict[str, Any]) -> bool:
+    """Whether the text is the value, rounded to as many digits as stand there."""
+    number = text.replace(MARK, "|").partition("|")[2].split("\N{NO-BREAK SPACE}")[0].split(" ")[0]
+    digits = number.rstrip("%").replace(",", "").replace("\N{MINUS SIGN}", "-").lstrip("+")
+    if explanation["value"] is None:
+        return False
+    value = Decimal(explanation["value"])
+    scaled = value * 100 if number.endswith("%") and explanation["unit"] == "fraction" else value
+    decimals = len(digits.partition(".")[2])
+    return abs(scaled - Decimal(digits)) <= Decimal(1).scaleb(-decimals) / 2
+
+
+@pytest.mark.usefixtures("_portfolio")
+def test_the_page_of_an_explanation_leads_on_to_its_inputs() -> None:
+    reader = Client(headers={"host": "127.0.0.1"})
+    body = reader.get("/explain/holdings.totals.nav_base").content.decode()
+
+    assert "investments + cash + accrued interest and dividends" in body
+    assert 'href="/explain/holdings.totals.cash_base?base=EUR"' in body
+
+
+@pytest.mark.usefixtures("_portfolio")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "holdings.nonsense",
+        "holdings.holdings.weight",
+        "holdings.holdings.weight?row=nobody",
+        "holdings.totals.nav_base?account=nobody",
+        "series.nav?row=1900-01-01",
+    ],
+)
+def test_an_unknown_figure_is_said_with_what_there_is(address: str) -> None:
+    reader = Client(headers={"host": "127.0.0.1"})
+
+    assert reader.get(f"/explain/{address}").status_code == 404
+    answer = reader.get(f"/api/v1/explain/{address}")
+    assert answer.status_code == 404
+    assert json.loads(answer.content)["error"]["next_step"]
