@@ -7,7 +7,10 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from babel.numbers import get_currency_precision
 
 UNKNOWN = "unknown"
-NOTHING = "Nothing is stored yet. Connect a broker (docs/IBKR.md), then run: stonks-overwatch sync"
+NOTHING = (
+    "Nothing is stored yet. Connect a broker (docs/IBKR.md), then run: stonks-overwatch sync; "
+    "or import files (docs/Import.md)."
+)
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
 
 
