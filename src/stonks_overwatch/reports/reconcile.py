@@ -108,13 +108,16 @@ class _State(NamedTuple):
 
 
 def _account(state: _State, found: list[Found]) -> AccountLines:
-    lines = (*state.lines, *_first_differing(found))
+    told = {one.what for one in found if one.on == state.as_of}
+    # A statement of the day tells more of its NAV than prices and movements of other days do.
+    own = [line for line in state.lines if line.name not in told]
+    lines = (*own, *_first_differing(found))
     return AccountLines(
         account=state.account.account,
         as_of=state.as_of,
         lines=lines,
         agrees=all(line.agrees for line in lines),
-        compared=len(state.lines) + len(found),
+        compared=len(own) + len(found),
         broker=state.account.broker,
     )
 

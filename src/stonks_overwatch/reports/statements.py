@@ -229,7 +229,7 @@ def _told(looked_at: Sequence[Account], start: date | None, end: date | None) ->
             case "OpenPositions":
                 told.positions.setdefault((account, until), {}).setdefault(ref, {})[name] = amount
             case _:
-                numbers = tuple(tie.partition("#")[0].split("/"))
+                numbers = tuple(filter(None, tie.partition("#")[0].split("/")))
                 told.moved.setdefault(account, []).append(Movement(until, currency, numbers, amount))
     return told
 
@@ -370,7 +370,7 @@ class _Comparison:
             event = next((event_of[name] for name in row.numbers if name in event_of), None)
             if event is not None:
                 theirs[event.key] += row.amount
-            elif line.group == "cash":
+            elif line.group == "cash" and row.numbers:
                 text = f"A movement that the ledger does not have (the broker's number {row.numbers[0]})"
                 found.append(Suspect(activity=None, on=row.on, text=text, ours=None, theirs=row.amount))
         for event in {event.key: event for event in event_of.values()}.values():
@@ -438,8 +438,11 @@ class _Comparison:
         matched = {
             on: lots_of(self.accounts.values(), on) for on in sorted({on for on, _ in ends})[-MOST_ENDS:]
         }
+        before: dict[int, date] = {}
         for on, account in ends:
-            told, held = self.told.positions[account, on], self._held(account, on)
+            told = self.told.positions[account, on]
+            held = self._held(account, before.get(account), on)
+            before[account] = on
             kept_in = self.accounts[account].currency
             values: list[tuple[Decimal | None, Decimal | None]] = []
             for ref in sorted({*told, *(ref for ref, quantity in held.items() if quantity)}):
@@ -516,20 +519,33 @@ class _Comparison:
             )
         )
 
-    def _held(self, account: int, on: date) -> dict[str, Decimal | None]:
-        """By the broker's reference what openings and activities come to; None where that is not known."""
+    def _held(self, account: int, before: date | None, on: date) -> dict[str, Decimal | None]:
+        """Quantities by the broker's reference; None where they are not known.
+
+        What the statement before listed and everything since; without one, or with a gap after it, the
+        opening balances and all activities. An account told from its first day on has no opening balance.
+        """
         held: dict[str, Decimal | None] = defaultdict(Decimal)
+        opened_on = self.accounts[account].opened_on
+        follows = before is not None and self._is_covered((account, before + _DAY, on), "trades")
+        is_whole = opened_on is not None and self._is_covered((account, opened_on, on), "trades")
+        if before is not None and follows:
+            for ref, told in self.told.positions[account, before].items():
+                held[ref] = told.get("position", told.get("quantity"))
         for event in self.events.get(account, ()):
-            is_guess = event.is_derived and event.kind != ActivityKind.OPENING
-            if event.ref is None or event.kind == ActivityKind.FX or is_guess:
+            is_opening = event.kind == ActivityKind.OPENING
+            is_counted = not event.is_derived or (is_opening and not follows and not is_whole)
+            if event.ref is None or event.kind == ActivityKind.FX or not is_counted:
                 continue
-            if event.quantity is None:
-                if event.kind == ActivityKind.SPLIT and event.on <= on:
-                    held[event.ref] = None
-            elif event.on <= on:
-                known = held[event.ref]
+            if before is not None and follows and event.on <= before:
+                continue
+            known = held[event.ref]
+            if event.on > on:
+                # The opening balance came later: what was there before it is not known.
+                held[event.ref] = None if is_opening and event.quantity else known
+            elif event.quantity is not None:
                 held[event.ref] = None if known is None else known + event.quantity
-            elif event.kind == ActivityKind.OPENING and event.quantity:
+            elif event.kind == ActivityKind.SPLIT:
                 held[event.ref] = None
         return held
 

@@ -27,6 +27,7 @@ SECTIONS = (
     "AccountInformation", "ChangeInNAV", "CashReport", "EquitySummaryInBase", "Trades", "CashTransactions",
     "CorporateActions", "Transfers", "OpenPositions", "InterestAccruals", "ChangeInDividendAccruals",
     "OpenDividendAccruals", "SecuritiesInfo", "ConversionRates", "TransactionTaxes", "SalesTaxes",
+    "StmtFunds",
 )  # fmt: skip
 # Of two currencies the one named first in a pair.
 _PRECEDENCE = ("EUR", "GBP", "AUD", "USD", "CAD", "CHF", "HKD", "SEK", "DKK", "JPY")
@@ -104,6 +105,7 @@ class _Writer:
             "OpenDividendAccruals": lambda: self._open_dividends(account, until),
             "SecuritiesInfo": lambda: self._securities(entries, after),
             "ConversionRates": lambda: self._rates(span),
+            "StmtFunds": lambda: self._funds(account, before, entries),
         }
         lines = [
             self._tag(
@@ -360,6 +362,38 @@ class _Writer:
                     "levelOfDetail": "Currency",
                 },
             )
+
+    def _funds(self, account: str, before: _Books, entries: Iterable[Entry]) -> Iterator[str]:
+        """Every movement of cash with the balance of its currency after it."""
+        balances = dict(before.cash)
+        for entry in entries:
+            moves = [
+                (entry.currency, _transaction(entry, part), amount)
+                for part, _, amount, _ in _cash_parts(entry)
+            ]
+            if entry.kind in ("buy", "sell", "variation"):
+                moves = [(entry.currency, _transaction(entry, 0), entry.net)]
+            elif entry.exchanged:
+                moves = [
+                    (c, _transaction(entry, 0), a) for c, a in ((entry.currency, entry.net), entry.exchanged)
+                ]
+            for currency, number, amount in moves:
+                balances[currency] = balances.get(currency, ZERO) + amount
+                yield self._tag(
+                    "StatementOfFundsLine",
+                    {
+                        "accountId": account,
+                        "currency": currency,
+                        "reportDate": self._day(entry.on),
+                        "date": self._day(entry.on),
+                        "activityDescription": entry.description,
+                        # The daily settlement of futures has no number.
+                        "transactionID": "" if entry.kind == "variation" else number,
+                        "amount": amount,
+                        "balance": balances[currency],
+                        "levelOfDetail": "Currency",
+                    },
+                )
 
     def _equity(self, span: tuple[str, date, date]) -> Iterator[str]:
         account, since, until = span
