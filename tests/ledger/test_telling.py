@@ -1,7 +1,9 @@
 """The merge law through the store: batches of several sources, in any order and twice, are one ledger."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -11,7 +13,17 @@ from hypothesis import strategies as st
 
 from stonks_overwatch.ledger import models, store
 from stonks_overwatch.ledger.merge import Told
-from stonks_overwatch.ledger.types import Account, AssetClass, Batch, Instrument, Period
+from stonks_overwatch.ledger.types import (
+    Account,
+    AssetClass,
+    Batch,
+    Figure,
+    FxRate,
+    Instrument,
+    NavPoint,
+    Period,
+    precedence,
+)
 from tests.ledger.test_merge import MARCH, Truth, answers, fill, lives, tell, web
 
 pytestmark = pytest.mark.django_db
@@ -144,3 +156,31 @@ def test_any_order_of_batches_is_one_ledger(
     assert recorded(chance.sample([*parts, *parts], 2 * len(parts))) == whole
     seen = [e for e in life if any(since <= e.on <= until for _, since, until in asked)]
     assert sorted(filter(None, counted())) == sorted(Decimal(e.quantity) for e in seen)
+
+
+def test_a_days_value_rate_and_figure_are_a_statements_and_then_the_later_ones() -> None:
+    day = date(2025, 3, 3)
+
+    def told(amount: int, at: datetime, *, in_statement: bool) -> Batch:
+        rank, value = precedence(at, in_statement=in_statement), Decimal(amount)
+        return replace(
+            batch([], [], at),
+            navs=(NavPoint("U1", day, value, "USD", rank),),
+            rates=(FxRate("EUR", "USD", day, value, rank),),
+            figures=(Figure("U1", "CashReport", "endingCash", day, day, "USD", value, precedence=rank),),
+        )
+
+    batches = [
+        told(1, NOW - timedelta(days=2), in_statement=True),
+        told(2, NOW - timedelta(days=1), in_statement=True),
+        told(3, NOW, in_statement=False),
+    ]
+    for order in permutations([*batches, batches[0]]):
+        for table in (models.NavPoint, models.FxRate, models.Figure):
+            table.objects.all().delete()
+        for one in order:
+            store.record(one)
+
+        assert models.NavPoint.objects.get().nav == Decimal(2)
+        assert models.FxRate.objects.get().rate == Decimal(2)
+        assert models.Figure.objects.get().amount == Decimal(2)

@@ -310,6 +310,7 @@ class FxRate(models.Model):
     on = models.DateField()
     rate = ExactDecimalField()
     source = models.TextField()
+    precedence = models.BigIntegerField(default=0, db_default=0)  # of two words the greater one's counts
     is_imported = models.BooleanField(default=False)
     imported = models.ForeignKey(Import, null=True, on_delete=models.CASCADE, db_index=False)
 
@@ -477,6 +478,7 @@ class NavPoint(models.Model):
     on = models.DateField()
     nav = ExactDecimalField()
     currency = models.TextField()
+    precedence = models.BigIntegerField(default=0, db_default=0)  # of two words the greater one's counts
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "on"], name="nav_once")]
@@ -511,6 +513,7 @@ class Figure(models.Model):
     broker_ref = models.TextField(default="")
     ref = models.TextField(default="")
     amount = ExactDecimalField()
+    precedence = models.BigIntegerField(default=0, db_default=0)  # of two words the greater one's counts
 
     class Meta:
         constraints = [

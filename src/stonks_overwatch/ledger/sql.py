@@ -17,6 +17,7 @@ def upsert(
     keep: bool = False,
     same: str | None = None,
     differing: str | None = None,
+    greatest: str | None = None,
     is_prepared: bool = False,
 ) -> int:
     """Insert rows, or update those that are there by their unique fields.
@@ -30,6 +31,7 @@ def upsert(
         keep: an update sets nothing to null.
         same: an update leaves a row alone that differs in this field.
         differing: an update leaves a row alone that is equal in this field.
+        greatest: an update leaves a row alone that is greater in this field.
         is_prepared: the values are in the form in which the database keeps them.
 
     Returns: how many rows were inserted or updated.
@@ -59,10 +61,13 @@ def upsert(
         "ON CONFLICT", f"({', '.join(quoted[name] for name in unique)})",
         f"DO UPDATE SET {', '.join(updates)}" if updates else "DO NOTHING",
     ]  # fmt: skip
-    if same:
-        parts.append(f"WHERE {table}.{quoted[same]} = excluded.{quoted[same]}")
-    if differing:
-        parts.append(f"WHERE {table}.{quoted[differing]} <> excluded.{quoted[differing]}")
+    conditions = [
+        f"{table}.{quoted[name]} {sign} excluded.{quoted[name]}"
+        for name, sign in ((same, "="), (differing, "<>"), (greatest, "<="))
+        if name
+    ]
+    if conditions:
+        parts.append(f"WHERE {' AND '.join(conditions)}")
     with connection.cursor() as cursor:
         cursor.executemany(" ".join(parts), values)
         return int(cursor.rowcount)

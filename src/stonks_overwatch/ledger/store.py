@@ -447,17 +447,19 @@ class _Recording:
         batch = self.batch
         upsert(
             FxRate,
-            ["base", "quote", "on", "rate", "source", "is_imported"],
-            ((r.base, r.quote, r.on, r.rate, batch.broker, False) for r in batch.rates),
+            ["base", "quote", "on", "rate", "source", "precedence", "is_imported"],
+            ((r.base, r.quote, r.on, r.rate, batch.broker, r.precedence, False) for r in batch.rates),
             unique=["base", "quote", "on", "is_imported"],
             same="source",
+            greatest="precedence",
         )
         packed.rates_changed(_earliest(((r.base, r.quote), r.on) for r in batch.rates))
         upsert(
             NavPoint,
-            ["account", "on", "nav", "currency"],
-            ((self.accounts[p.account].pk, p.on, p.nav, p.currency) for p in batch.navs),
+            ["account", "on", "nav", "currency", "precedence"],
+            ((self.accounts[p.account].pk, p.on, p.nav, p.currency, p.precedence) for p in batch.navs),
             unique=["account", "on"],
+            greatest="precedence",
         )
         period = ["account", "source", "topic", "since", "until"]
         upsert(
@@ -473,15 +475,16 @@ class _Recording:
         figure = ["account", "section", "name", "since", "until", "currency", "broker_ref", "ref"]
         upsert(
             Figure,
-            [*figure, "amount"],
+            [*figure, "amount", "precedence"],
             (
                 (
                     self.accounts[f.account].pk, f.section, f.name, f.since, f.until, f.currency,
-                    f.broker_ref or "", f.ref, f.amount,
+                    f.broker_ref or "", f.ref, f.amount, f.precedence,
                 )
                 for f in batch.figures
             ),
             unique=figure,
+            greatest="precedence",
         )  # fmt: skip
 
     def _save_reports(self) -> None:

@@ -190,6 +190,11 @@ class AccountValue:
     cushion: Decimal | None = None
 
 
+def precedence(told_at: datetime, *, in_statement: bool = False) -> int:
+    """Which of two words about one rate, value or figure counts: a statement's, then the later one's."""
+    return int(told_at.timestamp()) + (in_statement << 40)
+
+
 @dataclass(frozen=True, slots=True)
 class FxRate:
     """`rate` units of `quote` for one unit of `base`."""
@@ -198,6 +203,7 @@ class FxRate:
     quote: str
     on: date
     rate: Decimal
+    precedence: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,7 @@ class NavPoint:
     on: date
     nav: Decimal
     currency: str
+    precedence: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +335,7 @@ class Figure:
     amount: Decimal
     broker_ref: str | None = None
     ref: str = ""
+    precedence: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         currency(self.currency)

@@ -26,6 +26,7 @@ from stonks_overwatch.ledger.types import (
     Instrument,
     NavPoint,
     Position,
+    precedence,
 )
 from stonks_overwatch.services.brokers.base import Answer, Raw
 from stonks_overwatch.services.brokers.ibkr import statements
@@ -281,7 +282,8 @@ class _Transform:
                     partial += balances
                 for base, rate in told.items():
                     if base != kept_in:
-                        rates[base, kept_in] = FxRate(base, kept_in, answer.fetched_at.date(), rate)
+                        at = answer.fetched_at
+                        rates[base, kept_in] = FxRate(base, kept_in, at.date(), rate, precedence(at))
                 break
         return complete, tuple(partial), tuple(rates[pair] for pair in sorted(rates))
 
@@ -650,7 +652,8 @@ class _Transform:
                     continue
                 points |= {(point.account, point.on): point for point in told}
                 self.returns += _return(series, told)
-        return tuple(points[key] for key in sorted(points))
+        rank = precedence(self.raw.fetched_at)
+        return tuple(replace(points[key], precedence=rank) for key in sorted(points))
 
 
 def _with_variation(

@@ -3,9 +3,15 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from io import BytesIO
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from stonks_overwatch.ledger.types import Account, Activity, Batch, InboxItem, Instrument
+from stonks_overwatch.ledger.types import (
+    Account,
+    Activity,
+    Batch,
+    InboxItem,
+    Instrument,
+)
 from stonks_overwatch.services.brokers.base import Answer
 from stonks_overwatch.services.brokers.ibkr.statements.reading import Reading, looks_like_statement, read
 from stonks_overwatch.services.brokers.ibkr.statements.state import UNKNOWN_CURRENCY
@@ -19,6 +25,12 @@ NO_STATEMENT = (
 """The content that stands for IBKR's word that it has none for these days."""
 
 Row = TypeVar("Row")
+Ranked = TypeVar("Ranked", bound="_Ranked")
+
+
+class _Ranked(Protocol):
+    @property
+    def precedence(self) -> int: ...
 
 
 def added(batch: Batch, answers: Iterable[Answer]) -> Batch:
@@ -67,11 +79,11 @@ def _sum(batch: Batch, later: Batch) -> Batch:
         batch,
         accounts=_accounts(batch.accounts, later.accounts),
         instruments=_instruments(batch.instruments, later.instruments),
-        rates=_last(batch.rates, later.rates, lambda r: (r.base, r.quote, r.on)),
-        navs=_last(batch.navs, later.navs, lambda n: (n.account, n.on)),
+        rates=_best(batch.rates, later.rates, lambda r: (r.base, r.quote, r.on)),
+        navs=_best(batch.navs, later.navs, lambda n: (n.account, n.on)),
         activities=_last(batch.activities, later.activities, _identity),
         periods=tuple(dict.fromkeys((*batch.periods, *later.periods))),
-        figures=_last(
+        figures=_best(
             batch.figures,
             later.figures,
             lambda f: (f.account, f.section, f.name, f.since, f.until, f.currency, f.broker_ref, f.ref),
@@ -82,6 +94,13 @@ def _sum(batch: Batch, later: Batch) -> Batch:
 
 def _identity(activity: Activity) -> object:
     return activity.account, activity.source, activity.key
+
+
+def _best(
+    rows: Sequence[Ranked], later: Sequence[Ranked], key: Callable[[Ranked], object]
+) -> tuple[Ranked, ...]:
+    """Of two rows of one key the one of greater precedence."""
+    return _last((), sorted((*rows, *later), key=lambda row: row.precedence), key)
 
 
 def _last(rows: Sequence[Row], later: Sequence[Row], key: Callable[[Row], object]) -> tuple[Row, ...]:

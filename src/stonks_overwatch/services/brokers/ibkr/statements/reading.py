@@ -13,7 +13,15 @@ from datetime import date, datetime, timedelta
 from typing import BinaryIO
 
 from stonks_overwatch.errors import StatementError
-from stonks_overwatch.ledger.types import Activity, ActivityKind, Batch, FxRate, InboxItem, Period
+from stonks_overwatch.ledger.types import (
+    Activity,
+    ActivityKind,
+    Batch,
+    FxRate,
+    InboxItem,
+    Period,
+    precedence,
+)
 from stonks_overwatch.services.brokers.ibkr.statements import words
 from stonks_overwatch.services.brokers.ibkr.statements.activities import (
     CONFIRMATIONS,
@@ -40,7 +48,7 @@ from stonks_overwatch.services.brokers.ibkr.statements.elements import (
 )
 from stonks_overwatch.services.brokers.ibkr.statements.instruments import Instruments
 from stonks_overwatch.services.brokers.ibkr.statements.rows import OUTSIDE, Row, RowError, Statement
-from stonks_overwatch.services.brokers.ibkr.statements.state import State
+from stonks_overwatch.services.brokers.ibkr.statements.state import State, end_of
 
 BROKER = "ibkr"
 
@@ -431,6 +439,9 @@ class _Reader:
             reason = f"assetCategory {code!r} is not known; shown as other"
             self._inbox.note(f"assetCategory:{code}", "instruments", reason, text)
         accounts = self._state.accounts()
+        generated = [s.generated_at for s, _ in self._statements.values() if s.generated_at]
+        ends = [end_of(s.until) for s, _ in self._statements.values() if s.until]
+        rank = precedence(max(generated or ends, default=fetched_at), in_statement=True)
         told = [
             accounts
             for statement, accounts in self._statements.values()
@@ -450,19 +461,18 @@ class _Reader:
                 knows_dividends="OpenDividendAccruals" in self.sections,
             ),
             values=self._state.values(accounts),
-            rates=tuple(self._rates[pair] for pair in sorted(self._rates)),
-            navs=self._state.navs(accounts),
+            rates=tuple(replace(self._rates[pair], precedence=rank) for pair in sorted(self._rates)),
+            navs=self._state.navs(accounts, rank),
             activities=tuple(
                 replace(a, broker_ref=aliases[a.broker_ref]) if a.broker_ref in aliases else a
                 for a in self._activities.values()
             ),
             periods=self._periods(summed),
-            figures=self._state.figures(accounts, aliases),
+            figures=self._state.figures(accounts, aliases, rank),
             inbox=self._inbox.items(),
         )
         kind = self.query.get("type", "")
         wanted = words.WANTED_CONFIRMATIONS if kind == "TCF" else words.WANTED
-        generated = [s.generated_at for s, _ in self._statements.values() if s.generated_at]
         return Reading(
             batch=batch,
             query=self.query.get("queryName", ""),

@@ -98,6 +98,9 @@ class State:
                 _add(facts.dividends, row, "netAmount")
         if row.text("conid"):
             self._instruments.note(row)
+        self._keep_told(row, account)
+
+    def _keep_told(self, row: Row, account: str) -> None:
         if row.tag == "OpenDividendAccrual":
             self._keep(row, account, row.section, since=row.day("exDate"), until=row.day("payDate"))
         elif row.text("currency") == words.ALL_CURRENCIES:
@@ -107,7 +110,10 @@ class State:
             self._keep(row, account, row.section, since=row.day("fromDate"))
 
     def take_movement(self, row: Row, account: str) -> None:
-        """A line of the statement of funds: what one row of another section did to the cash. Raises: RowError."""
+        """A line of the statement of funds: what one row of another section did to the cash.
+
+        Raises: RowError.
+        """
         if row.currency() is None or (row.text("levelOfDetail") or "").upper() == "BASECURRENCY":
             return
         self._keep(row, account, "StmtFunds", only=_MOVED)
@@ -265,13 +271,15 @@ class State:
                 )
         return tuple(values)
 
-    def navs(self, accounts: dict[str, Account]) -> tuple[NavPoint, ...]:
+    def navs(self, accounts: dict[str, Account], precedence: int) -> tuple[NavPoint, ...]:
         return tuple(
-            NavPoint(account, on, total, code or accounts[account].currency)
+            NavPoint(account, on, total, code or accounts[account].currency, precedence)
             for (account, on), (total, code) in sorted(self._navs.items(), key=lambda item: item[0])
         )
 
-    def figures(self, accounts: dict[str, Account], aliases: dict[str, str]) -> tuple[Figure, ...]:
+    def figures(
+        self, accounts: dict[str, Account], aliases: dict[str, str], precedence: int
+    ) -> tuple[Figure, ...]:
         return tuple(
             Figure(
                 account=account,
@@ -283,6 +291,7 @@ class State:
                 amount=amount,
                 broker_ref=aliases.get(ref, ref) or None,
                 ref=tie,
+                precedence=precedence,
             )
             for (account, section, name, since, until, code, ref, tie), amount in self._figures.items()
         )
