@@ -1,5 +1,6 @@
 """An export, imported into an empty database, gives the same figures."""
 
+import json
 import tempfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,9 +15,11 @@ from stonks_overwatch.exports import ACTIVITIES, DETAILS, PRICES, RATES, export
 from stonks_overwatch.imports import in_order
 from stonks_overwatch.imports.canonical import ACTIVITY_COLUMNS
 from stonks_overwatch.ledger import models
+from tests.conftest import StartSandbox
 from tests.imports.files import Row, activities_file, figures, prices_file, rates_file, take, undone
 from tests.imports.strategies import closes, ledgers, rates
 from tests.reports import builders
+from tests.running import command
 
 pytestmark = pytest.mark.django_db
 
@@ -148,3 +151,27 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(ExportError, match="cannot be written"):
         export(tmp_path / "file")
+
+
+def test_a_synced_account_comes_back_to_the_cent_and_no_file_holds_a_secret(
+    sandbox: StartSandbox, tmp_path: Path
+) -> None:
+    server = sandbox()
+    here, there = tmp_path / "here", tmp_path / "there"
+    config = {"STONKS_OVERWATCH_CONFIG": str(server.config_file), "IBIND_OAUTH1A_REST_URL": server.rest_url}
+    for words in (["sync"], ["backup", str(tmp_path / "copy.sqlite3")], ["export", str(tmp_path / "out")]):
+        assert command(here, *words, **config).returncode == 0
+    files = sorted((tmp_path / "out").iterdir())
+    assert command(there, "import", *map(str, files)).returncode == 0
+
+    told = [json.loads(command(folder, "holdings", "--json").stdout) for folder in (here, there)]
+    for document in told:
+        for row in document["holdings"]:
+            del row["broker"], row["broker_ref"], row["price_as_of"], row["weight"]
+    assert len(told[0]["holdings"]) > 3
+    assert told[1]["holdings"] == told[0]["holdings"]
+    assert told[1]["cash"] == told[0]["cash"]
+
+    secrets = json.loads(server.config_file.read_text())["ibkr"]["credentials"].values()
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "copy.sqlite3", *files))
+    assert not [word for word in secrets if isinstance(word, str) and word.encode() in kept]
