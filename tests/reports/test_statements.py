@@ -4,7 +4,7 @@ The statements are the sandbox's: they are replayed from its script, independent
 """
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def differing(account: AccountLines) -> dict[str, Line]:
 
 def first(text: str, tag: str, **wanted: str) -> str:
     """The first row of this kind with these fields."""
-    rows = re.findall(rf"<{tag} [^>]*/>", text)
+    rows: list[str] = re.findall(rf"<{tag} [^>]*/>", text)
     return next(row for row in rows if all(f'{name}="{value}"' in row for name, value in wanted.items()))
 
 
@@ -190,7 +190,8 @@ def test_the_first_day_that_does_not_agree_is_told(tmp_path: Path) -> None:
     account = compared(a_cent_off(text, row, "amount"), tmp_path)
     line = differing(account)["cash EUR"]
     assert line.on == line.first_on == date.fromisoformat(field(row, "reportDate"))
-    (later,) = reconcile(EUR, start=date.fromordinal(line.on.toordinal() + 1), end=UNTIL).accounts
+    assert line.on
+    (later,) = reconcile(EUR, start=line.on + timedelta(days=1), end=UNTIL).accounts
     assert "cash EUR" in {line.name for line in later.lines}
     assert "cash EUR" not in differing(later)
 

@@ -22,13 +22,14 @@ _UNITS = {"ChangeInNAV": Decimal("0.01"), "PortfolioAnalyst": Decimal(1)}
 class BrokerReturn(Document):
     """Fractions, of the days from `start` to `end`, both included; `computed` is null where ours is unknown.
 
-    `basis_points` is computed minus reported. They agree within one basis point; `deviates_on` is the day
-    whose return differs most from what the broker's own values and our contributions make of it, and
-    `why` says what is known of the reason.
+    `source` is the section of the statement, or the answer, that tells it. `basis_points` is computed minus
+    reported. They agree within one basis point; `deviates_on` is the day whose return differs most from what
+    the broker's own values and our contributions make of it, and `why` says what is known of the reason.
     """
 
     account: str
     broker: str
+    source: str
     start: date
     end: date
     computed: Computed | None
@@ -58,28 +59,28 @@ def broker_returns(scope: Scope, start: date | None = None, end: date | None = N
     rows = list(told.order_by("-until", "since").values_list(*_COLUMNS))
     found: list[BrokerReturn] = []
     for account in looked_at:
-        own = [row for row in rows if row[0] == account.pk]
+        own = [row[1:] for row in rows if row[0] == account.pk]
         if own:
-            found += _of_account(
-                account, [(s, u, amount * _UNITS[section]) for _, section, s, u, amount in own]
-            )
+            found += _of_account(account, own)
     return BrokerReturnsDocument(returns=tuple(sorted(found, key=lambda row: row.end, reverse=True)))
 
 
-def _of_account(account: Account, told: Sequence[tuple[date, date, Decimal]]) -> Iterator[BrokerReturn]:
+def _of_account(account: Account, told: Sequence[tuple[str, date, date, Decimal]]) -> Iterator[BrokerReturn]:
     daily = daily_total(Scope(account.currency, account=account.account, broker=account.broker))
     points = dict(
         NavPoint.objects.filter(account=account, currency=account.currency).values_list("on", "nav")
     )
-    for start, end, reported in told:
+    for source, start, end, amount in told:
+        reported = amount * _UNITS[source]
         days = [] if daily is None else _days(daily, start - _DAY, end)
-        computed = _growth(days, start, end)
+        computed = _growth(days, max(start, account.opened_on or start), end)
         off = None if computed is None else (computed - reported) / BASIS_POINT
         agrees = off is not None and abs(off) <= 1
         worst = None if agrees or computed is None else _worst(days, points)
         yield BrokerReturn(
             account=account.account,
             broker=account.broker,
+            source=source,
             start=start,
             end=end,
             computed=computed,
@@ -113,12 +114,17 @@ def _days(daily: DailyTotal, first: date, last: date) -> list[_Day]:
 
 
 def _growth(days: Sequence[_Day], start: date, end: date) -> Decimal | None:
-    """From the end of the day before `start`; from the first value, where there is none before."""
+    """From the end of the day before `start`; of an account that begins then, with its first day."""
     known = [day for day in days if day.level is not None]
     if not known or known[-1].on != end or known[0].on > start:
         return None
-    first, last = known[0].level, known[-1].level
-    return None if not first or last is None else last / first - 1
+    first, last = known[0], known[-1]
+    if not first.level or last.level is None:
+        return None
+    growth = last.level / first.level
+    if first.on == start and first.nav is not None and first.contribution:
+        growth *= first.nav / first.contribution
+    return growth - 1
 
 
 def _worst(days: Sequence[_Day], points: dict[date, Decimal]) -> _Worst | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from django.db.models import Q
 from pydantic import Field
 
-from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint, Position
+from stonks_overwatch.ledger.models import Account, Activity, CashBalance, NavPoint, Position
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Books, moving
 from stonks_overwatch.reports.cash import Effect, effects
@@ -25,9 +25,11 @@ from stonks_overwatch.reports.statements import (
     EXACT,
     Found,
     Suspect,
+    at_prices,
     compared,
     last_digit,
     lots_of,
+    nearest,
 )
 
 # The broker's cost and profit of a future are since its last daily settlement, ours since its purchase;
@@ -222,12 +224,13 @@ def _add_positions(lines: dict[int, list[Line]], accounts: list[Account], kept: 
         if instrument_id is not None and quantity is not None:
             computed[account_id, instrument_id] += quantity
     reported = Position.objects.filter(account__in=accounts).select_related("instrument")
+    prices = {} if kept is None else _prices_of_cfds(accounts)
     for position in reported.order_by("instrument__symbol", "instrument_id"):
         paper, quantity = position.instrument, computed[position.account_id, position.instrument_id]
         name = f"{paper.symbol} ({paper.broker_ref})"
         found: list[_Sides] = [("quantity", quantity, position.quantity, EXACT)]
         if kept is not None and position.is_open:
-            found += _worth(position, quantity, kept)
+            found += _worth(position, quantity, kept, prices)
         lines[position.account_id] += [
             _line(f"{group} {name}", ours, theirs, slack, group, paper.pk)
             for group, ours, theirs, slack in found
@@ -235,13 +238,28 @@ def _add_positions(lines: dict[int, list[Line]], accounts: list[Account], kept: 
         ]
 
 
-def _worth(position: Position, quantity: Decimal, kept: Books) -> list[_Sides]:
+def _prices_of_cfds(accounts: list[Account]) -> dict[int, dict[str, Decimal]]:
+    """What trades in CFDs were made at, by account row and key."""
+    found: dict[int, dict[str, Decimal]] = {account.pk: {} for account in accounts}
+    rows = Activity.objects.current().filter(account__in=accounts, instrument__asset_class=AssetClass.CFD)
+    for account, key, price in rows.values_list("account_id", "key", "price"):
+        if price is not None:
+            found[account][key] = price
+    return found
+
+
+def _worth(
+    position: Position, quantity: Decimal, kept: Books, prices: dict[int, dict[str, Decimal]]
+) -> list[_Sides]:
     """Value, cost and profit: of the quantity at the price, and of its lots."""
     paper = position.instrument
     units = quantity * paper.multiplier * paper.quote_factor
     value = None if position.price is None else units * position.price
     lots = kept.lots.get((position.account_id, position.instrument_id), NO_LOTS)
-    cost = lots.cost if lots.quantity == quantity else None
+    cost = None
+    if lots.quantity == quantity:
+        bare = at_prices(lots.open, kept.papers.get(paper.pk), prices[position.account_id])
+        cost = nearest(position.cost_basis, lots.cost, bare)
     profit = None if value is None or cost is None else value - cost
     of_price = CENT + abs(units) * last_digit(position.price)
     of_cost = CENT + abs(units) * last_digit(position.average_cost)

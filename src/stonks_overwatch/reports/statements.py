@@ -6,7 +6,7 @@ figure, it may differ by what their last digit leaves open.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from django.db.models import Q
 
-from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Method
+from stonks_overwatch.ledger.lots import Close, Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, Figure, Instrument, Period
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Books, books
+from stonks_overwatch.reports.books import Paper as Contract
 from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.documents import Computed, Document, times, total
 from stonks_overwatch.reports.rates import Rates
@@ -45,7 +46,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "trades": ("netTradesSales", "netTradesPurchases"),
 }  # fmt: skip
 _GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
-_SETTLED = ("cashSettlingMtm", "realizedVm")  # the daily profit of futures: no row tells it
+_SETTLED = ("cashSettlingMtm", "realizedVm")  # the daily profit of futures, told for the whole period
 _TOPICS = {"trades": "trades", "commissions": "trades"}  # of the other groups: cash
 _TRADES = frozenset({ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX})
 _DEPOSITS = frozenset({ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL})
@@ -344,8 +345,7 @@ class _Comparison:
             if ending is None or starting is None or not self._is_covered(span, "trades", "cash"):
                 continue
             moved = _known(amount for event in own for code, amount in event.moves() if code == currency)
-            settled = sum((told.get(name, ZERO) for name in _SETTLED), ZERO)
-            computed = None if moved is None else starting + moved + settled
+            computed = None if moved is None else starting + moved
             self._add(Found(account, "cash", f"cash {currency}", since, until, computed, ending,
                             currency=currency), own)  # fmt: skip
 
@@ -468,7 +468,11 @@ class _Comparison:
             lots = kept.lots.get((end.account, paper.pk), NO_LOTS)
             cost, reported = None, told.get("costBasisMoney")
             if lots.quantity == end.quantity:
-                cost = _nearest(reported, lots.cost, self._at_prices(end.account, paper, lots.open))
+                cost = nearest(
+                    reported,
+                    lots.cost,
+                    at_prices(lots.open, kept.papers.get(paper.pk), self.prices[end.account]),
+                )
             profit = None if value is None or cost is None else value - cost
             self._compare(end, "cost basis", cost, reported, CENT)
             self._compare(end, "unrealized P&L", profit, told.get("fifoPnlUnrealized"), slack)
@@ -484,13 +488,6 @@ class _Comparison:
                 end.account, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency
             )
             self.found[end.account].append(line._replace(first_on=end.on))
-
-    def _at_prices(self, account: int, paper: Paper, lots: Sequence[Lot | Close]) -> Decimal | None:
-        """The cost of futures and CFDs without the commission: some brokers take that from the cash alone."""
-        if paper.asset_class not in MARGINED:
-            return None
-        prices = self.prices[account]
-        return _known(times(lot.quantity * paper.units, prices.get(lot.opened_by)) for lot in lots)
 
     def _nav(self, account: int, on: date, values: list[tuple[Decimal | None, Decimal | None]]) -> None:
         """Positions and cash as computed, with the accruals as the broker tells them."""
@@ -570,9 +567,9 @@ class _Comparison:
         for row in rows:
             of_row = closed[row.key]
             brought = _known(close.proceeds for close in of_row)
-            at_prices = self._at_prices(account, paper, of_row)
-            bare = None if brought is None or at_prices is None else brought - at_prices
-            earned = _nearest(row.realized, _known(close.realized_pnl for close in of_row), bare)
+            without = at_prices(of_row, self.kept.papers.get(paper.pk), self.prices[account])
+            bare = None if brought is None or without is None else brought - without
+            earned = nearest(row.realized, _known(close.realized_pnl for close in of_row), bare)
             ours.append(earned)
             if earned is None or abs(earned - (row.realized or ZERO)) >= CENT:
                 off.append((row, earned))
@@ -603,7 +600,19 @@ class _End(NamedTuple):
     told: Amounts
 
 
-def _nearest(reported: Decimal | None, own: Decimal | None, other: Decimal | None) -> Decimal | None:
+def at_prices(
+    lots: Iterable[Lot | Close], paper: Contract | None, prices: Mapping[str, Decimal]
+) -> Decimal | None:
+    """The cost of futures and CFDs without the commission: some brokers take that from the cash alone.
+
+    `prices` by key of the activity. None for what is no future or CFD.
+    """
+    if paper is None or not paper.is_margined:
+        return None
+    return _known(times(lot.quantity * paper.per_unit, prices.get(lot.opened_by)) for lot in lots)
+
+
+def nearest(reported: Decimal | None, own: Decimal | None, other: Decimal | None) -> Decimal | None:
     """Our figure, or the other way to count it where that is what the broker did."""
     if own is None or other is None or reported is None:
         return own

@@ -437,6 +437,9 @@ class _Writer:
             parts["withholdingTax"] += self._in_base(account, entry.currency, entry.tax, entry.on)
         parts["mtm"] = end - start - sum(parts.values(), ZERO)
         growth = Decimal(1)
+        opened_on = self.world.holders[account].opened_on
+        if points[0][0] >= opened_on:
+            points = [(opened_on - timedelta(days=1), ZERO, ZERO), *points]
         for (_, held, _), (day, nav, flow) in pairwise(points):
             if since <= day <= until and held + flow > 0:
                 growth *= nav / (held + flow)
