@@ -1,6 +1,7 @@
 """The pages of money that came and went: income, fees and taxes, contributions, cash."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -42,6 +43,26 @@ MOST_MONTHS = 62
 MOST_CURRENCIES = 8
 _NONE = Decimal(0)
 
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The periods that a chart and its table show: months, of long times years. `at` is their address."""
+
+    rows: Sequence[Any]
+    by_month: bool
+    at: str
+
+    @property
+    def name(self) -> str:
+        return "Month" if self.by_month else "Year"
+
+    @classmethod
+    def of(cls, name: str, document: Any) -> "Drawn":
+        by_month = len(document.by_month) <= MOST_MONTHS
+        field = "by_month" if by_month else "by_year"
+        return cls(getattr(document, field), by_month, f"{name}.{field}")
+
+
 Build = Callable[[Scope, date | None, date | None], Any]
 
 
@@ -49,6 +70,7 @@ Build = Callable[[Scope, date | None, date | None], Any]
 def income_page(request: HttpRequest) -> HttpResponse:
     def shown(document: IncomeDocument, asked: Asked) -> dict[str, Any]:
         return {
+            "drawn": Drawn.of("income", document),
             "plot": _income_plot(document),
             "payments": Sheet.of(document.payments, asked.page),
             "heaviest": max((row.share for row in document.by_kind if row.share), default=None),
@@ -61,6 +83,7 @@ def income_page(request: HttpRequest) -> HttpResponse:
 def fees_page(request: HttpRequest) -> HttpResponse:
     def shown(document: FeesDocument, asked: Asked) -> dict[str, Any]:
         return {
+            "drawn": Drawn.of("fees", document),
             "plot": _fees_plot(document),
             "charges": Sheet.of(document.charges, asked.page),
             "heaviest": max((row.share for row in document.by_kind if row.share), default=None),
@@ -72,7 +95,11 @@ def fees_page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def contributions_page(request: HttpRequest) -> HttpResponse:
     def shown(document: ContributionsDocument, asked: Asked) -> dict[str, Any]:
-        return {"plot": _contributions_plot(document), "flows": Sheet.of(document.flows, asked.page)}
+        return {
+            "drawn": Drawn.of("contributions", document),
+            "plot": _contributions_plot(document),
+            "flows": Sheet.of(document.flows, asked.page),
+        }
 
     return _page(request, "contributions", contributions, _contributions_tables, shown)
 
@@ -170,9 +197,10 @@ def _cash_tables(document: CashDocument) -> dict[str, Table]:
 def _income_plot(document: IncomeDocument) -> dict[str, Any]:
     """Paid months, then the months to come: declared and estimated payments apart from what was paid."""
     base = document.base_currency
-    periods = document.by_month if len(document.by_month) <= MOST_MONTHS else document.by_year
+    drawn = Drawn.of("income", document)
+    periods = drawn.rows
     to_come: dict[str, dict[str, Decimal]] = {}
-    if periods is document.by_month:
+    if drawn.by_month:
         for row in document.expected:
             of_month = to_come.setdefault(f"{row.on:%Y-%m}", {})
             of_month[row.status] = of_month.get(row.status, _NONE) + (row.net_base or _NONE)
@@ -201,7 +229,7 @@ def _income_plot(document: IncomeDocument) -> dict[str, Any]:
 
 def _fees_plot(document: FeesDocument) -> dict[str, Any]:
     base = document.base_currency
-    periods = document.by_month if len(document.by_month) <= MOST_MONTHS else document.by_year
+    periods = Drawn.of("fees", document).rows
     return over_time(
         "bars",
         base,
@@ -220,7 +248,7 @@ def _positive(amount: Decimal | None) -> Decimal | None:
 
 def _contributions_plot(document: ContributionsDocument) -> dict[str, Any]:
     base = document.base_currency
-    periods = document.by_month if len(document.by_month) <= MOST_MONTHS else document.by_year
+    periods = Drawn.of("contributions", document).rows
     return over_time(
         "bars",
         base,
@@ -235,12 +263,12 @@ def _contributions_plot(document: ContributionsDocument) -> dict[str, Any]:
 
 def _cash_matrix(
     document: CashDocument,
-) -> tuple[list[str], list[tuple[date, Decimal | None, list[Decimal | None]]]]:
-    """The currencies, and by day (the newest first) the total and the amount of each."""
+) -> tuple[list[str], list[tuple[date, Decimal | None, list[tuple[str, Decimal | None]]]]]:
+    """The currencies, and by day (the newest first) the total and each with its amount."""
     currencies = sorted({row.currency for row in document.balances})
     amounts = {(row.on, row.currency): row.amount for row in document.balances}
     rows = [
-        (day.on, day.total_base, [amounts.get((day.on, currency)) for currency in currencies])
+        (day.on, day.total_base, [(currency, amounts.get((day.on, currency))) for currency in currencies])
         for day in reversed(document.days)
     ]
     return currencies, rows
