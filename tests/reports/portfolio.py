@@ -1,6 +1,7 @@
 """A small portfolio with something on every page: two accounts, two currencies, trades, income, charges."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from stonks_overwatch.ledger import models
 from tests.reports import builders
@@ -15,7 +16,7 @@ def day(ago: int) -> date:
 def fill() -> models.Account:
     """One euro is 1.25 dollars on every day; the first account is in euro, the second in dollars."""
     now = datetime.now(UTC)
-    told = {"updated_at": now, "cash_since": now, "positions_since": now, "reported_as_of": now}
+    told: dict[str, Any] = {"updated_at": now, "cash_since": now, "positions_since": now, "reported_as_of": now}
     first = builders.account("U1", "EUR", opened_on=day(500), reported_nav=builders.number("6000"), **told)
     second = builders.account("U2", "USD", opened_on=day(500), **told)
     for ago in range(480):

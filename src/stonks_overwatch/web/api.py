@@ -18,6 +18,7 @@ from stonks_overwatch import config
 from stonks_overwatch.errors import (
     StonksError,
     UnknownAccountError,
+    UnknownFigureError,
     UnknownInstrumentError,
 )
 from stonks_overwatch.ledger.lots import Method
@@ -151,12 +152,15 @@ class AskedFigure(AskedHoldings):
         )
 
 
+_NOT_FOUND = (UnknownAccountError, UnknownFigureError, UnknownInstrumentError)
+
+
 @api.exception_handler(StonksError)
 def tell(request: HttpRequest, error: StonksError) -> HttpResponse:
     return api.create_response(
         request,
         {"error": {"code": error.code, "what": error.what, "next_step": error.next_step}},
-        status=404 if isinstance(error, UnknownAccountError | UnknownInstrumentError) else 400,
+        status=404 if isinstance(error, _NOT_FOUND) else 400,
     )
 
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from stonks_overwatch.errors import LotsRefusedError, StonksError, UnknownAccountError, UnknownInstrumentError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.reports.booked import first_day, last_day
+from stonks_overwatch.reports.documents import Document, Exact
 from stonks_overwatch.reports.instrument import Happening, InstrumentDocument, instrument
 from stonks_overwatch.reports.lots import LotRow, WhatIfDocument, what_if
 from stonks_overwatch.reports.realized import (
@@ -29,6 +30,19 @@ from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.paging import ROWS, Sheet
 from stonks_overwatch.web.plots import over_time, series
 from stonks_overwatch.web.templatetags.figures import plain
+
+
+class DayPrice(Document):
+    """One price, as a row of a file."""
+
+    on: date
+    close: Exact
+
+
+def _day_prices(document: InstrumentDocument) -> list[DayPrice]:
+    prices = document.prices
+    return [DayPrice(on=on, close=close) for on, close in zip(prices.dates, prices.closes, strict=True)]
+
 
 METHODS = (
     (Method.FIFO, "First in, first out"),
@@ -128,6 +142,7 @@ def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
         "lots": Table(LotRow, document.lots),
         "closed": Table(ClosedLot, document.closed),
         "activities": Table(Happening, document.activities),
+        "prices": Table(DayPrice, _day_prices(document)),
     }
     if table := tables.get(request.GET.get("csv", "")):
         return csv_answer(f"{document.symbol}-{request.GET['csv']}", table)

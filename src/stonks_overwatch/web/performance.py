@@ -327,13 +327,25 @@ class Bar:
     tone: str
 
     @property
+    def part(self) -> str:
+        """The field of the document that the bar shows."""
+        names = {"Begin": "begin_nav", "End": "end_nav", "Market, currency and other": "other"}
+        return names.get(self.step.name, self.step.name.lower().replace(" ", "_"))
+
+    @property
     def figure(self) -> str:
-        """The name of the part, for its explanation."""
-        part = self.step.name.split(",")[0].lower()
-        levels = {"begin": "begin_nav", "end": "end_nav", "net contribution": "net_contribution"}
-        if self.step.name.startswith("Market,"):
-            part = "other"
-        return f"performance.{levels[part]}" if part in levels else f"performance.bridge.{part}"
+        """The name of the bar's change, for its explanation."""
+        inside = "" if self.part in ("begin_nav", "end_nav", "net_contribution") else "bridge."
+        return f"performance.{inside}{self.part}"
+
+    @property
+    def level(self) -> str:
+        """The name of the value after it."""
+        return (
+            f"performance.{self.part}"
+            if self.part in ("begin_nav", "end_nav")
+            else f"performance.after_{self.part}"
+        )
 
 
 def _bars(steps: list[BridgeStep]) -> list[Bar]:

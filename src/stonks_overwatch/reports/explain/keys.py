@@ -19,7 +19,7 @@ def key_of(row: Document) -> str:
     if "closed_by" in told or "opened_by" in told:
         names = ("broker", "account", "broker_ref", "opened_by", "closed_by", "quantity")
     elif told.get("id"):
-        names = ("id", "kind") if "fee" in fields else ("id",)
+        names = ("id", "kind") if {"fee", "amount_base"} <= set(fields) else ("id",)  # parts of one activity
     elif "what" in told:
         names = ("what",)
     elif "key" in told:
@@ -28,6 +28,8 @@ def key_of(row: Document) -> str:
         names = ("year",)
     elif "on" in told:
         names = ("on", "kind", "broker", "account", "broker_ref", "currency")
+    elif "nav" in fields and "account" in told:
+        names = ("broker", "account")
     elif told.get("broker_ref"):
         names = ("broker", "broker_ref", "account")
     else:

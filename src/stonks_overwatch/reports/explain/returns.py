@@ -304,6 +304,52 @@ def _other(seen: Seen) -> Made:
     )
 
 
+_STEPS = ("net_contribution", "market", "income", "fees", "taxes", "currency", "other")
+
+
+def _steps(document: PerformanceDocument, last: str) -> list[tuple[str, Decimal | None]]:
+    """The parts of the bridge up to one of them; without prices and rates apart there are fewer."""
+    parts = {
+        "net_contribution": document.net_contribution,
+        **{name: getattr(document.bridge, name) for name in _STEPS[1:]},
+    }
+    names = [
+        name for name in _STEPS if document.bridge.market is not None or name not in ("market", "currency")
+    ]
+    return [(name, parts[name]) for name in names[: names.index(last) + 1]] if last in names else []
+
+
+def _after(last: str) -> Callable[[PerformanceDocument], Decimal | None]:
+    def value(document: PerformanceDocument) -> Decimal | None:
+        known = [document.begin_nav, *(amount for _, amount in _steps(document, last))]
+        return (
+            None if document.begin_nav is None else sum((one for one in known if one is not None), Decimal(0))
+        )
+
+    return value
+
+
+for _name in _STEPS:
+
+    def _level(seen: Seen, last: str = _name) -> Made:
+        inputs = [seen.input("value at the begin", seen.root.begin_nav, seen.base, "performance.begin_nav")]
+        for name, amount in _steps(seen.root, last):
+            figure_name = (
+                f"performance.{name}" if name == "net_contribution" else f"performance.bridge.{name}"
+            )
+            inputs.append(seen.input(name.replace("_", " "), amount, seen.base, figure_name))
+        return sum_of(inputs, "value at the begin + the parts up to this one")
+
+    figure(
+        PerformanceDocument,
+        f"after_{_name}",
+        f"Value after {_name.replace('_', ' ')}",
+        base,
+        "A step of the bridge from the value at the begin to that at the end.",
+        value=_after(_name),
+    )(_level)
+
+
 # Risk
 
 _RISKS: tuple[tuple[str, str, Unit, str], ...] = (

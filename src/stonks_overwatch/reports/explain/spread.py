@@ -210,7 +210,7 @@ for _name, _title, _field in (
         text = "gross exposure" if name == "gross_base" else "net exposure"
         return Made("quotient", f"{text} ÷ total value", [seen.beside(name, text, seen.base), _nav(seen)])
 
-    figure(_Totals, _name, _title, plain if _name == "leverage" else fraction)(_per_nav)
+    figure(_Totals, _name, _title, fraction)(_per_nav)
 figure(_Totals, "futures_notional_base", "Notional of futures", base)(
     _sum(lambda seen: seen.root.futures, "notional_base", "exposures.futures", "sum of the futures")
 )

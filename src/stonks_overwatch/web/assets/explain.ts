@@ -12,10 +12,10 @@ function addressOf(figure: HTMLElement): string | null {
   const live = figure.dataset["live"];
   const names = new Map((table?.dataset["names"] ?? "").split(" ").map((pair) => pair.split(":") as [string, string]));
   const name = figure.dataset["x"] ?? (live === undefined ? undefined : names.get(live));
-  if (path === undefined || row === null || name === undefined) return null;
+  if (path === undefined || name === undefined) return null;
   const address = new URL(path, location.origin);
   address.pathname = `${address.pathname}.${name}`;
-  address.searchParams.append("row", row.dataset["row"] ?? row.dataset["of"] ?? "");
+  if (row !== null) address.searchParams.append("row", row.dataset["row"] ?? row.dataset["of"] ?? "");
   return address.pathname + address.search;
 }
 
