@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ROWS = 50
+ROWS = 30
 
 
 @dataclass(frozen=True, slots=True)
