@@ -453,3 +453,49 @@ def test_an_import_that_is_not_there_cannot_be_undone(tmp_path: Path) -> None:
     with pytest.raises(ImportRefusedError) as caught:
         undo(number + 1)
     assert caught.value.next_step == f"Name one of these: {number}."
+
+
+# Details
+
+
+def test_details_that_do_not_fit_are_refused_with_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "details.json"
+    path.write_text(
+        '{"format": "stonks-overwatch export", "version": 1,'
+        ' "accounts": [{"account": "A", "currency": "euro"}],'
+        ' "instruments": [{"currency": "USD", "name": "X", "asset_class": "stock", "multiplier": "0",'
+        ' "quote_factor": "NaN"}]}'
+    )
+
+    found = reasons(path)
+
+    assert [reason.partition(":")[0] for _, reason in found] == [
+        "accounts.0.currency",
+        "instruments.0.multiplier",
+        "instruments.0.quote_factor",
+    ]
+
+
+def test_details_tell_what_a_contract_stands_for(tmp_path: Path) -> None:
+    details = tmp_path / "details.json"
+    details.write_text(
+        '{"format": "stonks-overwatch export", "version": 1, "instruments": [{"symbol": "ESZ4",'
+        ' "currency": "USD", "name": "S&P future", "asset_class": "future", "multiplier": "50",'
+        ' "quote_factor": "1", "expires_on": "2024-12-20"}]}'
+    )
+    future: Row = {"symbol": "ESZ4", "asset_class": "future", "currency": "USD"}
+    take(details)
+    take(activities_file(tmp_path, {**future, "kind": "buy", "quantity": "1", "price": "5000"}))
+    take(prices_file(tmp_path, ("2024-01-02", "ESZ4", "USD", "5010")))
+
+    # The purchase moves no cash; 10 points of 50 dollars are the profit that it carries.
+    assert cash() == {"USD": Decimal(0)}
+    assert (position("ESZ4").market_value, position("ESZ4").exposure) == (Decimal(500), Decimal(250500))
+    assert position("ESZ4").instrument.expires_on == date(2024, 12, 20)
+
+    numbers = dict(models.Import.objects.values_list("kind", "pk"))
+    with pytest.raises(ImportRefusedError, match="alone tells what contracts of ESZ4 stand for"):
+        undo(numbers["details"], NOW)
+    assert position("ESZ4").market_value == Decimal(500)
+    undo(numbers["activities"], NOW)
+    undo(numbers["details"], NOW)

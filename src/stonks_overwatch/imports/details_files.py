@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import details, imported
 from stonks_overwatch.ledger.details import Details
@@ -36,5 +37,11 @@ def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stor
 
 
 def undo(record: Import, now: datetime) -> None:
+    number = record.pk
     record.delete()
+    if needed := imported.without_terms():
+        raise ImportRefusedError(
+            f"Import {number} alone tells what contracts of {', '.join(needed)} stand for.",
+            next_step="Undo the imports of their activities first.",
+        )
     imported.apply_details(now)

@@ -4,7 +4,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +12,7 @@ from typing import BinaryIO
 from stonks_overwatch.errors import StatementError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import store as ledger
+from stonks_overwatch.ledger import types
 from stonks_overwatch.ledger.models import Account, Import
 from stonks_overwatch.ledger.types import Batch
 from stonks_overwatch.services.brokers.ibkr import statements
@@ -112,27 +113,51 @@ def _record(reading: Reading, now: datetime) -> ledger.Counts:
 def _with_known_accounts(batch: Batch, stored: Mapping[str, Account]) -> Batch:
     """What is known of an account already stays, where the statement does not tell it."""
     login = next((stored[a.account].login for a in batch.accounts if a.account in stored), "")
+    ends = _ends(batch)
     accounts = tuple(
-        replace(account, currency=stored[account.account].currency)
-        if account.currency == UNKNOWN_CURRENCY and account.account in stored
+        _with_known(account, stored[account.account], ends.get(account.account))
+        if account.account in stored
         else account
         for account in batch.accounts
     )
     return replace(batch, login=login, accounts=accounts)
 
 
+def _with_known(told: types.Account, known: Account, end: datetime | None) -> types.Account:
+    """An account as it is known, where that is later than the end of the statement; else as told."""
+    moments = [moment for moment in (known.positions_at, known.cash_at) if moment is not None]
+    if end is None or not moments or max(moments) <= end:
+        is_unknown = told.currency == UNKNOWN_CURRENCY
+        return replace(told, currency=known.currency) if is_unknown else told
+    return replace(
+        told,
+        currency=told.currency if known.currency == UNKNOWN_CURRENCY else known.currency,
+        alias=known.alias or told.alias,
+        kind=known.kind or told.kind,
+        opened_on=known.opened_on or told.opened_on,
+    )
+
+
+def _ends(batch: Batch) -> dict[str, datetime]:
+    """When the last day ends of what is told of each account."""
+    days: dict[str, date] = {}
+    for period in batch.periods:
+        days[period.account] = max(period.until, days.get(period.account, period.until))
+    close = time.max.replace(microsecond=0)
+    return {account: datetime.combine(day, close, EASTERN).astimezone(UTC) for account, day in days.items()}
+
+
 def _newer_state(batch: Batch, stored: Mapping[str, Account]) -> Batch | None:
     """Positions, cash and values of the accounts of which nothing later is known."""
-    ends = {period.account: period.until for period in batch.periods}
-    last = max((ends[a] for a in {*batch.positions, *batch.cash} if a in ends), default=None)
-    if last is None:
+    ends = _ends(batch)
+    at = max((ends[a] for a in {*batch.positions, *batch.cash} if a in ends), default=None)
+    if at is None:
         return None
-    at = datetime.combine(last, time.max.replace(microsecond=0), EASTERN).astimezone(UTC)
 
     def is_news(account: str) -> bool:
         known = stored.get(account)
         moments = (known.positions_at, known.cash_at) if known else ()
-        return ends.get(account) == last and all(moment is None or moment < at for moment in moments)
+        return ends.get(account) == at and all(moment is None or moment < at for moment in moments)
 
     positions = {account: rows for account, rows in batch.positions.items() if is_news(account)}
     cash = {account: rows for account, rows in batch.cash.items() if is_news(account)}

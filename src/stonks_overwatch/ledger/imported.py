@@ -933,6 +933,15 @@ def apply_details(now: datetime) -> None:
     close_books(set(moved_now.values_list("account_id", "instrument_id")), days, now)
 
 
+def without_terms() -> list[str]:
+    """The symbols of contracts that were traded and of which no file tells what they stand for."""
+    beside = details.known().instruments
+    traded = Instrument.objects.filter(broker=BROKER, asset_class__in=_CONTRACTS, activity__isnull=False)
+    names = ImportedName.objects.filter(instrument__in=traded)
+    told = {n.instrument_id for n in names if n.multiplier is not None or _called(n) in beside}
+    return sorted(set(traded.exclude(pk__in=told).values_list("symbol", flat=True)))
+
+
 # Undone
 
 

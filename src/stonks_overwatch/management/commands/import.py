@@ -106,6 +106,8 @@ def shown(result: FileResult, *, is_trial: bool) -> str:
         counted += f", {len(result.inbox)} for the inbox"
     if is_trial:
         return f"{counted} (a trial: nothing was stored)"
+    if not result.rows:
+        return counted
     if result.number is None:
         return f"{counted}; this very file is imported already"
     return f"{counted}; undo it with --undo {result.number}"
