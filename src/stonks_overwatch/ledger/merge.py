@@ -182,10 +182,12 @@ def _is_one_voice(told: Sequence[Told]) -> bool:
 def _same_number(
     activity: Activity, numbers: Mapping[str, str], by_number: Mapping[str, list[_Event]]
 ) -> _Event | None:
-    """The event with one of the broker's numbers, unless another number says that they are two."""
+    """The event with one of the broker's numbers, unless another number or its topic tells them apart."""
     for ref in activity.refs:
         for event in by_number.get(ref, ()):
-            if all(event.numbers.get(name, value) == value for name, value in numbers.items()):
+            if _topic(event.witnesses[0].activity) == _topic(activity) and all(
+                event.numbers.get(name, value) == value for name, value in numbers.items()
+            ):
                 return event
     return None
 
@@ -283,9 +285,13 @@ def _size(activity: Activity) -> Decimal | None:
     return activity.gross if activity.quantity is None else activity.quantity
 
 
+def _topic(activity: Activity) -> str:
+    return _TOPICS.get(activity.kind, "cash")
+
+
 def _is_covered(activity: Activity, periods: Iterable[Period]) -> bool:
     """Whether a better source tells the day in full. Of its last day the evening's trades may follow."""
-    topic = _TOPICS.get(activity.kind, "cash")
+    topic = _topic(activity)
     return any(
         topic in period.topics
         and _outranks(period.source, activity.source)

@@ -222,10 +222,11 @@ class _Telling:
         sources = ActivitySource.objects.filter(
             activity__account=self.account, activity__trade_date__range=(first, last)
         )
-        for pk, source, key, at, content in sources.values_list(
-            "activity_id", "source", "key", "at", "content"
+        for pk, source, key, at, digest, content in sources.values_list(
+            "activity_id", "source", "key", "at", "digest", "content"
         ):
             if pk in rows:
+                self.digests.setdefault((source, key), digest)
                 row = rows[pk]
                 told = replace(row.activity, source=source, key=key)
                 row.told[source, key] = Told(
