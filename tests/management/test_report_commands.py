@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command, load_command_class
 
+from stonks_overwatch.errors import LotsRefusedError
 from tests.reports import builders
 from tests.running import command
 
@@ -141,3 +142,67 @@ def test_a_wrong_argument_is_status_2(arguments: list[str], capsys: pytest.Captu
         load_command_class("stonks_overwatch", arguments[0]).run_from_argv(["stonks-overwatch", *arguments])
     assert end.value.code == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def sold() -> None:
+    """Bought 10 for 100 and 10 for 150, sold 5 for 70; 15 are left at 12."""
+    account, share = builders.account("U1"), builders.instrument("ABC")
+    builders.position(account, share, "15", cost="200")
+    builders.activity(account, "buy", date(2025, 1, 7), share, quantity="10", gross="-100", key="first")
+    builders.activity(account, "buy", date(2026, 2, 3), share, quantity="10", gross="-150", key="second")
+    builders.activity(account, "sell", date(2026, 3, 3), share, quantity="-5", gross="70", key="sale")
+
+
+@pytest.mark.usefixtures("sold")
+def test_lots_are_a_table_with_their_sum(printed: Any) -> None:
+    lines = printed("lots").splitlines()
+    assert lines[2].split() == [
+        "U1", "ABC", "fifo", "2025-01-07", "421", "5", "EUR", "50.00", "50.00", "60.00", "10.00", "0.00",
+    ]  # fmt: skip
+    assert lines[-1].startswith("Unrealized -20.00 EUR, as of 2026-03-04")
+
+
+@pytest.mark.usefixtures("sold")
+def test_realized_gains_are_tables_by_lot_and_year(printed: Any) -> None:
+    lots, years, total = printed("realized").strip().split("\n\n")
+    assert lots.splitlines()[2].split() == [
+        "2026-03-03", "U1", "ABC", "2025-01-07", "420", "5", "EUR", "70.00", "50.00", "20.00", "20.00",
+        "0.00",
+    ]  # fmt: skip
+    assert years.splitlines()[2].split() == ["2026", "1", "70.00", "50.00", "20.00", "0.00", "20.00"]
+    assert total == "Realized 20.00 EUR"
+    assert printed("realized", "--year", "2020").strip() == "Nothing was closed in 2020."
+
+
+@pytest.mark.usefixtures("sold")
+def test_a_sale_is_tried_by_each_method(printed: Any) -> None:
+    lines = printed("lots", "--what-if", "ABC", "10", "--price", "16").splitlines()
+    assert lines[0] == "10 ABC of account U1 at 16 EUR, before commission:"
+    assert [line.split()[0] for line in lines[4:]] == ["fifo", "lifo", "hifo", "average"]
+    assert lines[4].split() == ["fifo", "2", "125.00", "160.00", "35.00", "35.00"]
+
+
+@pytest.mark.usefixtures("sold")
+def test_the_method_of_an_account_is_set_and_used_from_then_on(printed: Any) -> None:
+    printed("lots", "--set-method", "lifo", "--account", "U1")
+    assert json.loads(printed("realized", "--json"))["totals"]["gain_base"] == "-5"
+    assert json.loads(printed("holdings", "--json"))["holdings"][0]["cost_basis"] == "175"
+
+
+@pytest.mark.usefixtures("sold")
+def test_lots_are_chosen_and_given_free(printed: Any) -> None:
+    printed("lots", "--set-method", "specific")
+    printed("lots", "--choose", "ibkr:U1:sale", "ibkr:U1:second", "5", "--account", "U1")
+    assert json.loads(printed("realized", "--json"))["totals"]["gain_base"] == "-5"
+    printed("lots", "--choose", "sale", "second", "0", "--account", "U1")
+    assert json.loads(printed("realized", "--json"))["totals"]["gain_base"] == "20"
+
+
+@pytest.mark.usefixtures("sold")
+@pytest.mark.parametrize(
+    "arguments", [("--what-if", "ABC", "many"), ("--what-if", "ABC", "99"), ("--choose", "sale", "x", "1")]
+)
+def test_what_does_not_fit_the_lots_is_refused(printed: Any, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(LotsRefusedError):
+        printed("lots", *arguments)

@@ -43,6 +43,10 @@ def portfolio() -> None:
             ["activities", "--kind", "buy", "--from", "2026-01-01", "--to", "2026-12-31"],
         ),
         ("reconcile", ["reconcile"]),
+        ("holdings?method=average", ["holdings", "--method", "average"]),
+        ("lots?method=hifo", ["lots", "--method", "hifo"]),
+        ("what-if?ref=AAA&quantity=1&price=20", ["lots", "--what-if", "AAA", "1", "--price", "20"]),
+        ("realized?year=2026", ["realized", "--year", "2026"]),
     ],
 )
 def test_the_api_serves_what_the_command_prints(
