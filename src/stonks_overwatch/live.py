@@ -15,7 +15,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from stonks_overwatch import config
 from stonks_overwatch.config import Config
-from stonks_overwatch.errors import ConfigError
+from stonks_overwatch.errors import ConfigError, StonksError
 from stonks_overwatch.ledger.models import SyncRun
 from stonks_overwatch.ledger.types import Quote
 from stonks_overwatch.reports.live import Quotes, largest
@@ -97,7 +97,7 @@ class Desk:
                     if state != assigned:
                         self._assign(wanted, loaded.base_currency)
                         assigned = state
-                except DatabaseError as err:  # a page says more of it; here it may pass
+                except (DatabaseError, StonksError) as err:  # a page says more of it; here it may pass
                     log.warning("live values: %s", err)
                 time.sleep(self._look)
         finally:

@@ -126,6 +126,14 @@ class Feed:
                     failures = 1 if time.monotonic() - started > self._timing.steady else failures + 1
                     self._over.wait(self._give_up(err, failures))
         finally:
+            if not self._over.is_set():  # a mistake in the program; its traceback is on standard error
+                with self._lock:
+                    self._state = LiveState(
+                        self._login.name,
+                        "unavailable",
+                        "The live stream ended by a mistake in the program.",
+                        "Report it with what the program wrote to the terminal; syncs go on.",
+                    )
             self._forget()
             connection.close()
 
@@ -186,8 +194,10 @@ class Feed:
             raise _not_up() from None
 
     def _listen(self, ibkr: ReadOnlyClient) -> None:
+        """One stream of one login, from opening to release. Raises: StonksError."""
         if not self._open_session(ibkr):
             return
+        token = ibkr.live_session_token
         if ibkr.clock_ahead is not None:
             _check_clock(ibkr.clock_ahead)
         stream = ReadOnlyStream(ibkr, ws_url(), self)
@@ -195,7 +205,11 @@ class Feed:
         try:
             self._heard_at = time.monotonic()
             stream.start()
-            self._attend(ibkr, stream, followed)
+            self._attend(ibkr, stream, followed, token)
+        except BrokerUnavailableError:
+            if ibkr.live_session_token == token:
+                raise
+            # The login was renewed meanwhile, by a sync: what the older token opened has ended with it.
         finally:
             for subscription in followed.values():
                 stream.unsubscribe(subscription)
@@ -217,15 +231,17 @@ class Feed:
         ibkr.receive_brokerage_accounts()  # IBKR gives no market data before it was asked for these
         return True
 
-    def _attend(self, ibkr: ReadOnlyClient, stream: ReadOnlyStream, followed: dict[str, Any]) -> None:
-        token = ibkr.live_session_token
+    def _attend(
+        self, ibkr: ReadOnlyClient, stream: ReadOnlyStream, followed: dict[str, Any], token: str | None
+    ) -> None:
+        """Look after the stream until the feed is stopped or the login has another token."""
         ready_until = time.monotonic() + self._timing.stream_ready
         alive_at = time.monotonic()
         quotes_until: float | None = None
         while not self._over.wait(self._timing.look):
             now = time.monotonic()
             if ibkr.live_session_token != token:
-                return  # a sync has renewed the login, which ends what the older token opened
+                return
             self._check(stream, silent_for=now - self._heard_at)
             if stream.is_authenticated():
                 ready_until = now + self._timing.stream_ready

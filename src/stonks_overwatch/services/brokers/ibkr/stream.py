@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import certifi
 from django.db import connection
+from websocket import WebSocketException
 
 from stonks_overwatch.errors import BrokerUnreachableError, RefusedCallError
 from stonks_overwatch.services.brokers.ibkr.client import (
@@ -131,6 +132,13 @@ class ReadOnlyStream(IbkrWsClient):  # type: ignore[misc]  # iBind has no types
                 "IBKR's live connection breaks off each time it is opened.",
                 next_step="Nothing: it is tried again by itself, and the syncs go on.",
             )
+
+    def tic(self) -> Any:
+        """Say that we are still there; None when the connection is just being opened again."""
+        try:
+            return super().tic()
+        except (RuntimeError, OSError, WebSocketException):
+            return None
 
     def close_for_good(self) -> None:
         """End the connection and what belongs to it. Takes up to some seconds."""
