@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stonks_overwatch.ledger import models, packed
-from stonks_overwatch.reports.daily import daily_total
+from stonks_overwatch.reports.daily import Group, daily_total
 from stonks_overwatch.reports.performance import performance
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.series import SeriesDocument, series
@@ -75,12 +75,14 @@ def worlds(draw: st.DrawFn) -> World:
     return World(events, INSTRUMENTS, prices, rates)
 
 
-def store(world: World, order: list[int] | None = None) -> models.Account:
-    account = made.account(updated_at=datetime.combine(day(LENGTH), time(12), UTC))
-    rows = {name: made.instrument(name, currency) for name, currency in world.currencies.items()}
-    for name, closes in world.prices.items():
+def store(world: World, order: list[int] | None = None, name: str = "U1") -> models.Account:
+    """Instruments that are there already are taken."""
+    account = made.account(name, updated_at=datetime.combine(day(LENGTH), time(12), UTC))
+    rows = {row.symbol: row for row in models.Instrument.objects.all()}
+    rows |= {symbol: made.instrument(symbol, currency) for symbol, currency in world.currencies.items()}
+    for symbol, closes in world.prices.items():
         for on, close in closes.items():
-            made.price(rows[name], str(close), on)
+            made.price(rows[symbol], str(close), on)
     for currency, rates in world.rates.items():
         for on, rate in rates.items():
             made.rate(currency, "EUR", str(rate), on)
@@ -219,3 +221,61 @@ def test_a_contribution_does_not_move_the_twr_of_its_currency_alone(
             forget_everything()
     assert [level is None for level in levels[0]] == [level is None for level in levels[1]]
     assert all(a is None or close_to(b, a) for a, b in zip(*levels, strict=True))
+
+
+def added(parts: list[SeriesDocument], name: str) -> dict[date, Decimal]:
+    """The sum of the parts of each day; days on which one is unknown are left out."""
+    sums: dict[date, Decimal] = {}
+    for day_of in parts[0].dates:
+        values = [dict(zip(part.dates, getattr(part, name), strict=True)).get(day_of) for part in parts]
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            sums[day_of] = sum(known, Decimal(0))
+    return sums
+
+
+@given(worlds())
+@few
+def test_instruments_add_up_to_all_holdings(world: World) -> None:
+    with transaction.atomic():
+        store(world)
+        alone = [series(EUR, only=Group("instrument", name)) for name in INSTRUMENTS]
+        together = series(EUR, only=Group("asset_class", "stock"))
+        for name in ("nav", "net_contribution"):
+            whole_of = dict(zip(together.dates, getattr(together, name), strict=True))
+            assert all(close_to(whole_of[on], value) for on, value in added(alone, name).items())
+        forget_everything()
+
+
+@given(worlds(), worlds())
+@few
+def test_accounts_add_up_to_the_total(one: World, other: World) -> None:
+    with transaction.atomic():
+        store(one)
+        second = store(World(other.events, {}, {}, {}), name="U2")
+        accounts = [series(Scope("EUR", account=name)) for name in ("U1", second.account)]
+        together = series(EUR)
+        for name in ("nav", "net_contribution"):
+            whole_of = dict(zip(together.dates, getattr(together, name), strict=True))
+            assert all(close_to(whole_of[on], value) for on, value in added(accounts, name).items())
+        forget_everything()
+
+
+@given(worlds(), st.integers(1, LENGTH - 1), st.integers(2, 5))
+@few
+def test_a_split_changes_no_value(world: World, number: int, ratio: int) -> None:
+    """Every price from the day of the split on is a part of what it was, and that day has one."""
+    held = sum((e.quantity for e in world.events if e.instrument == "A" and e.on < day(number)), Decimal(0))
+    others = [e for e in world.events if e.instrument != "A" or e.on < day(number)]
+    prices = world.prices["A"] | {day(number): Decimal(50)}
+    before = World(others, world.currencies, world.prices | {"A": prices}, world.rates)
+    after_prices = {on: price / ratio if on >= day(number) else price for on, price in prices.items()}
+    split = Event(day(number), "split", "A", quantity=held * (ratio - 1))
+    after = World([*others, split], world.currencies, world.prices | {"A": after_prices}, world.rates)
+    documents = []
+    for one in (before, after):
+        with transaction.atomic():
+            store(one)
+            documents.append(series(EUR))
+            forget_everything()
+    assert same(*documents)
