@@ -275,7 +275,7 @@ def fill(holder: models.Account, start: int, end: int) -> None:
         builders.position(holder, held, "10", "10", "9", priced_at=NOW)
         builders.activity(holder, "buy", days_ago(800), held, quantity="10", price="9", gross="-90", fee="-1")
         for days in (400, 30):
-            builders.activity(holder, "dividend", days_ago(days), held, gross="3", group=f"p{days}")
+            builders.activity(holder, "dividend", days_ago(days), held, gross="3", group=f"p{number}:{days}")
 
 
 def test_a_page_asks_as_often_and_is_as_small_for_hundreds_of_holdings(
