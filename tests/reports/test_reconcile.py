@@ -155,5 +155,5 @@ def test_the_number_of_queries_does_not_grow(django_assert_num_queries: DjangoAs
     for index in range(200):
         builders.position(account, builders.instrument(f"S{index}"))
     only()  # works the lots out
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(19):
         assert len(only().lines) == 4 * 200
