@@ -220,11 +220,11 @@ def test_a_group_opens_to_its_members(reader: Client) -> None:
 @pytest.mark.usefixtures("portfolio")
 def test_exposures_take_the_rate_from_the_address(reader: Client) -> None:
     page = text(reader.get("/exposures", {"percent": "4,5"}))
-    assert "a rate of 4.5%" in page
+    assert "a rate of 4.50%" in page
     assert "2.500%" in page  # the coupon
     assert "65.0%" in page  # the cushion
     for nonsense in ("abc", "NaN", "1e9"):
-        assert "a rate of 3%" in text(reader.get("/exposures", {"percent": nonsense}))
+        assert "a rate of 3.00%" in text(reader.get("/exposures", {"percent": nonsense}))
 
 
 # Targets
