@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "live": {"config", "errors", "ledger.models", "ledger.types", "reports", BROKERS},
     "reports": {"errors", "ledger", "engine"},
     "sync": {"config", "errors", "imports", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},
-    "tasks": {"ibkr_setup", "sync", "errors", "ledger.models"},
+    "tasks": {"config", "ibkr_setup", "sync", "errors", "ledger.models", "reports"},
     "checks": {"config", "database", "errors", "ledger.models", "paths", "sync", BROKERS},
     "web": {
         "checks",

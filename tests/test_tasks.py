@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stonks_overwatch import tasks
-from stonks_overwatch.ledger.models import SyncRun
+from stonks_overwatch.ledger.models import Account, LotBook, SyncRun
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a task closes its connection at the end
@@ -67,6 +67,7 @@ def test_a_login_that_was_asked_for_runs_though_it_is_not_due(
     monkeypatch.setenv("IBIND_OAUTH1A_REST_URL", broker.rest_url)
     config_file.write_text(broker.config_file.read_text())
     tasks.sync_login("ibkr", "")
+    assert LotBook.objects.count() == Account.objects.count()  # worked out before a page asks
     tasks.sync_login("ibkr", "", only_if_due=True)
     tasks.sync_login("ibkr", "")
     assert outcomes() == [("", "ok", "")] * 2

@@ -8,9 +8,10 @@ from django.db import close_old_connections
 from huey import SqliteHuey, crontab
 from huey.consumer import Consumer
 
-from stonks_overwatch import ibkr_setup, sync
+from stonks_overwatch import config, ibkr_setup, sync
 from stonks_overwatch.errors import ConfigError, SyncRunningError
-from stonks_overwatch.ledger.models import SyncRun
+from stonks_overwatch.ledger.models import Account, SyncRun
+from stonks_overwatch.reports.lot_books import lot_books
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
             # It may have waited in the queue behind another run of the same login.
             if not only_if_due or sync.is_due(broker, login, datetime.now(UTC)):
                 sync.run(broker, login)
+                # While nobody waits: matching a long history takes seconds, and the next page needs it.
+                lot_books(list(Account.objects.all()), config.load().base_currency)
     except SyncRunningError as err:
         log.info("%s", err.what)
     except ConfigError as err:
