@@ -106,6 +106,13 @@ def test_one_holding_can_be_looked_at_alone(reader: Client, portfolio: Instrumen
 
 
 @pytest.mark.usefixtures("portfolio")
+def test_a_group_that_was_never_held_is_said_to_be_none(reader: Client) -> None:
+    shown = text(reader.get("/performance?only=asset_class=cfd"))
+    assert "Never held" in shown
+    assert "Show everything" in shown
+
+
+@pytest.mark.usefixtures("portfolio")
 def test_days_of_ones_own_and_tax_are_in_the_address(reader: Client) -> None:
     shown = text(reader.get(f"/performance?from={ago(29)}&to={ago(10)}&tax=before"))
     assert "before tax" in shown

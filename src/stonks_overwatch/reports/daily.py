@@ -144,7 +144,10 @@ class Group:
 def _of_group(
     own: dict[int, Own], looked_at: Sequence[Account], base: str, last: date, only: Group
 ) -> dict[int, Own]:
-    """The own valuations with the days of the group's holdings in place of the accounts'."""
+    """The own valuations with the days of the group's holdings in place of the accounts'.
+
+    Empty where none of the group was ever held.
+    """
     wanted = set(only.rows().values_list("pk", flat=True))
     with_own = [account for account in looked_at if account.pk in own]
     if not with_own:
@@ -153,6 +156,8 @@ def _of_group(
     found = {}
     for account, book in zip(with_own, books(with_own, base, first, last.toordinal()), strict=True):
         chosen = valuation.truths([number in wanted for number in book.instruments.numbers.tolist()])
+        if not wanted.intersection(book.instruments.numbers.tolist()):
+            return {}
         days = valuation.of_holdings(book, chosen).since(own[account.pk].first - first)
         found[account.pk] = own[account.pk]._replace(daily=days)
     return found
