@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.errors import UnknownFigureError
@@ -10,7 +9,16 @@ from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit
 from stonks_overwatch.reports.explain.keys import key_of
-from stonks_overwatch.reports.explain.told import base, figure, own, plain, reported, siblings, sum_of
+from stonks_overwatch.reports.explain.told import (
+    at_rate,
+    base,
+    figure,
+    own,
+    plain,
+    reported,
+    siblings,
+    sum_of,
+)
 from stonks_overwatch.reports.explain.used import by_ids, prices
 from stonks_overwatch.reports.instrument import (
     Earned,
@@ -102,12 +110,8 @@ def _at_rate(name: str, text: str) -> Callable[[Seen], Made]:
         account = seen.account(row.broker, row.account)
         on = seen.valued.state.days[account.pk]
         rate = seen.reports.rates(on, on).rate(row.currency, seen.base, on)
-        inputs = [
-            seen.beside(name, text, row.currency),
-            seen.input(f"{seen.base} for one {row.currency}", rate, "", as_of=on),
-        ]
-        words = f"{text} × {seen.base} for one {row.currency}"
-        return Made("product", words, inputs, seen.rates_used(row.currency, seen.base, on))
+        rates = seen.rates_used(row.currency, seen.base, on)
+        return at_rate(seen, seen.beside(name, text, row.currency), row.currency, rate, on, rates)
 
     return made
 
@@ -431,14 +435,11 @@ for _name, _title, _held_unit in (
 
 @figure(Happening, "net_base", "Amount", base, "At the rate booked with it, else that of its day.")
 def _happening_base(seen: Seen) -> Made:
-    inputs = [seen.beside("net", "amount", own(seen))]
-    net, value = seen.holder.net, seen.value
-    if net and value is not None:
-        inputs.append(seen.input(f"{seen.base} for one {own(seen)}", Decimal(value) / net, ""))
-        return Made(
-            "product", f"amount × {seen.base} for one {own(seen)}", inputs, ledger=[by_ids([seen.holder.id])]
-        )
-    return Made("computed", "amount × rate of the day", inputs, ledger=[by_ids([seen.holder.id])])
+    net, value, ledger = seen.holder.net, seen.value, [by_ids([seen.holder.id])]
+    amount = seen.beside("net", "amount", own(seen))
+    if not net or value is None:
+        return Made("computed", "amount × rate of the day", [amount], ledger=ledger)
+    return at_rate(seen, amount, own(seen), value / net, seen.holder.on, ledger=ledger)
 
 
 @figure(

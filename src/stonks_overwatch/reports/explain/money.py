@@ -23,6 +23,7 @@ from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
+    at_rate,
     base,
     figure,
     fraction,
@@ -472,11 +473,8 @@ def _at_todays_rate(name: str, text: str) -> Callable[[Seen], Made]:
         currency = own(seen)
         rates = seen.rates_used(currency, seen.base, on)
         factor = seen.reports.rates(on, on).rate(currency, seen.base, on)
-        inputs = [
-            seen.input(text, amount, currency, f"{seen.path}.{name}", *seen.rows),
-            seen.input(f"{seen.base} for one {currency}", factor, "", as_of=on),
-        ]
-        return Made("product", f"{text} × {seen.base} for one {currency}", inputs, rates)
+        told = seen.input(text, amount, currency, f"{seen.path}.{name}", *seen.rows)
+        return at_rate(seen, told, currency, factor, on, rates)
 
     return made
 
@@ -608,9 +606,7 @@ def _booked_in_base(seen: Seen, amount: Input, key: str) -> Made:
     fx_rate = Activity.objects.get(account=holder, key=name).fx_rate
     used = seen.rates_used(holder.currency if fx_rate else row.currency, seen.base, row.on)
     source = f"booked: {fx_rate:f} {holder.currency}" if fx_rate and row.currency != seen.base else ""
-    rate = seen.input(f"{seen.base} for one {row.currency}", row.into_base, "", as_of=row.on, source=source)
-    words = f"{amount.name} × {seen.base} for one {row.currency}"
-    return Made("product", words, [amount, rate], used, [by_ids([key])])
+    return at_rate(seen, amount, row.currency, row.into_base, row.on, used, [by_ids([key])], source)
 
 
 @figure(Charge, "amount_base", "Charge", base, "At the rate of its own day.")

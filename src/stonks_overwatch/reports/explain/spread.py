@@ -11,6 +11,7 @@ from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, by_of, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
+    at_rate,
     base,
     figure,
     fraction,
@@ -520,12 +521,8 @@ def _product_of_day(seen: Seen) -> Made:
     row = seen.holder
     on = row.on if isinstance(row, balances.Balance) else max(seen.valued.state.days.values())
     rate = seen.reports.rates(on, on).rate(row.currency, seen.base, on)
-    inputs = [
-        seen.beside("amount", "cash", row.currency),
-        seen.input(f"{seen.base} for one {row.currency}", rate, "", as_of=on),
-    ]
     used = seen.rates_used(row.currency, seen.base, on)
-    return Made("product", f"cash × {seen.base} for one {row.currency}", inputs, used)
+    return at_rate(seen, seen.beside("amount", "cash", row.currency), row.currency, rate, on, used)
 
 
 figure(balances.Balance, "amount_base", "Cash", base, "At the rate of the day.")(_product_of_day)

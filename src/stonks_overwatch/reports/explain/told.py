@@ -1,6 +1,7 @@
 """How explanations of one area are told: the decorator that registers them, units, and common shapes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -77,3 +78,20 @@ def siblings(
     @figure(model, name, title, unit, meaning)
     def made(seen: Seen) -> Made:
         return Made(how, formula, [seen.beside(field, text, unit_of(of, seen)) for field, text, of in fields])
+
+
+def at_rate(
+    seen: Seen,
+    amount: Input,
+    currency: str,
+    rate: Decimal | None,
+    on: date,
+    rates: Sequence[RateUsed] = (),
+    ledger: Sequence[Ledger] = (),
+    source: str = "",
+) -> Made:
+    """An amount converted into the base currency at the rate of a day; itself where it is in it already."""
+    if currency == seen.base:
+        return sum_of([amount], f"{amount.name}, which is in {currency} already", ledger=ledger)
+    factor = seen.input(f"{seen.base} for one {currency}", rate, "", as_of=on, source=source)
+    return Made("product", f"{amount.name} × {factor.name}", [amount, factor], rates, ledger)

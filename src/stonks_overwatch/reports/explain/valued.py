@@ -1,6 +1,6 @@
 """How what is held is valued: the figures of holdings, dashboard, accounts, allocation and reconcile."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -18,7 +18,17 @@ from stonks_overwatch.reports.documents import Computed, Document, share, times,
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, by_of, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
-from stonks_overwatch.reports.explain.told import base, figure, fraction, own, plain, reported, sum_of, unique
+from stonks_overwatch.reports.explain.told import (
+    at_rate,
+    base,
+    figure,
+    fraction,
+    own,
+    plain,
+    reported,
+    sum_of,
+    unique,
+)
 from stonks_overwatch.reports.explain.used import (
     activities,
     balances,
@@ -264,26 +274,9 @@ def _in_base(seen: Seen, name: str, text: str) -> Made:
     held = _held(seen)
     on = _on(seen, held)
     factor = seen.valued.factors.into_base[held.account_id, held.currency]
-    return _converted(seen, _beside(seen, name, text, held.currency), held.currency, on, factor)
-
-
-def _converted(
-    seen: Seen,
-    amount: Input,
-    currency: str,
-    on: date,
-    factor: Decimal | None,
-    into: str | None = None,
-    ledger: Sequence[Ledger] = (),
-) -> Made:
-    """An amount times the rate of the day of its valuation; the amount itself in its own currency."""
-    target = into or seen.base
-    rates = seen.rates_used(currency, target, on)
-    rate = seen.input(
-        f"{target} for one {currency}", factor, "", as_of=on, source=rates[0].source if rates else ""
-    )
-    words = f"{amount.name} × {target} for one {currency}"
-    return Made("product", words, [amount, rate], rates, ledger)
+    amount = _beside(seen, name, text, held.currency)
+    rates = seen.rates_used(held.currency, seen.base, on)
+    return at_rate(seen, amount, held.currency, factor, on, rates)
 
 
 def _register_in_base() -> None:
@@ -526,7 +519,8 @@ def _cash_base(seen: Seen) -> Made:
     account, currency = _balance(seen)
     on = seen.valued.state.days[account.pk]
     factor = seen.valued.factors.into_base[account.pk, currency]
-    return _converted(seen, seen.beside("amount", "cash", currency), currency, on, factor)
+    rates = seen.rates_used(currency, seen.base, on)
+    return at_rate(seen, seen.beside("amount", "cash", currency), currency, factor, on, rates)
 
 
 @figure(CashTotal, "amount", "Cash", own, "Over all accounts looked at.")
