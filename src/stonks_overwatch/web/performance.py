@@ -145,8 +145,7 @@ def performance_page(request: HttpRequest) -> HttpResponse:
     try:
         daily = daily_total(Scope(base, account=request.GET.get("account") or None), only)
         if daily is None:
-            context = {"document": None, "everyone": everyone, "only": only}
-            return render_page(request, "performance.html", around, **context)
+            return render_page(request, "performance.html", around, document=None, only=only)
         return _answer(request, around, everyone, daily, only)
     except StonksError as err:
         status = 404 if isinstance(err, UnknownAccountError) else 400
