@@ -70,6 +70,7 @@ class Holding(Document):
     right: str | None = Field(exclude=True)
     underlying_symbol: str | None = Field(exclude=True)
     description: str = Field(exclude=True)
+    instrument: int = Field(exclude=True)  # its number in the address of its page
 
 
 class Cash(Document):
@@ -429,4 +430,5 @@ def _holding(
         right=row.right,
         underlying_symbol=row.underlying_symbol,
         description=row.description,
+        instrument=row.instrument_id,
     )
