@@ -5,11 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from stonks_overwatch.ledger import models
+from stonks_overwatch.ledger import models, store
+from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.fees import fees
 from stonks_overwatch.reports.scope import Scope
+from tests import builders as ledger
 from tests.reports import builders
-from tests.reports.builders import figures
+from tests.reports.builders import NOW, figures
 
 pytestmark = pytest.mark.django_db
 
@@ -61,33 +63,49 @@ def test_interest_paid_is_no_fee(holder: models.Account) -> None:
     assert fees(EURO).charges == ()
 
 
-def test_charges_are_of_the_average_value_of_their_days(holder: models.Account) -> None:
-    """12 taken in ten days, values of 1,000 and 1,400: 12 / 1,200 = 1 %, a year 1 % × 365 / 10."""
-    builders.nav(holder, "1000", date(2026, 2, 3))
-    builders.nav(holder, "1400", date(2026, 2, 9))
-    builders.activity(holder, "fee", DAY, gross="-12")
+def recorded(*moves: tuple[ActivityKind, date, str]) -> None:
+    """An account without any other source, with the money that moved."""
+    activities = tuple(
+        ledger.activity(kind, on, gross=gross, ref=None, key=f"{on}") for kind, on, gross in moves
+    )
+    store.record(ledger.batch(None, cash=None, activities=activities))
+
+
+def test_charges_are_of_the_average_value_of_their_days() -> None:
+    """1,212 put in, 12 taken on 2 February, 400 put in on 6 February.
+
+    From 1 to 10 February: 1,212 on one day, 1,200 on four, 1,600 on five: 14,012 / 10 = 1,401.20.
+    """
+    recorded(
+        (ActivityKind.DEPOSIT, date(2026, 1, 20), "1212"),
+        (ActivityKind.FEE, DAY, "-12"),
+        (ActivityKind.DEPOSIT, date(2026, 2, 6), "400"),
+    )
     totals = fees(EURO, date(2026, 2, 1), date(2026, 2, 10)).totals
-    assert figures(totals.average_nav_base, totals.valued_days) == (1200, 2)
-    assert totals.of_value == Decimal("0.01")
-    assert totals.of_value_yearly == Decimal("0.365")
+    assert figures(totals.average_nav_base, totals.valued_days) == (Decimal("1401.2"), 10)
+    assert totals.of_value == Decimal(12) / Decimal("1401.2")
+    assert totals.of_value_yearly == totals.of_value * 365 / 10
 
 
-def test_a_day_on_which_an_account_has_no_value_is_not_averaged(holder: models.Account) -> None:
-    other = builders.account("U2")
-    for on in (date(2026, 2, 3), date(2026, 2, 4)):
-        builders.nav(holder, "1000", on)
-    builders.nav(other, "500", date(2026, 2, 3))
-    builders.activity(holder, "fee", DAY, gross="-15")
-    totals = fees(EURO).totals
-    assert figures(totals.average_nav_base, totals.valued_days) == (1500, 1)
+def test_a_month_is_measured_by_its_own_value() -> None:
+    recorded(
+        (ActivityKind.DEPOSIT, date(2025, 12, 1), "1000"),
+        (ActivityKind.FEE, date(2026, 1, 31), "-10"),
+        (ActivityKind.FEE, date(2026, 2, 28), "-11"),
+    )
+    months = {row.key: row.of_value for row in fees(EURO, date(2026, 1, 1)).by_month}
+    # January: 30 days of 1,000 and one of 990; February: 27 of 990 and one of 979
+    assert months["2026-01"] == 10 / (Decimal(30 * 1000 + 990) / 31)
+    assert months["2026-02"] == 11 / (Decimal(27 * 990 + 979) / 28)
 
 
-def test_values_are_averaged_in_the_base_currency(holder: models.Account) -> None:
-    builders.rate("EUR", "USD", "2", date(2026, 2, 3))
-    builders.nav(holder, "1000", date(2026, 2, 3))
-    builders.activity(holder, "fee", date(2026, 2, 3), gross="-10")
-    totals = fees(Scope("USD")).totals
-    assert figures(totals.net_base, totals.average_nav_base, totals.of_value) == (-20, 2000, Decimal("0.01"))
+def test_without_any_known_value_the_share_is_unknown() -> None:
+    holder = builders.account(cash_since=NOW)
+    builders.cash(holder, "EUR", "5")
+    builders.activity(holder, "opening", date(2026, 1, 1), gross="100", is_derived=True, sources=())
+    builders.activity(holder, "fee", DAY, gross="-12")
+    totals = fees(EURO, DAY, DAY).totals
+    assert figures(totals.average_nav_base, totals.of_value, totals.valued_days) == (None, None, 0)
 
 
 def test_months_without_a_charge_are_there(holder: models.Account) -> None:

@@ -13,12 +13,11 @@ from typing import NamedTuple
 from django.db.models import Q
 from pydantic import Field
 
-from stonks_overwatch.ledger.models import NavPoint
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Amounts, Booked, Sums, booked, grouped, last_day, months, sums
-from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
-from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.documents import Computed, Document, Exact, share
 from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.series import series
 
 _DAYS_OF_YEAR = 365
 _NONE = Decimal(0)
@@ -57,8 +56,8 @@ class Charge(Document):
 class FeeTotals(Sums):
     """`of_value`: what was taken over the average value of the days; `of_value_yearly`: times 365 / days.
 
-    The average value is that of the broker's NAVs at the ends of the days; `valued_days` is their number.
-    Null when there is none.
+    The average value is that of the daily series over the days whose value is known; `valued_days` is their
+    number. Null when there is none.
     """
 
     average_nav_base: Computed | None
@@ -158,28 +157,11 @@ def _cost(net: Decimal | None) -> Decimal | None:
 
 
 def _values(scope: Scope, start: date | None, end: date | None) -> dict[date, Decimal]:
-    """NAV of the accounts together by day in the base currency, where all that had begun have one."""
+    """The value of the accounts together at the end of each day for which it is known."""
     if start is None or end is None:
         return {}
-    looked_at = accounts(scope)
-    points = NavPoint.objects.filter(account__in=looked_at, on__gte=start, on__lte=end)
-    rows = list(points.values_list("account_id", "on", "nav", "currency"))
-    if not rows:
-        return {}
-    foreign = {currency for _, _, _, currency in rows} - {scope.base_currency}
-    rates = Rates.between(start, end, {*foreign, scope.base_currency}) if foreign else Rates(())
-    begun: dict[int, date] = {}
-    for account_id, on, _, _ in rows:
-        begun[account_id] = min(on, begun.get(account_id, on))
-    by_day = grouped(rows, lambda row: row[1])
-    values = {}
-    for on, of_day in by_day.items():
-        parts = [rates.convert(nav, currency, scope.base_currency, on) for _, _, nav, currency in of_day]
-        wanted = sum(1 for first in begun.values() if first <= on)
-        summed = total(parts)
-        if len(parts) == wanted and not summed.unknown and summed.value is not None:
-            values[on] = summed.value
-    return values
+    days = series(scope, start, end)
+    return {on: nav for on, nav in zip(days.dates, days.nav, strict=True) if nav is not None}
 
 
 def _average(values: dict[date, Decimal], start: date | None, end: date | None) -> Decimal | None:
