@@ -554,7 +554,7 @@ def _over_average(seen: Seen, average: Decimal | None) -> Made:
             *seen.rows,
         ),
         seen.input(
-            "average value of the days", average, seen.base, source="the brokers' values at ends of days"
+            "average value of the days", average, seen.base, source="the daily values of Performance"
         ),
     ]
     return Made("quotient", "fees and taxes ÷ average value", inputs)
@@ -564,7 +564,7 @@ def _over_average(seen: Seen, average: Decimal | None) -> Made:
 def _group_of_value(seen: Seen) -> Made:
     return Made(
         "computed",
-        "fees and taxes ÷ average of the brokers' values at the ends of the days of the period",
+        "fees and taxes ÷ average value of the days of the period whose value is known",
         [seen.beside("net_base", "fees and taxes", seen.base)],
     )
 
@@ -576,7 +576,7 @@ def _total_of_value(seen: Seen) -> Made:
 
 @figure(FeeTotals, "average_nav_base", "Average value", base)
 def _average(seen: Seen) -> Made:
-    return Made("computed", f"average of the brokers' values at the ends of {seen.holder.valued_days} days")
+    return Made("computed", f"average value of the {seen.holder.valued_days} days whose value is known")
 
 
 @figure(FeeTotals, "of_value_yearly", "A year, of the average value", fraction)
