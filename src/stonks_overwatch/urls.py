@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("holdings", views.holdings_page, name="holdings"),
     path("instrument/<int:number>", gains.instrument_page, name="instrument"),
     path("realized", gains.realized_page, name="realized"),
+    path("realized/method", gains.set_method, name="lot-method"),
     path("performance", performance.performance_page, name="performance"),
     path("income", cashflow.income_page, name="income"),
     path("fees", cashflow.fees_page, name="fees"),

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils.html import strip_tags
 
-from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.ledger.models import Account, Instrument
 from stonks_overwatch.web.paging import ROWS
 from tests.reports import builders
 from tests.web.conftest import Configure
@@ -121,6 +121,17 @@ def test_every_table_of_an_instrument_is_a_csv(reader: Client, traded: Instrumen
 def test_an_unknown_instrument_is_not_found(reader: Client, traded: Instrument) -> None:
     assert reader.get("/instrument/999999").status_code == 404
     assert reader.get(f"/instrument/{traded.pk}?account=nobody").status_code == 404
+
+
+def test_an_account_s_method_is_switched_on_the_page(reader: Client, traded: Instrument) -> None:
+    builders.activity(Account.objects.get(), "buy", Y25, traded, quantity="1", gross="-125")
+    answer = reader.post("/realized/method", {"account": "ibkr:U1", "method": "hifo"})
+    assert (answer.status_code, answer["Location"]) == (302, "/realized#methods")
+    assert Account.objects.get().lot_method == "hifo"
+    # 1 that cost 125 and 3 that cost 100 are sold for 125 each.
+    gains = [lot["gain"] for lot in reader.get("/api/v1/realized").json()["lots"]]
+    assert sorted(gains) == ["0", "75"]
+    assert reader.post("/realized/method", {"account": "ibkr:U9", "method": "hifo"}).status_code == 404
 
 
 def test_pages_of_closed_lots_follow_one_another(reader: Client, configure: Configure) -> None:

@@ -7,9 +7,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
 
 from stonks_overwatch.errors import LotsRefusedError, StonksError, UnknownAccountError, UnknownInstrumentError
+from stonks_overwatch.ledger import choices
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.reports.booked import first_day, last_day
 from stonks_overwatch.reports.documents import Document, Exact
@@ -118,10 +121,23 @@ def realized_page(request: HttpRequest) -> HttpResponse:
         explained={"account": asked.account, "year": asked.year, "method": asked.method},
         base=base,
         methods=METHODS,
-        own_methods=sorted({account.lot_method for account in everyone}),
         lots=Sheet(document.lots, document.totals.lots, min(asked.page, pages), pages),
         plot=_years_plot(document),
     )
+
+
+@require_POST
+def set_method(request: HttpRequest) -> HttpResponse:
+    """Match the sales of one account by another method, those of the past too."""
+    method = _method(request.POST)
+    broker, _, name = request.POST.get("account", "").partition(":")
+    try:
+        chosen = accounts(Scope(frame().config.base_currency, account=name, broker=broker))
+    except UnknownAccountError as err:
+        return render_page(request, "problem.html", frame(), status=404, page="realized", problem=err)
+    if method is not None:
+        choices.set_method(chosen, method)
+    return redirect(f"{reverse('realized')}#methods")
 
 
 @require_safe
