@@ -218,6 +218,7 @@ def test_the_explanation_has_ibkrs_own_figures_and_no_markup_of_others(
     ("status", "label"),
     [
         ("connecting", "Connecting"),
+        ("idle", "Nothing to follow"),
         ("competing", "In use elsewhere"),
         ("no_rights", "No live quotes"),
         ("unavailable", "Live not available"),

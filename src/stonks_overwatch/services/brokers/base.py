@@ -44,7 +44,9 @@ class Raw:
     failures: list[StonksError] = field(default_factory=list)
 
 
-LiveStatus = Literal["connecting", "live", "delayed", "closed", "competing", "no_rights", "unavailable"]
+LiveStatus = Literal[
+    "idle", "connecting", "live", "delayed", "closed", "competing", "no_rights", "unavailable"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class AccountNow:
 class LiveState:
     """Where the live values of one login stand, and the latest of them.
 
+    In "idle" nothing is open, because nothing is held that could have a quote.
     There are values in "live" (some quote is real time), "delayed" (none is) and "closed" (all are of the
     last close) only. `what` and `next_step` say why there are none.
     """

@@ -199,6 +199,20 @@ def test_stopping_unsubscribes_closes_and_says_nothing_more(watch: Watch) -> Non
     assert asked(watched.sandbox)[-1] != "POST logout"
 
 
+def test_nothing_is_opened_for_nothing(watch: Watch) -> None:
+    watched = watch(conids=())
+    time.sleep(0.3)
+
+    assert watched.feed.state().status == "idle"
+    assert watched.sandbox.calls == []
+
+    watched.feed.watch((APPLE,))
+    watched.becomes("live")
+    watched.feed.watch(())
+    watched.becomes("idle")
+    until(lambda: not watched.sandbox.streams.connections)
+
+
 def test_another_login_is_left_alone(watch: Watch) -> None:
     watched = watch("competing")
 
@@ -308,6 +322,7 @@ def test_a_wrong_clock_is_said_before_the_stream_is_opened(watch: Watch, login: 
     sandbox, user = login()
     sandbox.faults.add(preset("clock_skew", seconds=40))
     feed = Feed(user, QUICK)
+    feed.watch((APPLE,))
     feed.start()
     watched = Watched(sandbox, feed)
 

@@ -69,7 +69,7 @@ class Feed:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._wanted: tuple[str, ...] = ()
-        self._state = LiveState(login.name, "connecting", "Opening IBKR's live stream.")
+        self._state = self._idle()
         self._fields: dict[str, dict[str, Any]] = {}  # conid -> the newest of each numbered field
         self._quotes: dict[str, Quote] = {}
         self._accounts: dict[str, AccountNow] = {}
@@ -164,6 +164,9 @@ class Feed:
             self._state = LiveState(self._login.name, status, what, step, retry_at)
         return pause
 
+    def _idle(self) -> LiveState:
+        return LiveState(self._login.name, "idle", "Nothing is held that has a quote.")
+
     def _forget(self) -> None:
         with self._lock:
             self._fields.clear()
@@ -174,6 +177,11 @@ class Feed:
 
     def _follow(self) -> None:
         """Open, listen until the feed is stopped or the login was renewed, release. Raises: StonksError."""
+        with self._lock:
+            self._state = self._idle()
+        while not self._wanted:
+            if self._over.wait(self._timing.look):
+                return
         with self._lock:
             self._state = LiveState(self._login.name, "connecting", "Opening IBKR's live stream.")
         now = time.monotonic()
@@ -234,13 +242,13 @@ class Feed:
     def _attend(
         self, ibkr: ReadOnlyClient, stream: ReadOnlyStream, followed: dict[str, Any], token: str | None
     ) -> None:
-        """Look after the stream until the feed is stopped or the login has another token."""
+        """Look after the stream until the feed is stopped, the login has another token or nothing is held."""
         ready_until = time.monotonic() + self._timing.stream_ready
         alive_at = time.monotonic()
         quotes_until: float | None = None
         while not self._over.wait(self._timing.look):
             now = time.monotonic()
-            if ibkr.live_session_token != token:
+            if ibkr.live_session_token != token or not self._wanted:
                 return
             self._check(stream, silent_for=now - self._heard_at)
             if stream.is_authenticated():
