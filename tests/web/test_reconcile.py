@@ -1,6 +1,6 @@
 """The page that holds our figures against the broker's."""
 
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 

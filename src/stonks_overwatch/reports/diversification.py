@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
+from pydantic import Field
+
+from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.allocation import By
 from stonks_overwatch.reports.booked import grouped
@@ -39,9 +42,13 @@ class Member(Document):
 
 
 class Group(Document):
-    """Members are the largest first, those without a known value last and counted in `unknown`."""
+    """Members are the largest first, those without a known value last and counted in `unknown`.
+
+    `market` is the name of an exchange; null where it is not known, and for other groups.
+    """
 
     key: str
+    market: str | None = Field(None, exclude=True)
     value_base: Computed | None
     weight: Computed | None
     unknown: int
@@ -87,6 +94,9 @@ def diversification(scope: Scope, by: By) -> DiversificationDocument:
         _group(key, [member for _, member in members], nav)
         for key, members in grouped(members_of(valued, by), lambda pair: pair[0]).items()
     ]
+    if by == "exchange":
+        names = market_names()
+        groups = [group.model_copy(update={"market": names.get(group.key)}) for group in groups]
     groups.sort(key=lambda group: (group.value_base is None, -(group.value_base or 0), group.key))
     unnamed = next((group for group in groups if group.key == UNKNOWN), None)
     return DiversificationDocument(
@@ -100,6 +110,16 @@ def diversification(scope: Scope, by: By) -> DiversificationDocument:
         positions=concentration(row.market_value_base for row in combined(_positions(valued))),
         by_group=concentration(group.value_base for group in groups),
     )
+
+
+def market_names() -> dict[str, str]:
+    """The names of the exchanges that instruments are listed at, by the brokers' codes; one query."""
+    rows = Instrument.objects.filter(exchange__isnull=False, market__isnull=False)
+    return {
+        code: name
+        for code, name in rows.values_list("exchange", "market").distinct().order_by("exchange", "market")
+        if code and name
+    }
 
 
 def concentration(values: Iterable[Decimal | None]) -> Concentration:

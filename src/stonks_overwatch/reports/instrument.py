@@ -100,6 +100,8 @@ class InstrumentDocument(Document):
     currency: str
     multiplier: Exact
     exchange: str | None
+    market: str | None
+    market_country: str | None
     country: str | None
     sector: str | None
     expires_on: date | None
@@ -165,6 +167,8 @@ def instrument(
         currency=paper.currency,
         multiplier=paper.multiplier,
         exchange=paper.exchange,
+        market=paper.market,
+        market_country=paper.market_country,
         country=paper.country,
         sector=paper.sector,
         expires_on=paper.expires_on,

@@ -92,7 +92,7 @@ def _treemap(document: DiversificationDocument) -> dict[str, Any]:
             continue
         nodes.append(
             {
-                "name": group_name(group.key, document.by),
+                "name": group.market or group_name(group.key, document.by),
                 "value": plain(sum((Decimal(child["value"]) for child in children), Decimal(0)), base),
                 "share": str(percent(group.weight)),
                 "colour": f"--so-{rank}" if rank <= COLOURS else "--so-line-strong",

@@ -32,6 +32,7 @@ _MARKET_CLOSE = time(16, 0)
 _NUMBER = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d*)?(?:[eE][+-]?\d+)?")
 _KEPT_ZEROS = frozenset({"startingCash", "endingCash", "endingSettledCash", "startingValue", "endingValue"})
 _COUNTS = frozenset({"quantity", "position", "twr", "percentOfNAV"})
+_OF_THE_PERIOD = frozenset({"CashReportCurrency", "ChangeInNAV", "InterestAccrualsCurrency"})
 _MOVED = frozenset({"amount"})
 _TIES = ("transactionID", "tradeID", "exDate", "payDate", "code", "openDateTime")
 
@@ -105,9 +106,9 @@ class State:
             self._keep(row, account, row.section, since=row.day("exDate"), until=row.day("payDate"))
         elif row.text("currency") == words.ALL_CURRENCIES:
             # Sums in the account's currency, which has a row of its own beside.
-            self._keep(row, account, f"{row.section}InBase", since=row.day("fromDate"))
+            self._keep(row, account, f"{row.section}InBase", since=_first_day(row))
         else:
-            self._keep(row, account, row.section, since=row.day("fromDate"))
+            self._keep(row, account, row.section, since=_first_day(row))
 
     def take_movement(self, row: Row, account: str) -> None:
         """A line of the statement of funds: what one row of another section did to the cash.
@@ -300,6 +301,11 @@ class State:
 def end_of(day: date) -> datetime:
     """The moment a statement's day stands for: the close of New York's market, on the same day in UTC."""
     return datetime.combine(day, _MARKET_CLOSE, EASTERN).astimezone(UTC)
+
+
+def _first_day(row: Row) -> date | None:
+    """Of what is told of the statement's whole period, also where the query leaves out its days."""
+    return row.day("fromDate") or (row.statement.since if row.tag in _OF_THE_PERIOD else None)
 
 
 def _take_cash(row: Row, facts: _Facts) -> None:
