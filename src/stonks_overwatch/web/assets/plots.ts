@@ -147,8 +147,8 @@ function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOptio
   const muted = colour("--so-muted");
   const lowest = Math.min(...plot.values.map(Number), ...plot.marks.filter(({ price }) => price !== null).map(({ price }) => Number(price)));
   const kinds = (["buy", "sell", "dividend"] as const).filter((kind) => plot.marks.some((mark) => mark.kind === kind));
-  const first = plot.keys[0] ?? "";
-  const days = (Date.parse(plot.keys.at(-1) ?? "") - Date.parse(first)) / 86_400_000;
+  const moments = [...plot.keys, ...plot.marks.map(({ on }) => on)].map((day) => Date.parse(day));
+  const days = (Math.max(...moments) - Math.min(...moments)) / 86_400_000;
   return {
     grid: { left: 4, right: narrow ? 8 : 16, top: 40, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, textStyle: { color: muted, fontSize: 12 }, data: ["Price", ...kinds.map((kind) => MARKS[kind].name)] },
