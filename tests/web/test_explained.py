@@ -27,6 +27,7 @@ PAGES = (
     "/holdings?account=each",
     "/holdings?q=apple",
     "/accounts",
+    "/reconcile",
     "/activities",
     "/performance?period=3M",
     "/realized",

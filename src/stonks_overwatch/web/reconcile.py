@@ -110,6 +110,12 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
         returns=returns.returns,
         everyone=everyone,
         asked=asked,
+        explained={
+            "account": asked.account,
+            "as_of": asked.day,
+            "from": asked.start,
+            "to": asked.end,
+        },
         choices=SHOWN,
         summary=[_summary(account, everyone) for account in document.accounts],
         sheet=Sheet.of(rows, asked.page),

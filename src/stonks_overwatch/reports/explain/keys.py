@@ -28,6 +28,8 @@ def key_of(row: Document) -> str:
         names = ("year",)
     elif "on" in told:
         names = ("on", "kind", "broker", "account", "broker_ref", "currency")
+    elif "basis_points" in fields:
+        names = ("broker", "account", "source", "start", "end")
     elif "nav" in fields and "account" in told:
         names = ("broker", "account")
     elif told.get("broker_ref"):
@@ -39,6 +41,9 @@ def key_of(row: Document) -> str:
 
 _IDENTIFYING = (
     "id",
+    "source",
+    "start",
+    "end",
     "what",
     "key",
     "name",

@@ -553,9 +553,7 @@ def _over_average(seen: Seen, average: Decimal | None) -> Made:
             f"{seen.path}.net_base",
             *seen.rows,
         ),
-        seen.input(
-            "average value of the days", average, seen.base, source="the daily values of Performance"
-        ),
+        seen.input("average value of the days", average, seen.base, source="the daily values of Performance"),
     ]
     return Made("quotient", "fees and taxes ÷ average value", inputs)
 

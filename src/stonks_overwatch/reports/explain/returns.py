@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from stonks_overwatch.ledger.models import Activity, NavPoint
 from stonks_overwatch.reports.attribution import AttributionDocument, HoldingReturn, attribution
+from stonks_overwatch.reports.broker_returns import BrokerReturn, broker_returns
 from stonks_overwatch.reports.contributions import contributions
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.explain.documents import How, Input, Made
@@ -494,3 +495,34 @@ def _added(seen: Seen) -> list[Input]:
         seen.input(row.symbol, row.contribution, fraction, "attribution.holdings.contribution", key_of(row))
         for row in seen.root.holdings
     ]
+
+
+# The broker's own returns
+
+REPORTS["broker_returns"] = lambda a, _: broker_returns(a.scope, a.start, a.end)
+
+
+@figure(BrokerReturn, "computed", "Time-weighted return", fraction, "In the currency of the account.")
+def _own_return(seen: Seen) -> Made:
+    row: BrokerReturn = seen.holder
+    account = seen.account(row.broker, row.account)
+    scope = replace(
+        seen.arguments.scope, account=account.account, broker=account.broker, base_currency=account.currency
+    )
+    asked = {"scope": scope, "start": row.start, "end": row.end}
+    told = seen.input(
+        "time-weighted return of the account", row.computed, fraction, "performance.twr", asked=asked
+    )
+    return sum_of([told], "the time-weighted return of these days")
+
+
+@figure(BrokerReturn, "reported", "Return as the broker tells it", fraction)
+def _their_return(seen: Seen) -> Made:
+    source = "its statement" if seen.holder.source == "ChangeInNAV" else seen.holder.source
+    return Made("reported", f"as {source} has it")
+
+
+@figure(BrokerReturn, "basis_points", "Apart", plain, "In hundredths of a percent.")
+def _apart(seen: Seen) -> Made:
+    inputs = [seen.beside("computed", "computed", fraction), seen.beside("reported", "reported", fraction)]
+    return Made("computed", "(computed − reported) × 10,000", inputs, note=seen.holder.why)

@@ -47,7 +47,7 @@ from stonks_overwatch.reports.holdings import (
     Totals,
     unrealized_return,
 )
-from stonks_overwatch.reports.reconcile import AccountLines, Line, latest, reconcile
+from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.state import Held
 
@@ -98,15 +98,7 @@ REPORTS["holdings"] = _holdings
 REPORTS["dashboard"] = lambda arguments, _: dashboard(arguments.scope)
 REPORTS["accounts"] = lambda arguments, _: account_rows(arguments.scope)
 REPORTS["allocation"] = lambda arguments, _: allocation(arguments.scope, by_of(arguments))
-
-
-def _reconciled(arguments: Arguments, _: Reports) -> Document:
-    if arguments.start is None and arguments.end is None and arguments.scope.as_of is None:
-        return latest(arguments.scope)
-    return reconcile(arguments.scope, arguments.start, arguments.end)
-
-
-REPORTS["reconcile"] = _reconciled
+REPORTS["reconcile"] = lambda arguments, _: reconcile(arguments.scope, arguments.start, arguments.end)
 
 
 # One position
