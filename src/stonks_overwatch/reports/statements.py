@@ -5,6 +5,7 @@ in all that follow. Amounts of one currency must agree to the cent; where exchan
 figure, it may differ by what their last digit leaves open.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ ZERO, ONE = Decimal(0), Decimal(1)
 CENT = Decimal("0.005")
 EXACT = Decimal("1e-9")  # quantities are equal to the last digit
 # Lots are matched anew for the end of a statement; of more statements the last ones.
-MOST_ENDS = 12
+MOST_ENDS = 4
 _ACCRUED = ("dividendAccruals", "interestAccruals")
 _DAY = timedelta(days=1)
 _SHOWN = 5
@@ -183,7 +184,7 @@ class Movement(NamedTuple):
 class _Told:
     """The figures of the statements."""
 
-    cash: dict[tuple[Span, str], Amounts] = field(default_factory=dict)  # and currency
+    cash: dict[Span, dict[str, Amounts]] = field(default_factory=dict)  # by currency
     changes: dict[Span, Amounts] = field(default_factory=dict)
     days: dict[tuple[int, date], Amounts] = field(default_factory=dict)
     positions: dict[tuple[int, date], dict[str, Amounts]] = field(default_factory=dict)  # by reference
@@ -191,7 +192,7 @@ class _Told:
 
     @property
     def spans(self) -> list[Span]:
-        return sorted({span for span, _ in self.cash} | set(self.changes))
+        return sorted({*self.cash, *self.changes})
 
 
 def compared(
@@ -222,7 +223,7 @@ def _told(looked_at: Sequence[Account], start: date | None, end: date | None) ->
         span = account, since, until
         match section:
             case "CashReport":
-                told.cash.setdefault((span, currency), {})[name] = amount
+                told.cash.setdefault(span, {}).setdefault(currency, {})[name] = amount
             case "ChangeInNAV":
                 told.changes.setdefault(span, {})[name] = amount
             case "EquitySummaryInBase":
@@ -259,6 +260,10 @@ class _Comparison:
                     self.trades[account, event.ref].append(event)
         self.found: dict[int, list[Found]] = defaultdict(list)
         self.days: dict[int, list[Found]] = defaultdict(list)
+        self.valued_on: dict[int, list[date]] = defaultdict(list)
+        for account, on in sorted(told.days):
+            self.valued_on[account].append(on)
+        self.cash_at: dict[tuple[int, date], list[Found]] = defaultdict(list)  # by currency
 
     def all(self) -> dict[int, list[Found]]:
         for span in self.told.spans:
@@ -274,7 +279,13 @@ class _Comparison:
     def _reported(self, span: Span) -> list[Event]:
         """What activities told for the days of a statement; not what the ledger worked out."""
         account, since, until = span
-        return [e for e in self.events.get(account, ()) if not e.is_derived and since <= e.on <= until]
+        return [event for event in self._between(account, since, until) if not event.is_derived]
+
+    def _between(self, account: int, since: date, until: date) -> Sequence[Event]:
+        """The events that count from the one day to the other; they are in the order of these days."""
+        events = self.events.get(account, ())
+        first = bisect_left(events, since, key=_counts_on)
+        return events[first : bisect_right(events, until, key=_counts_on)]
 
     def _is_covered(self, span: Span, *topics: str) -> bool:
         account, since, until = span
@@ -288,7 +299,7 @@ class _Comparison:
     def _walk(self, span: Span) -> None:
         """Cash of all currencies at the end of each day of a statement, in the account's currency."""
         account, since, until = span
-        reports = {code: told for (of, code), told in self.told.cash.items() if of == span}
+        reports = self.told.cash.get(span, {})
         if not reports or not self._is_covered(span, "trades", "cash"):
             return
         if any(name in told for told in reports.values() for name in _SETTLED):
@@ -296,7 +307,8 @@ class _Comparison:
         kept_in = self.accounts[account].currency
         balances = {code: told.get("startingCash", ZERO) for code, told in reports.items()}
         left = sorted(self._reported(span), key=lambda event: event.on, reverse=True)
-        for on in sorted(day for of, day in self.told.days if of == account and since <= day <= until):
+        valued = self.valued_on.get(account, [])
+        for on in valued[bisect_left(valued, since) : bisect_right(valued, until)]:
             while left and left[-1].on <= on:
                 for code, amount in left.pop().moves():
                     balances[code] = balances.get(code, ZERO) + (amount or ZERO)
@@ -333,9 +345,7 @@ class _Comparison:
     def _cash_report(self, span: Span) -> None:
         account, since, until = span
         own = self._reported(span)
-        for (of, currency), told in self.told.cash.items():
-            if of != span:
-                continue
+        for currency, told in self.told.cash.get(span, {}).items():
             for group, reported in _by_group(told).items():
                 if self._is_covered(span, _TOPICS.get(group, "cash")):
                     computed = _known(a for e in own for g, c, a in e.parts() if (g, c) == (group, currency))
@@ -346,8 +356,11 @@ class _Comparison:
                 continue
             moved = _known(amount for event in own for code, amount in event.moves() if code == currency)
             computed = None if moved is None else starting + moved
-            self._add(Found(account, "cash", f"cash {currency}", since, until, computed, ending,
-                            currency=currency), own)  # fmt: skip
+            line = Found(
+                account, "cash", f"cash {currency}", since, until, computed, ending, currency=currency
+            )  # fmt: skip
+            self.cash_at[account, until].append(line)
+            self._add(line, own)
 
     def _add(self, line: Found, own: Sequence[Event]) -> None:
         """Take a line in; one that differs with the rows and the day that explain it."""
@@ -492,9 +505,7 @@ class _Comparison:
     def _nav(self, account: int, on: date, values: list[tuple[Decimal | None, Decimal | None]]) -> None:
         """Positions and cash as computed, with the accruals as the broker tells them."""
         kept_in = self.accounts[account].currency
-        cash = [
-            line for line in self.found[account] if line.on == on and line.what == f"cash {line.currency}"
-        ]
+        cash = self.cash_at.get((account, on), [])
         day = self.told.days.get((account, on))
         if not cash or day is None or "total" not in day:
             return
@@ -529,12 +540,11 @@ class _Comparison:
         if before is not None and follows:
             for ref, told in self.told.positions[account, before].items():
                 held[ref] = told.get("position", told.get("quantity"))
-        for event in self.events.get(account, ()):
+        first = before + _DAY if before is not None and follows else date.min
+        for event in self._between(account, first, on if follows else date.max):
             is_opening = event.kind == ActivityKind.OPENING
             is_counted = not event.is_derived or (is_opening and not follows and not is_whole)
             if event.ref is None or event.kind == ActivityKind.FX or not is_counted:
-                continue
-            if before is not None and follows and event.on <= before:
                 continue
             known = held[event.ref]
             if event.on > on:
@@ -629,7 +639,13 @@ def _events(looked_at: Sequence[Account]) -> dict[int, list[Event]]:
     found: dict[int, list[Event]] = defaultdict(list)
     for row in map(Event._make, rows.values_list(*_COLUMNS)):
         found[row.account].append(row)
+    for events in found.values():
+        events.sort(key=_counts_on)
     return dict(found)
+
+
+def _counts_on(event: Event) -> date:
+    return event.on
 
 
 def _papers(looked_at: Sequence[Account]) -> dict[str, Paper]:
