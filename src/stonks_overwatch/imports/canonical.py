@@ -61,6 +61,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # What a spreadsheet takes for a formula at the beginning of a text.
 _FORMULA = ("=", "+", "-", "@")
 _TEXTS = ("account", "symbol", "name", "external_id", "note")
+# Where no field is longer, none is too long.
+_SHORT = 50
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _HUNDREDTH = Decimal("0.01")
 
@@ -287,6 +289,12 @@ def _check_column(kind: str, name: str, place: int, columns: Sequence[str]) -> N
         raise RefusedFileError(1, f"There is no column {_shown(name)} in files of {kind}{meant}.")
 
 
+_NO_FIELDS = dict.fromkeys(ACTIVITY_COLUMNS, "")
+# The same object for the same words: what names instruments is compared by identity before all else.
+_called_so = lru_cache(10_000)(Named)
+_date = lru_cache(10_000)(date.fromisoformat)
+
+
 class _Told(NamedTuple):
     """The numbers of one row in the major unit of `currency`; money has the ledger's signs."""
 
@@ -303,10 +311,8 @@ def _activity(
     line: int, fields: Mapping[str, str], account: str, day: Callable[[str], str]
 ) -> ImportedActivity:
     """One row as an activity. Raises: RefusedRowError."""
-    row = {name: fields.get(name, "").strip() for name in ACTIVITY_COLUMNS}
-    row |= {name: _unguarded(row[name]) for name in _TEXTS}
-    for name, longest in _LONGEST.items():
-        _check_text(name, row[name], longest)
+    row = _NO_FIELDS | {name: field.strip() for name, field in fields.items()}
+    _check_texts(row)
     on = day(row["date"])
     holder = account or row["account"]
     if not holder:
@@ -335,7 +341,7 @@ def _activity(
             key=row["external_id"],
             source=SOURCE,
             kind=kind,
-            trade_date=date.fromisoformat(on),
+            trade_date=_date(on),
             currency=told.currency,
             broker_ref=ref,
             quantity=told.quantity,
@@ -378,15 +384,8 @@ def _named(row: Mapping[str, str], told: _Told) -> Named | None:
             multiplier = _units(per_unit)
         elif asset_class is AssetClass.BOND:  # in percent of face, or in money
             quote_factor = _ONE if per_unit > Decimal("0.5") else _HUNDREDTH
-    return Named(
-        isin=_isin(row["isin"]),
-        symbol=row["symbol"],
-        currency=told.currency,
-        name=row["name"],
-        asset_class=asset_class,
-        multiplier=multiplier,
-        quote_factor=quote_factor,
-    )
+    isin = _isin(row["isin"])
+    return _called_so(isin, row["symbol"], told.currency, row["name"], asset_class, multiplier, quote_factor)
 
 
 def _units(per_unit: Decimal) -> Decimal | None:
@@ -464,6 +463,16 @@ def _called(symbol: str, isin: str, code: str) -> tuple[Named, Decimal]:
     return Named(isin=isin, symbol=symbol, currency=major), scale
 
 
+def _check_texts(row: dict[str, str]) -> None:
+    """Take the marks of `guarded` away from the texts of a row, and refuse what cannot be one."""
+    whole = "".join(row.values())
+    if "'" in whole:
+        row |= {name: _unguarded(row[name]) for name in _TEXTS}
+    if max(map(len, row.values())) > _SHORT or not whole.isprintable():
+        for name, longest in _LONGEST.items():
+            _check_text(name, row[name], longest)
+
+
 def _check_text(column: str, given: str, longest: int) -> None:
     if len(given) > longest:
         raise RefusedRowError(f"{column} is longer than {longest} characters.")
@@ -486,6 +495,7 @@ def _check_day(given: str, today: date) -> None:
         raise RefusedRowError(f"The date {given} is before 1900.")
 
 
+@lru_cache(100)
 def _kind(given: str) -> ActivityKind:
     try:
         return ActivityKind(given.lower())
@@ -497,6 +507,7 @@ def _kind(given: str) -> ActivityKind:
         ) from err
 
 
+@lru_cache(100)
 def _asset_class(given: str) -> AssetClass | None:
     try:
         return AssetClass(given.lower()) if given else None
@@ -504,6 +515,7 @@ def _asset_class(given: str) -> AssetClass | None:
         raise RefusedRowError(f"There is no asset_class {_shown(given)}.") from err
 
 
+@lru_cache(1000)
 def _major(given: str, column: str = "currency") -> tuple[str, Decimal]:
     """The currency, of a sub-unit the one it belongs to, and the factor between them."""
     if given in SUB_UNITS:
@@ -519,7 +531,7 @@ def _currency(given: str, column: str) -> str:
     return given
 
 
-@lru_cache(4096)
+@lru_cache(10_000)
 def _isin(given: str) -> str:
     """The ISIN in capitals; empty where none is given. Raises: RefusedRowError."""
     isin = given.upper()

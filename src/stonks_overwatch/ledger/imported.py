@@ -35,7 +35,7 @@ from stonks_overwatch.ledger.models import (
     Position,
     Price,
 )
-from stonks_overwatch.ledger.sql import update, upsert
+from stonks_overwatch.ledger.sql import insert, update, upsert
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActivity, Named
 
 # The broker, the login and the source of what files brought.
@@ -300,7 +300,7 @@ class _Activities:
             if reason:
                 self.refuse(row.line, reason)
         self.moved |= _holders(self.names.save())
-        upsert(Activity, _COLUMNS, self.new.values(), unique=["account", "key"], is_prepared=True)
+        insert(Activity, _COLUMNS, list(self.new.values()))
         if self.new:
             self.days |= _place_payments()
         self._note_sources()

@@ -73,6 +73,24 @@ def upsert(
         return int(cursor.rowcount)
 
 
+def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows that are not there: twice as fast as `upsert`, which has to be ready for those that are.
+
+    Args:
+        model: the table.
+        names: its fields, in the order of each row's values; a foreign key takes the key.
+        rows: the values, in the form in which the database keeps them.
+    """
+    if not rows:
+        return
+    quote = connection.ops.quote_name
+    columns = [field for name in names if isinstance(field := model._meta.get_field(name), models.Field)]
+    quoted = ", ".join(quote(column.get_attname_column()[1] or column.name) for column in columns)
+    table, places = quote(model._meta.db_table), ", ".join(["%s"] * len(columns))
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({places})", rows)  # noqa: S608  # as above
+
+
 def update(model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write fields of rows that are there.
 
