@@ -302,7 +302,7 @@ def test_an_activity_whose_content_changed_is_replaced_and_stays() -> None:
     assert (current.key, current.price, old.price) == ("k", Decimal(111), Decimal(110))
     store.record(batch(activities=(buy("4", "112", key="k"),)))
     prices = models.Activity.objects.filter(is_derived=False).values_list("price", flat=True)
-    assert sorted(prices) == [Decimal(110), Decimal(111), Decimal(112)]
+    assert sorted(price for price in prices if price is not None) == [Decimal(110), Decimal(111), Decimal(112)]
     assert models.Activity.objects.reported().get().price == Decimal(112)
 
 
@@ -561,3 +561,16 @@ def test_the_number_of_queries_does_not_grow_with_the_positions(
                 coverage=[covered(ref=str(n)) for n in range(1, 400)],
             )
         )
+
+
+def test_values_without_margin_leave_the_margin_that_was_told() -> None:
+    told = AccountValue("U1", "EUR", NOW, Decimal(500), None, None, None, cushion=Decimal("0.65"))
+    store.record(batch(values=(told,)))
+    later = NOW + timedelta(days=1)
+    store.record(batch(at=later, values=(AccountValue("U1", "EUR", later, Decimal(600), None, None, None),)))
+    account = models.Account.objects.get()
+    assert (account.reported_nav, account.reported_cushion, account.reported_margin_at) == (
+        Decimal(600),
+        Decimal("0.65"),
+        NOW,
+    )

@@ -153,6 +153,22 @@ def test_the_figures_of_an_account_are_kept_to_reconcile_against() -> None:
     assert (value.currency, value.as_of) == ("EUR", NOW)
 
 
+def test_margin_is_told_with_the_values_and_the_cushion_is_a_text() -> None:
+    body = {
+        "netliquidation": ibkr_figure("1000"),
+        "initmarginreq": ibkr_figure("400"),
+        "maintmarginreq": ibkr_figure("350"),
+        "excessliquidity": ibkr_figure("650"),
+        "cushion": ibkr_figure("0", None, value="0.65"),
+    }
+    (value,) = read((), answer("GET portfolio/U1/summary", body, "U1")).values
+    assert value.initial_margin == 400
+    assert value.maintenance_margin == 350
+    assert value.excess_liquidity == 650
+    assert value.cushion == Decimal("0.65")
+    assert value.buying_power is None
+
+
 @pytest.mark.parametrize("marked", [{"isNull": True}, {"isNone": True}, {"amount": ""}])
 def test_a_figure_that_is_marked_as_null_is_unknown(marked: Row) -> None:
     body = {"netliquidation": ibkr_figure("5"), "totalcashvalue": ibkr_figure("0") | marked}
