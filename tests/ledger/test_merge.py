@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import combinations, pairwise, permutations
 from random import Random
 
 from hypothesis import given
@@ -274,11 +275,50 @@ def settled(since: date, until: date, amount: int) -> Told:
     )
 
 
-def test_of_sums_over_days_that_overlap_the_shortest_count() -> None:
-    year = settled(date(2024, 1, 1), date(2024, 12, 31), 900)
+def test_a_sum_over_days_gives_way_to_those_that_it_is_the_sum_of() -> None:
+    year = settled(date(2024, 1, 1), date(2024, 12, 31), 150)
     march = settled(date(2024, 3, 1), date(2024, 3, 31), 100)
     april = settled(date(2024, 4, 1), date(2024, 4, 30), 50)
 
-    for order in ([year, march, april], [april, year, march]):
+    for order in permutations([year, march, april]):
         assert [a.gross for a in counted(merged(order, []))] == [Decimal(100), Decimal(50)]
-    assert [a.gross for a in counted(merged([year], []))] == [Decimal(900)]
+    assert [a.gross for a in counted(merged([year], []))] == [Decimal(150)]
+    # What the year knows beyond the months is not lost.
+    for order in permutations([year, march]):
+        assert [a.gross for a in counted(merged(order, []))] == [Decimal(150)]
+
+
+def test_of_sums_over_days_that_overlap_those_count_that_tell_most() -> None:
+    year = settled(date(2024, 1, 1), date(2024, 12, 31), 900)
+    overlap = settled(date(2024, 12, 27), date(2025, 1, 1), 7)
+    days = [settled(date(2025, 1, n), date(2025, 1, n), n) for n in (1, 2, 3)]
+
+    for order in permutations([year, overlap, *days]):
+        assert [a.gross for a in counted(merged(order, []))] == [Decimal(900), 1, 2, 3]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), max_size=8, unique=True), st.randoms())
+def test_sums_that_count_do_not_overlap_and_tell_the_most_days(
+    spans: list[tuple[int, int]], random: Random
+) -> None:
+    start = date(2024, 1, 1)
+    days = [(since, since + length) for since, length in spans]
+    rows = [
+        # Powers of two: none is the sum of others.
+        settled(start + timedelta(days=since), start + timedelta(days=until), 2**n)
+        for n, (since, until) in enumerate(days)
+    ]
+    found = counted(merged(rows, []))
+    random.shuffle(rows)
+    assert counted(merged(rows, [])) == found
+
+    def told(choice: Iterable[tuple[int, int]]) -> int:
+        return sum(until - since + 1 for since, until in choice)
+
+    def is_apart(choice: Iterable[tuple[int, int]]) -> bool:
+        return all(one[1] < other[0] for one, other in pairwise(choice))
+
+    taken = sorted(((a.trade_date - start).days, (a.booked_on - start).days) for a in found if a.booked_on)
+    choices = (c for size in range(len(days) + 1) for c in combinations(sorted(days), size))
+    assert is_apart(taken)
+    assert told(taken) == max(told(choice) for choice in choices if is_apart(choice))

@@ -24,7 +24,7 @@ from stonks_overwatch.ledger.types import (
     Period,
     precedence,
 )
-from tests.ledger.test_merge import MARCH, Truth, answers, fill, lives, tell, web
+from tests.ledger.test_merge import MARCH, Truth, answers, fill, lives, settled, tell, web
 
 pytestmark = pytest.mark.django_db
 
@@ -184,3 +184,27 @@ def test_a_days_value_rate_and_figure_are_a_statements_and_then_the_later_ones()
         assert models.NavPoint.objects.get().nav == Decimal(2)
         assert models.FxRate.objects.get().rate == Decimal(2)
         assert models.Figure.objects.get().amount == Decimal(2)
+
+
+def test_sums_over_days_count_the_same_in_any_order_and_beside_other_news() -> None:
+    def one(since: date, until: date, amount: int) -> Batch:
+        return batch([settled(since, until, amount)], [])
+
+    year = date(2024, 1, 1), date(2024, 12, 31)
+    sums = [
+        one(*year, 900),
+        one(date(2024, 12, 27), date(2025, 1, 1), 7),
+        one(date(2025, 1, 1), date(2025, 1, 1), 5),
+        batch([fill(7)], []),
+    ]
+    for order in permutations(sums):
+        models.Activity.objects.all().delete()
+        for told in (*order, sums[0]):
+            store.record(told)
+
+        counts = models.Activity.objects.current().exclude(subtype="").order_by("trade_date")
+        assert list(counts.values_list("gross", flat=True)) == [Decimal(900), Decimal(5)]
+
+    # A trade in the midst of the year brings none of the sums back.
+    store.record(batch([fill(8, trade_date=date(2024, 12, 28))], []))
+    assert models.Activity.objects.current().exclude(subtype="").count() == 2

@@ -8,11 +8,13 @@ Sources have ranks. Where a better one tells a day in full, a lesser one is only
 beside what it matches, its differing figures are shown, and what it tells beyond that does not count.
 """
 
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from stonks_overwatch.ledger.types import SETTLEMENT, Activity, ActivityKind, Period
@@ -33,6 +35,7 @@ _IDENTITY = {"account", "key", "source", "refs"}
 _CONTENT = [f.name for f in fields(Activity) if f.name not in _IDENTITY]
 # Where two sources differ in these, the user is shown both.
 _FIGURES = ("kind", "broker_ref", "trade_date", "currency", "quantity", "price", "gross", "fee", "tax")
+_CENT = Decimal("0.01")
 _SAME = Decimal("0.000001")  # of the larger of two figures: more is no rounding
 
 
@@ -106,25 +109,60 @@ def merged(told: Iterable[Told], periods: Iterable[Period]) -> list[Merged]:
 
 
 def _without_overlaps(found: list[Merged]) -> list[Merged]:
-    """Of sums over days that overlap the shortest count, which tell most exactly when it was."""
-    taken: defaultdict[tuple[str, str], list[Activity]] = defaultdict(list)
+    """Of sums over days that overlap those count that tell the most days, each once."""
+    by_money: defaultdict[tuple[str, str], list[Merged]] = defaultdict(list)
+    for one in found:
+        if one.activity.subtype == SETTLEMENT:
+            by_money[one.activity.account, one.activity.currency].append(one)
     outranked: set[int] = set()
-    sums = [one for one in found if one.activity.subtype == SETTLEMENT]
-    for one in sorted(
-        sums, key=lambda m: (_last_day(m.activity) - m.activity.trade_date, m.activity.trade_date)
-    ):
-        activity = one.activity
-        others = taken[activity.account, activity.currency]
-        if any(
-            activity.trade_date <= _last_day(other) and other.trade_date <= _last_day(activity)
-            for other in others
-        ):
-            outranked.add(id(one))
-        else:
-            others.append(activity)
-    return (
-        [replace(one, counts=False) if id(one) in outranked else one for one in found] if outranked else found
-    )
+    for sums in by_money.values():
+        kept = {id(one) for one in _packed(_without_sums_of_parts(sums))}
+        outranked |= {id(one) for one in sums} - kept
+    if not outranked:
+        return found
+    return [replace(one, counts=False) if id(one) in outranked else one for one in found]
+
+
+def _without_sums_of_parts(sums: Sequence[Merged]) -> list[Merged]:
+    """What is exactly the sum of shorter ones inside gives way to them: they tell better when it was."""
+    left: list[Merged] = []
+    for one in sorted(sums, key=lambda m: (_last_day(m.activity) - m.activity.trade_date, _span(m))):
+        first, last = bisect_left(left, one.activity.trade_date, key=_since), len(left)
+        inside = [
+            part for part in islice(left, first, last) if _last_day(part.activity) <= _last_day(one.activity)
+        ]
+        total = sum((part.activity.gross or Decimal(0) for part in _packed(inside)), Decimal(0))
+        if not inside or abs(total - (one.activity.gross or Decimal(0))) > _CENT:
+            insort(left, one, key=_since)
+    return left
+
+
+def _packed(sums: Sequence[Merged]) -> list[Merged]:
+    """Those without an overlap that tell the most days; of equal choices the one of more and shorter sums."""
+    by_end = sorted(sums, key=lambda m: (_last_day(m.activity), _since(m), m.activity.key))
+    ends = [_last_day(one.activity) for one in by_end]
+    best: list[tuple[int, int]] = [(0, 0)]  # days and sums of the best choice among the first so many
+    for n, one in enumerate(by_end):
+        before = best[bisect_left(ends, _since(one), hi=n)]
+        days = (_last_day(one.activity) - _since(one)).days + 1
+        best.append(max(best[-1], (before[0] + days, before[1] + 1)))
+    kept = []
+    n = len(by_end)
+    while n:
+        if best[n] == best[n - 1]:
+            n -= 1
+            continue
+        kept.append(by_end[n - 1])
+        n = bisect_left(ends, _since(by_end[n - 1]), hi=n - 1)
+    return kept
+
+
+def _since(one: Merged) -> date:
+    return one.activity.trade_date
+
+
+def _span(one: Merged) -> tuple[date, date, str]:
+    return _since(one), _last_day(one.activity), one.activity.key
 
 
 def _last_day(activity: Activity) -> date:

@@ -35,7 +35,6 @@ _NUMBERS = {
 }  # fmt: skip
 # Sources meet within these days (merge.py looks at three), so no more than that is read around the news.
 _AROUND = timedelta(days=7)
-_YEAR = timedelta(days=366)
 _AT_ONCE = 500
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -124,7 +123,7 @@ class _Telling:
         first, last = self._scope(news, periods)
         if first is None or last is None:
             return 0, known
-        rows = self._load(first - _AROUND, last + _AROUND)
+        rows = self._load(*self._with_sums(first - _AROUND, last + _AROUND))
         by_source = {source: row for row in rows for source in row.told}
         told = {source: one for row in rows for source, one in row.told.items()}
         for one in news:
@@ -168,9 +167,7 @@ class _Telling:
     ) -> tuple[date | None, date | None]:
         """The days that what is new can bear on."""
         days = [one.activity.trade_date for one in news]
-        for one in news:
-            if one.activity.subtype == types.SETTLEMENT:  # sums over days that may overlap
-                days += [one.activity.trade_date - _YEAR, counts_on(one.activity) + _YEAR]
+        days += [counts_on(one.activity) for one in news if one.activity.subtype == types.SETTLEMENT]
         for period in periods:
             if period.source not in RANKS or self._knows(period):
                 continue
@@ -183,6 +180,15 @@ class _Telling:
             if outranked.exists():
                 days += [period.since, period.until]
         return min(days, default=None), max(days, default=None)
+
+    def _with_sums(self, first: date, last: date) -> tuple[date, date]:
+        """The days and those of all sums over days that overlap them, or one another: they count together."""
+        sums = self._stored().filter(subtype=types.SETTLEMENT).values_list("trade_date", "booked_on")
+        spans = sorted((since, until or since) for since, until in sums)
+        for since, until in (*reversed(spans), *spans):
+            if since <= last and until >= first:
+                first, last = min(first, since), max(last, until)
+        return first, last
 
     def _knows(self, period: types.Period) -> bool:
         stored = Period.objects.filter(

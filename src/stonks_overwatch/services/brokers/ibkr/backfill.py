@@ -93,8 +93,10 @@ def _wanted(login: str, query: str, since: date, now: datetime) -> list[Span]:
             first, last = (date.fromisoformat(day) for day in told["covers"])
             covered.append((first, last))
     spans = windows(since, until, covered)
-    if spans and covered and spans[0][1] == until:
-        spans[0] = max(since, spans[0][0] - _OVERLAP, until - timedelta(days=364)), until
+    before = spans[0][0] - timedelta(days=1) if spans else until
+    if spans and spans[0][1] == until and any(first <= before <= last for first, last in covered):
+        # Asked for apart: sums over days are of use only where they do not overlap.
+        spans.insert(1, (max(since, before + timedelta(days=1) - _OVERLAP), before))
     return spans
 
 
