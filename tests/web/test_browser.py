@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests import running
 
-pytestmark = pytest.mark.browser
+# One process for all of them, because they share one demo.
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
@@ -60,12 +61,12 @@ DESKTOP, PHONE = (1440, 900), (390, 844)
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the demo, as a user starts it, after its first sync."""
     with running.app(tmp_path_factory.mktemp("demo"), "--demo") as app:
-        for _ in range(300):
+        for _ in range(600):  # ten years of statements, at the pace of the Flex Web Service
             with urlopen(f"{app.address}/api/v1/sync") as answer:
                 runs = json.load(answer)["runs"]
             if runs and runs[0]["status"] != "running":
                 break
-            time.sleep(0.2)
+            time.sleep(0.5)
         assert runs, "the demo's first sync did not begin"
         assert runs[0]["status"] == "ok", runs[0]
         yield app.address
