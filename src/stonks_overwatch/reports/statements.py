@@ -398,13 +398,13 @@ class _Comparison:
         """The rows of the kind on the days that go off, or of the amount of the difference; if few."""
         days = self._jumps(line)
         off = None if line.computed is None else line.computed - line.reported
-        of_kind = [
-            (event, amount)
-            for event in own
-            for group, code, amount in event.parts()
-            if code == line.currency and line.group in (group, "cash") and (not days or event.on in days)
-        ]
-        chosen = [pair for pair in of_kind if pair[1] == off] or of_kind
+        of_kind: dict[str, tuple[Event, list[Decimal | None]]] = {}
+        for event in own:
+            for group, code, amount in event.parts():
+                if code == line.currency and line.group in (group, "cash") and (not days or event.on in days):
+                    of_kind.setdefault(event.key, (event, []))[1].append(amount)
+        sums = [(event, _known(amounts)) for event, amounts in of_kind.values()]
+        chosen = [pair for pair in sums if pair[1] == off] or sums
         if len(chosen) > _SHOWN:
             return ()
         return tuple(self._suspect(event, amount, None) for event, amount in chosen)
