@@ -138,6 +138,19 @@ def test_foreign_cash_is_compared_in_its_own_currency_and_nav_in_the_accounts() 
     assert only().agrees
 
 
+def test_nav_is_compared_at_the_rates_of_the_day_it_is_of() -> None:
+    """100 USD were 80 EUR on the day of the statement, which was imported weeks later, at 0.9."""
+    told_at = datetime(2026, 1, 30, 21, tzinfo=UTC)
+    builders.rate("USD", "EUR", "0.8", told_at.date())
+    builders.rate("USD", "EUR", "0.9")
+    account = builders.account(
+        reported_nav=Decimal(80), reported_cash=Decimal(80), reported_as_of=told_at, cash_since=told_at
+    )
+    builders.cash(account, "USD", "100")
+    builders.activity(account, "opening", OPENED, currency="USD", gross="100", is_derived=True)
+    assert only().agrees
+
+
 def test_an_earlier_day_is_held_against_the_brokers_nav_of_that_day() -> None:
     """On 2 February: 10 at 11 and 90 of cash are 200."""
     account = story()
@@ -155,5 +168,5 @@ def test_the_number_of_queries_does_not_grow(django_assert_num_queries: DjangoAs
     for index in range(200):
         builders.position(account, builders.instrument(f"S{index}"))
     only()  # works the lots out
-    with django_assert_num_queries(19):
+    with django_assert_num_queries(20):
         assert len(only().lines) == 4 * 200

@@ -19,6 +19,7 @@ from stonks_overwatch.reports.books import NO_LOTS, Books, moving
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import Computed, Document, total
 from stonks_overwatch.reports.holdings import Part, Valuation, valuation
+from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.statements import (
     CENT,
@@ -164,7 +165,7 @@ def _states(scope: Scope, kept: Books | None) -> list[_State]:
     valued = valuation(scope)
     state = valued.state
     current = [account for account in state.accounts if state.is_latest(account)]
-    lines = {account.pk: _totals(valued, account) for account in current}
+    lines = _totals(valued, current)
     _add_currencies(lines, valued, current)
     _add_positions(lines, current, kept)
     lines.update(_ends_of_day(valued, [account for account in state.accounts if account not in current]))
@@ -178,13 +179,24 @@ def _states(scope: Scope, kept: Books | None) -> list[_State]:
     ]
 
 
-def _totals(valued: Valuation, account: Account) -> list[Line]:
-    """NAV and cash of the whole account, in its own currency."""
-    parts = valued.parts[account.pk]
-    nav = _if_known(part.amount_account for part in parts)
-    cash = _if_known(part.amount_account for part in parts if part.what == "cash")
-    both = (("NAV", nav, account.reported_nav), ("cash", cash, account.reported_cash))
-    return [_line(what, ours, theirs) for what, ours, theirs in both if theirs is not None]
+def _totals(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]:
+    """NAV and cash of whole accounts, in their own currency, at the rates of the day the broker told them.
+
+    A statement may have been imported long after that.
+    """
+    told_on = {account.pk: (account.reported_as_of or account.updated_at).date() for account in accounts}
+    rates = Rates.between(min(told_on.values()), max(told_on.values())) if told_on else Rates(())
+    lines: dict[int, list[Line]] = {}
+    for account in accounts:
+        amounts = [
+            (part.what, rates.convert(part.amount, part.currency, account.currency, told_on[account.pk]))
+            for part in valued.parts[account.pk]
+        ]
+        nav = _if_known(amount for _, amount in amounts)
+        cash = _if_known(amount for what, amount in amounts if what == "cash")
+        both = (("NAV", nav, account.reported_nav), ("cash", cash, account.reported_cash))
+        lines[account.pk] = [_line(what, ours, theirs) for what, ours, theirs in both if theirs is not None]
+    return lines
 
 
 def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: list[Account]) -> None:
