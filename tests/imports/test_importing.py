@@ -372,6 +372,16 @@ def test_an_imported_price_counts_for_the_brokers_instrument_of_that_isin(
     assert closes() == [(day, Decimal(50), False)]
 
 
+def test_an_isin_that_is_learned_later_brings_the_prices_to_the_brokers_instrument(tmp_path: Path) -> None:
+    store.record(held_at_broker())
+    take(prices_file(tmp_path, ("2024-03-04", "AAPL", "USD", "60")))
+    assert [close for _, close, _ in closes()] == [Decimal(50)]
+
+    take(activities_file(tmp_path, {**APPLE, "kind": "buy", "quantity": "1", "price": "5"}))
+
+    assert [close for _, close, _ in closes()] == [Decimal(50), Decimal(60)]
+
+
 def test_an_imported_rate_counts_whichever_way_the_broker_quotes(tmp_path: Path) -> None:
     store.record(held_at_broker())
     take(rates_file(tmp_path, ("2024-03-04", "EUR", "USD", "1.25")))

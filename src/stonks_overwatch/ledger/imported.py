@@ -103,6 +103,7 @@ class _Names:
                 self.units[pk].multiplier = multiplier
         self.beside = details.known().instruments
         self.found: dict[tuple[str, str, str], int] = {}
+        self.adopted: set[int] = set()  # known by a symbol alone so far, and by an ISIN from now on
         self.called: dict[tuple[str, str, str], tuple[int, Named, str]] = {}
 
     def _know(self, pk: int, isin: str, symbol: str, currency: str) -> None:
@@ -121,6 +122,8 @@ class _Names:
             if named.isin:
                 pk = self.by_isin.get((named.isin, named.currency))
                 alike = alike - self.with_isin
+                if pk is None and len(alike) == 1:
+                    self.adopted |= alike
             if pk is None and len(alike) > 1:
                 return (
                     f"{named.symbol} in {named.currency} has been the symbol of several instruments: "
@@ -300,6 +303,8 @@ class _Activities:
             if reason:
                 self.refuse(row.line, reason)
         self.moved |= _holders(self.names.save())
+        if self.names.adopted:
+            share_prices(dict.fromkeys(self.names.adopted, date.min))
         insert(Activity, _COLUMNS, list(self.new.values()))
         if self.new:
             self.days |= _place_payments()
@@ -835,8 +840,9 @@ def record_prices(
     new += store()
     names.save()
     if new:
-        share_prices()
-        packed.prices_changed({pk: date.fromisoformat(on) for pk, on in changed.items()})
+        since = {pk: date.fromisoformat(on) for pk, on in changed.items()}
+        share_prices(since)
+        packed.prices_changed(since)
         value_accounts(Account.objects.filter(broker=BROKER), now)
     return Counts(new, total - new)
 
@@ -867,23 +873,25 @@ def record_rates(imported: Import, rows: Iterable[tuple[int, str, str, str, str]
     return Counts(new, len(own) - new)
 
 
-def share_prices(instruments: Iterable[int] | None = None) -> None:
+def share_prices(since: Mapping[int, date] | None = None, instruments: Iterable[int] | None = None) -> None:
     """Give imported prices to the instruments of brokers that have the ISIN and currency of an imported one.
 
     Args:
+        since: only those of these imported instruments, each from a day on; all when None.
         instruments: only to these of the brokers; to all when None.
     """
     twins = Instrument.objects.exclude(broker=BROKER).exclude(isin=None)
     if instruments is not None:
         twins = twins.filter(pk__in=list(instruments))
     own = {
-        (isin, currency): pk
+        (isin, currency): (pk, date.min if since is None else since[pk])
         for isin, currency, pk in Instrument.objects.filter(broker=BROKER)
         .exclude(isin=None)
         .values_list("isin", "currency", "pk")
+        if since is None or pk in since
     }
-    pairs = [
-        (pk, own[isin, currency])
+    shared = [
+        (pk, *own[isin, currency])
         for pk, isin, currency in twins.values_list("pk", "isin", "currency")
         if (isin, currency) in own
     ]
@@ -892,12 +900,12 @@ def share_prices(instruments: Iterable[int] | None = None) -> None:
         cursor.executemany(
             f'INSERT INTO {table} (instrument_id, "on", close, currency, source, is_imported, imported_id) '  # noqa: S608
             f'SELECT %s, "on", close, currency, source, is_imported, imported_id FROM {table} '
-            "WHERE instrument_id = %s AND is_imported "
+            'WHERE instrument_id = %s AND "on" >= %s AND is_imported '
             'ON CONFLICT (instrument_id, "on", is_imported) '
             "DO UPDATE SET close = excluded.close, imported_id = excluded.imported_id",
-            pairs,
+            shared,
         )
-    packed.prices_changed({pk: date.min for pk, _ in pairs})
+    packed.prices_changed({pk: first for pk, _, first in shared})
 
 
 # Details

@@ -245,9 +245,9 @@ class _Recording:
             for ref, row in self.instruments.items()
         ):
             packed.instruments_changed(self.batch.broker)
-        imported.share_prices(
-            row.pk for ref, row in self.instruments.items() if row.isin and row.isin != isins.get(ref)
-        )
+        found = [r.pk for ref, r in self.instruments.items() if r.isin and r.isin != isins.get(ref)]
+        if found:
+            imported.share_prices(instruments=found)
 
     # Positions
 
