@@ -10,7 +10,7 @@ from stonks_overwatch.ledger import packed, store
 from stonks_overwatch.ledger.models import Account, ClosedLot, FxRate, LotBook
 from stonks_overwatch.reports.realized import realized
 from stonks_overwatch.reports.scope import Scope
-from tests.builders import NOW, batch, buy, sell
+from tests.builders import NOW, batch, buy, instrument, sell
 from tests.reports import builders
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +53,14 @@ def test_a_batch_without_news_leaves_them() -> None:
     kept = list(LotBook.objects.values_list("pk", flat=True))
     store.record(news)
     assert list(LotBook.objects.values_list("pk", flat=True)) == kept
+
+
+def test_an_instrument_described_anew_changes_them() -> None:
+    trades = (buy("2", "10", JAN), sell("1", "12", FEB))
+    store.record(batch(None, activities=trades, instruments=(instrument("1"),)))
+    assert gain() == 2
+    store.record(batch(None, instruments=(instrument("1", multiplier=Decimal(100)),)))
+    assert gain() == 200
 
 
 def test_another_rate_of_a_day_they_were_made_with_changes_them() -> None:

@@ -267,8 +267,9 @@ def _numbers(row: tuple[Any, ...]) -> Iterator[float]:
 
 
 def instruments_changed(broker: str) -> None:
-    """Forget the stored series of a broker whose instruments count in another way now."""
+    """Forget the stored series and lots of a broker whose instruments count in another way now."""
     DailySeries.objects.filter(account__broker=broker).delete()
+    LotBook.objects.filter(account__broker=broker).delete()
     _tick()
 
 

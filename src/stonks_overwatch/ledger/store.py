@@ -96,7 +96,7 @@ def clear(broker: str) -> None:
 
 
 _INSTRUMENT = [f.name for f in fields(types.Instrument) if f.name not in ("broker_ref", "is_whole")]
-_UNITS = ("asset_class", "currency", "multiplier", "quote_factor")  # by which a position counts
+_UNITS = ("asset_class", "currency", "multiplier", "quote_factor", "right")  # by which a position counts
 _TOLD_OF_ACCOUNT = [
     "opened_on", "reported_nav", "reported_cash", "reported_accrued_interest", "reported_accrued_dividends",
     "reported_as_of", "positions_since", "positions_at", "cash_since", "cash_at",
