@@ -89,16 +89,16 @@ def test_later_runs_ask_for_the_new_days_alone(user: User) -> None:
     newest = IbkrAnswer.objects.filter(endpoint="GET flex/statement").order_by("id")[0]
     told = json.loads(newest.request)
     first, last = (date.fromisoformat(day) for day in told["covers"])
-    told["covers"] = [first.isoformat(), (last - timedelta(days=1)).isoformat()]
+    before = last - timedelta(days=1)
+    told["asked"] = told["covers"] = [first.isoformat(), before.isoformat()]
     newest.request = json.dumps(told, sort_keys=True)
     newest.save()
     user.sandbox.flex.calls.clear()
 
     user.sync()
 
-    # The missing day, and apart from it the days before, for their late bookings.
-    before = last - timedelta(days=1)
-    assert user.asked == [(last, last), (last - timedelta(days=5), before)]
+    # The missing day, and apart from it the statement before, for its late bookings.
+    assert user.asked == [(last, last), (first, before)]
 
 
 def test_a_fill_that_was_interrupted_goes_on_where_it_stopped(user: User) -> None:

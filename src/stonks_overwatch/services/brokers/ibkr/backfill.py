@@ -1,7 +1,7 @@
 """The statements of a login that has a Flex query: back to its start date once, then what is new.
 
 What is covered is known from the statements that were kept, so a fill that was interrupted goes on where
-it stopped and nothing is asked for twice.
+it stopped. Only the newest statements are asked for again.
 """
 
 import json
@@ -20,7 +20,7 @@ from stonks_overwatch.services.brokers.ibkr.statements.dates import EASTERN
 _BOOKS_DONE = timedelta(hours=6)
 # After a failure the same thing is not asked for again before.
 _PAUSE = timedelta(hours=4)
-# Bookings for a day come in for some days more; these are asked for again with what is new.
+# Bookings for a day come in for some days more: statements that end in these are asked for again.
 _OVERLAP = timedelta(days=5)
 _RECENT = timedelta(days=5)
 
@@ -85,18 +85,21 @@ def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
 def _wanted(login: str, query: str, since: date, now: datetime) -> list[Span]:
     until = (now.astimezone(EASTERN) - _BOOKS_DONE).date() - timedelta(days=1)
     until -= timedelta(days=max(0, until.weekday() - 4))  # weekends have no books
-    covered = []
+    covered, exact = [], set()
     rows = IbkrAnswer.objects.filter(login=login, endpoint=statements.ENDPOINT)
     for request in rows.values_list("request", flat=True):
         told = json.loads(request)
         if told["query"] == query:
             first, last = (date.fromisoformat(day) for day in told["covers"])
             covered.append((first, last))
+            if told["asked"] == told["covers"]:
+                exact.add((first, last))
     spans = windows(since, until, covered)
-    before = spans[0][0] - timedelta(days=1) if spans else until
-    if spans and spans[0][1] == until and any(first <= before <= last for first, last in covered):
-        # Asked for apart: sums over days are of use only where they do not overlap.
-        spans.insert(1, (max(since, before + timedelta(days=1) - _OVERLAP), before))
+    if spans and spans[0][1] == until:
+        start = spans[0][0]
+        # The same days as before: sums over days are of use only where they do not overlap.
+        again = {span for span in exact if span[0] >= since and start - _OVERLAP <= span[1] < start}
+        spans[1:1] = sorted(again, reverse=True)
     return spans
 
 
