@@ -15,6 +15,7 @@ from stonks_overwatch.ledger.types import Account, AssetClass, Batch, FxRate, In
 from stonks_overwatch.reports.holdings import holdings
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.series import series
 from tests.imports.files import (
     APPLE,
     NOW,
@@ -484,6 +485,27 @@ def test_details_that_do_not_fit_are_refused_with_their_place(tmp_path: Path) ->
         "instruments.0.multiplier",
         "instruments.0.quote_factor",
     ]
+
+
+def test_the_series_follows_what_is_learned_of_an_instrument(tmp_path: Path) -> None:
+    bond: Row = {"isin": "US912810RB61", "currency": "USD", "quantity": "1000", "price": "98"}
+    take(
+        activities_file(
+            tmp_path,
+            {"kind": "deposit", "amount": "2000", "currency": "USD"},
+            {**bond, "kind": "buy", "amount": "-980"},
+        )
+    )
+    prices = tmp_path / "p.csv"
+    prices.write_text("date,symbol,isin,currency,close\n2024-01-02,,US912810RB61,USD,99\n")
+    take(prices)
+    assert series(Scope("USD")).nav[-1] == 1020 + 1000 * 99  # taken for 99 dollars each
+
+    dear: Row = {**bond, "kind": "buy", "asset_class": "bond", "amount": "-980", "external_id": "B"}
+    take(activities_file(tmp_path, dear, name="more.csv"))
+
+    # 2,000 bonds at 99 percent of a dollar; 2,000 - 2 x 980 dollars.
+    assert series(Scope("USD")).nav[-1] == 40 + Decimal(1980)
 
 
 def test_details_tell_what_a_contract_stands_for(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def describe(pks: set[int] | None = None) -> set[int]:
     Args:
         pks: only these; all when None. One that no file names stays as it is.
 
-    Returns: those whose money per unit and price is another now.
+    Returns: those that count in another way now.
     """
     told: defaultdict[int, list[ImportedName]] = defaultdict(list)
     for name in ImportedName.objects.order_by("on", "symbol", "pk"):
@@ -217,12 +217,15 @@ def describe(pks: set[int] | None = None) -> set[int]:
     for instrument in Instrument.objects.filter(broker=BROKER, pk__in=told):
         described = _description(instrument, told[instrument.pk], beside)
         rows.append((*(described[name] for name in _DESCRIBED), instrument.pk))
-        if any(described[name] != getattr(instrument, name) for name in ("multiplier", "quote_factor")):
+        if any(described[name] != getattr(instrument, name) for name in _UNITS):
             revalued.add(instrument.pk)
     update(Instrument, _DESCRIBED, rows)
+    if _holders(revalued):
+        packed.instruments_changed(BROKER)
     return revalued
 
 
+_UNITS = ["asset_class", "multiplier", "quote_factor", "right"]  # by which a position counts
 _BESIDE = [
     "exchange", "country", "sector", "industry", "expires_on", "strike", "right", "underlying_symbol",
     "description",
