@@ -1,6 +1,6 @@
 """Dividends and interest: sums by hand, payments with their trail, yields, what is to come."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -179,6 +179,28 @@ def test_accounts_and_currencies_have_their_parts(holder: models.Account) -> Non
         "USD": Decimal("0.4"),
     }
     assert income(Scope("EUR", account="U2")).totals.net_base == 40
+
+
+def test_a_tax_that_only_statements_tell_is_unknown_until_one_covers_the_day() -> None:
+    """Connected on 10 February: dividends of that time come without their taxes."""
+    holder = builders.account(cash_since=datetime(2026, 2, 10, tzinfo=UTC))
+    share = builders.instrument("KO")
+    builders.activity(holder, "dividend", date(2026, 2, 16), share, gross="100")
+    document = income(EURO)
+    assert figures(document.totals.gross_base, document.totals.tax_base) == (100, None)
+    assert figures(document.totals.net_base, document.totals.unknown) == (None, 1)
+    assert figures(document.payments[0].gross, document.payments[0].net) == (100, None)
+
+    models.Period.objects.create(
+        account=holder, source="flex", topic="cash", since=date(2026, 2, 1), until=date(2026, 2, 28)
+    )
+    assert income(EURO).totals.net_base == 100
+
+    builders.activity(holder, "dividend", date(2026, 3, 2), share, gross="50", group="a")
+    builders.activity(
+        holder, "tax", date(2026, 3, 2), share, gross="-5", group="a", subtype="withholding tax"
+    )
+    assert income(EURO).totals.net_base == 145
 
 
 # What is held

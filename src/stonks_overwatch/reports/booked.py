@@ -142,7 +142,7 @@ class Amounts(NamedTuple):
 class Sums(Document):
     """`net_base` is gross + tax. `unknown` counts the rows with an amount or a rate that is not known.
 
-    Each is null when it has parts and none of them is known.
+    Gross and tax are null when they have parts and none of them is known, net when one of the two is.
     """
 
     gross_base: Computed | None
@@ -155,11 +155,10 @@ def sums(rows: Iterable[Amounts]) -> dict[str, Any]:
     """The fields of `Sums`."""
     parts = list(rows)
     gross, tax = total(part.gross for part in parts), total(part.tax for part in parts)
-    known = [amount for part in parts for amount in part if amount is not None]
     return {
         "gross_base": gross.value,
         "tax_base": tax.value,
-        "net_base": sum(known, Decimal(0)) if known or not parts else None,
+        "net_base": None if gross.value is None or tax.value is None else gross.value + tax.value,
         "unknown": sum(1 for part in parts if None in part),
     }
 

@@ -17,6 +17,7 @@ from django.db.models import Q
 from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
+from stonks_overwatch.ledger.models import Period as Told
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import (
     DAY,
@@ -257,7 +258,7 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
 def _all_paid(looked_at: Sequence[Account], base: str, start: date | None, today: date) -> list[Paid]:
     """From `start` on; two more years tell growth, yields and patterns."""
     since = min(start, year_before(start), today - 2 * YEAR) if start else None
-    return _paid(booked(looked_at, base, _INCOME | _TAX, since, today))
+    return _paid(booked(looked_at, base, _INCOME | _TAX, since, today), _statements(looked_at))
 
 
 def bookings(scope: Scope, start: date | None = None, end: date | None = None) -> list[Paid]:
@@ -277,18 +278,48 @@ def is_withholding(row: Booked) -> bool:
     return row.kind == ActivityKind.TAX and row.subtype in _WITHHELD
 
 
-def _paid(rows: Sequence[Booked]) -> list[Paid]:
-    """The rows of income with their taxes. A tax of no stated kind is withheld if a payment goes with it."""
+_Statements = Mapping[int, Sequence[tuple[date, date]]]
+"""By account row the days, from and to, of which a source told everything that moved money."""
+
+
+def _statements(looked_at: Sequence[Account]) -> _Statements:
+    rows = Told.objects.filter(account__in=list(looked_at), topic="cash")
+    found: dict[int, list[tuple[date, date]]] = {}
+    for account_id, since, until in rows.values_list("account_id", "since", "until"):
+        found.setdefault(account_id, []).append((since, until))
+    return found
+
+
+def _is_tax_told(row: Booked, statements: _Statements) -> bool:
+    """A broker's connection tells dividends without their taxes; its statements and files tell both."""
+    return row.account.cash_since is None or any(
+        since <= row.on <= until for since, until in statements.get(row.account.pk, ())
+    )
+
+
+def _paid(rows: Sequence[Booked], statements: _Statements) -> list[Paid]:
+    """The rows of income with their taxes. A tax of no stated kind is withheld if a payment goes with it.
+
+    The tax of a dividend is unknown where no row of its payment has one and no statement covers its day.
+    """
     kinds: dict[tuple[object, ...], list[str]] = {}
+    taxed = set()
     for row in rows:
         if row.kind != ActivityKind.TAX:
             kinds.setdefault(_payment(row), []).append(_kind(row))
+        else:
+            taxed.add(_payment(row))
     paid = []
     for row in rows:
         payment = _payment(row)
         if row.kind != ActivityKind.TAX:
             kind = _kind(row)
-            paid.append(Paid.of(row, kind, row.gross, row.tax or Decimal(0)))
+            tax = row.tax
+            if tax is None and (
+                row.kind != ActivityKind.DIVIDEND or payment in taxed or _is_tax_told(row, statements)
+            ):
+                tax = Decimal(0)
+            paid.append(Paid.of(row, kind, row.gross, tax))
             continue
         of = kinds.get(payment, [])
         if of or is_withholding(row):
