@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command, load_command_class
 
-from stonks_overwatch.errors import LotsRefusedError
+from stonks_overwatch.errors import LotsRefusedError, UnknownFigureError
 from tests.reports import builders
 from tests.running import command
 
@@ -206,3 +206,32 @@ def test_lots_are_chosen_and_given_free(printed: Any) -> None:
 def test_what_does_not_fit_the_lots_is_refused(printed: Any, arguments: tuple[str, ...]) -> None:
     with pytest.raises(LotsRefusedError):
         printed("lots", *arguments)
+
+
+@pytest.mark.usefixtures("portfolio")
+def test_a_figure_is_explained_with_its_inputs_and_rates(printed: Any) -> None:
+    # 1234566.891 JPY (to the digits of the price) at 0.006 EUR for one JPY
+    told = printed("explain", "holdings.holdings.market_value_base", "--row", "ibkr 42 U1")
+
+    assert told.startswith("Value, 7203: 7407.4")
+    assert "product: value × EUR for one JPY" in told
+    assert "rate: 0.006 EUR for one JPY of 2026-03-04" in told
+
+
+@pytest.mark.usefixtures("portfolio")
+def test_an_explanation_is_one_document_with_the_value_of_the_report(printed: Any) -> None:
+    told = json.loads(printed("explain", "holdings.totals.nav_base", "--json"))
+    report = json.loads(printed("holdings", "--json"))
+
+    assert told["value"] == report["totals"]["nav_base"]
+    assert [one["name"] for one in told["inputs"]] == [
+        "investments",
+        "cash",
+        "accrued interest and dividends",
+    ]
+
+
+@pytest.mark.usefixtures("portfolio")
+def test_a_figure_that_no_report_has_is_an_error() -> None:
+    with pytest.raises(UnknownFigureError):
+        call_command("explain", "holdings.totals.luck")

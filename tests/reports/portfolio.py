@@ -1,6 +1,7 @@
 """A small portfolio with something on every page: two accounts, two currencies, trades, income, charges."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.ledger import models
@@ -16,11 +17,18 @@ def day(ago: int) -> date:
 def fill() -> models.Account:
     """One euro is 1.25 dollars on every day; the first account is in euro, the second in dollars."""
     now = datetime.now(UTC)
-    told: dict[str, Any] = {"updated_at": now, "cash_since": now, "positions_since": now, "reported_as_of": now}
+    told: dict[str, Any] = {
+        "updated_at": now,
+        "cash_since": now,
+        "positions_since": now,
+        "reported_as_of": now,
+    }
     first = builders.account("U1", "EUR", opened_on=day(500), reported_nav=builders.number("6000"), **told)
     second = builders.account("U2", "USD", opened_on=day(500), **told)
-    for ago in range(480):
-        builders.rate("USD", "EUR", "0.8", day(ago))
+    models.FxRate.objects.bulk_create(
+        models.FxRate(base="USD", quote="EUR", on=day(ago), rate=Decimal("0.8"), source="test")
+        for ago in range(480)
+    )
     asml = builders.instrument(
         "ASML", name="ASML Holding NV", isin="NL0010273215", country="NL", sector="Tech"
     )
@@ -68,10 +76,24 @@ def fill() -> models.Account:
     builders.activity(second, "interest", day(30), gross="7.77")
     builders.activity(first, "fee", day(20), gross="-4.5")
     builders.activity(first, "withdrawal", day(15), gross="-500")
-    for ago in range(1, 450):
-        builders.nav(first, str(9000 + ago), day(ago))
-        builders.nav(second, str(20000 - ago), day(ago))
-        builders.price(apple, str(200 - ago / 10), day(ago))
-        builders.price(asml, str(700 - ago / 10), day(ago))
+    past = range(1, 450)
+    models.NavPoint.objects.bulk_create(
+        models.NavPoint(
+            account=holder, on=day(ago), nav=Decimal(begin + step * ago), currency=holder.currency
+        )
+        for holder, begin, step in ((first, 9000, 1), (second, 20000, -1))
+        for ago in past
+    )
+    models.Price.objects.bulk_create(
+        models.Price(
+            instrument=paper,
+            on=day(ago),
+            close=begin - Decimal(ago) / 10,
+            currency=paper.currency,
+            source="test",
+        )
+        for paper, begin in ((apple, Decimal(200)), (asml, Decimal(700)))
+        for ago in past
+    )
     builders.run("ok", now, accounts=2, positions=6)
     return first

@@ -67,7 +67,7 @@ def figures(path: str, document: Document, rows: tuple[str, ...]) -> Iterator[tu
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("report", [name for name in REPORTS if name != "comparison"])
+@pytest.mark.parametrize("report", sorted(REPORTS.keys() - {"comparison", "broker_returns"}))
 def test_the_inputs_give_the_figure(report: str) -> None:
     portfolio.fill()
     asked = replace(EUR, instrument=Instrument.objects.get(symbol="AAPL").pk)

@@ -32,7 +32,7 @@ def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
         "explain.html",
         around,
         explanation=explanation,
-        as_of=explanation.as_of,
+        as_of=explanation.as_of or around.as_of,
         earlier=explanation.page - 1,
         later=explanation.page + 1,
     )

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.models import Activity
+from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.activities import ActivitiesDocument, ActivityRow, Filter, every_listed
 from stonks_overwatch.reports.booked import booked
 from stonks_overwatch.reports.contributions import (
@@ -126,7 +127,8 @@ def _earned(seen: Seen) -> list[Paid]:
 
 def _booking(seen: Seen, paid: Paid, value: Decimal | None) -> Input:
     row = paid.row
-    text = f"{paid.kind.replace('_', ' ')} {row.symbol or ''}".strip()
+    kind = paid.kind.replace("_", " ")
+    text = f"{'tax on ' if row.kind == ActivityKind.TAX else ''}{kind} {row.symbol or ''}".strip()
     source = f"{row.currency} at {row.into_base:f}" if row.into_base not in (None, 1) else ""
     return seen.input(
         f"{text} in {row.account.account}",
