@@ -38,6 +38,10 @@ PAGES = (
     "/",
     "/holdings",
     "/holdings?account=each",
+    "/activities",
+    "/activities?q=nothing+at+all",
+    "/explain/holdings.totals.nav_base",
+    "/explain/income.totals.net_base?page=2",
     "/performance",
     "/performance?period=all&part=holdings",
     "/income?period=all",
@@ -165,6 +169,34 @@ def test_every_page_is_clean_whole_and_accessible(
 
     assert {path: problems for path, problems in found.items() if problems} == {}
     assert complaints == []
+
+
+def test_a_figure_opens_its_explanation_beside_the_page(visit: Visit) -> None:
+    page = visit.open("/holdings")
+    figure = page.locator("tr.item td [data-live=value]").first
+    shown = figure.inner_text()
+
+    figure.click()
+
+    panel = page.locator("dialog.panel")
+    expect(panel.locator(".headline")).to_have_text(shown)
+    panel.locator("tbody a").first.click()
+    expect(panel.locator("[data-back]")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(panel).not_to_be_visible()
+
+
+def test_keys_lead_to_the_figures_of_a_row_and_back(visit: Visit) -> None:
+    page = visit.open("/holdings")
+    row = page.locator("tr.item .why").first
+    row.focus()
+
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog.panel tbody a").first).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(row).to_be_focused()
 
 
 def test_the_pages_work_without_scripts(demo: str, browser: Browser) -> None:

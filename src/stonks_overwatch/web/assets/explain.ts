@@ -20,6 +20,7 @@ function addressOf(figure: HTMLElement): string | null {
 }
 
 let panel: HTMLDialogElement | null = null;
+let opener: Element | null = null; // what had the focus before
 
 function opened(): HTMLDialogElement {
   if (panel === null) {
@@ -31,9 +32,15 @@ function opened(): HTMLDialogElement {
       '<a class="small" data-whole href="">As a page</a>' +
       '<button type="button" class="btn btn-quiet btn-sm" data-close>Close</button></div><div class="panel-body" tabindex="-1"></div>';
     document.body.append(panel);
-    panel.addEventListener("close", () => trail.splice(0));
+    panel.addEventListener("close", () => {
+      trail.splice(0);
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true });
+    });
   }
-  if (!panel.open) panel.showModal();
+  if (!panel.open) {
+    opener = document.activeElement;
+    panel.showModal();
+  }
   return panel;
 }
 
@@ -56,6 +63,8 @@ function isPlain(event: MouseEvent): boolean {
 }
 
 export function startExplaining(): void {
+  // On the way down: links of a table that is replaced by htmx must not replace it with the explanation.
+  const options = { capture: true };
   document.addEventListener("click", (event) => {
     if (!(event.target instanceof Element) || !isPlain(event)) return;
     const target = event.target;
@@ -73,6 +82,7 @@ export function startExplaining(): void {
       const isExplanation = link.origin === location.origin && link.pathname.startsWith(PATH);
       if (!isExplanation || document.getElementById("explanation")?.closest("main")) return;
       event.preventDefault();
+      event.stopPropagation();
       return void show(link.pathname + link.search);
     }
     if (target.closest("button, input, select, summary, label")) return;
@@ -80,5 +90,5 @@ export function startExplaining(): void {
     const figure = target.closest<HTMLElement>("[data-x], [data-live]");
     const address = figure === null ? null : addressOf(figure);
     if (address !== null) void show(address);
-  });
+  }, options);
 }
