@@ -3,12 +3,14 @@
 The statements are the sandbox's: they are replayed from its script, independently of the ledger.
 """
 
+import json
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from stonks_overwatch.imports import import_file
 from stonks_overwatch.ledger.models import Activity
@@ -214,3 +216,21 @@ def test_a_return_two_basis_points_off_is_flagged(told: str, tmp_path: Path) -> 
     assert row.basis_points is not None
     assert round(row.basis_points) == -2
     assert row.why
+
+
+def test_the_command_shows_what_differs_and_the_returns(
+    told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = first(told, "CashTransaction", type="Dividends")
+    compared(a_cent_off(told, row, "amount"), tmp_path)
+    call_command("reconcile", "--differences")
+    shown = capsys.readouterr().out
+    assert f"{MAIN}: does not agree" in shown
+    assert "dividends USD" in shown
+    assert "quantity" not in shown
+    assert f"{SINCE} to {UNTIL}" in shown
+    call_command("reconcile", "--json", "--from", "2026-03-01", "--to", "2026-03-31")
+    (account,) = json.loads(capsys.readouterr().out)["accounts"]
+    assert set(account) == {"account", "as_of", "lines", "agrees"}
+    assert all(set(line) == {"what", "computed", "reported", "difference"} for line in account["lines"])
+    assert not account["agrees"]

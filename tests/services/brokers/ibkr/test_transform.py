@@ -939,3 +939,17 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
         ibkr_performance({"20260302": "1", "20260303": "2"}),
     ]
     assert transform(raw(*shuffled(answers, seed))) == transform(raw(*answers))
+
+
+def test_the_return_that_ibkr_tells_is_kept_with_its_days() -> None:
+    """From the end of 27 February on: 2, 3 and 4 March."""
+    dates = ["20260302", "20260303", "20260304"]
+    grown = {"id": "U1", "returns": [Decimal("0.0003"), Decimal("-0.0011"), Decimal("0.0024")]}
+    told = ibkr_performance(dict.fromkeys(dates, "100"), startNAV={"date": "20260227", "val": Decimal(100)})
+    body = {**told.body, "pm": "TWR", "cps": {"freq": "D", "dates": dates, "data": [grown]}}
+    batch = batch_of(*ibkr_answers(), replace(told, body=body))
+    (figure,) = batch.figures
+    assert (figure.section, figure.name, figure.amount) == ("PortfolioAnalyst", "twr", Decimal("0.0024"))
+    assert (figure.since, figure.until) == (date(2026, 2, 28), date(2026, 3, 4))
+    # A return weighted by money is another one.
+    assert not batch_of(*ibkr_answers(), replace(told, body={**body, "pm": "MWR"})).figures
