@@ -179,6 +179,19 @@ def test_the_page_of_an_explanation_leads_on_to_its_inputs() -> None:
 
 
 @pytest.mark.usefixtures("_portfolio")
+def test_the_inputs_are_a_file_too() -> None:
+    reader = Client(headers={"host": "127.0.0.1"})
+    lines = reader.get("/explain/holdings.totals.nav_base?csv=inputs").content.decode().splitlines()
+
+    assert lines[0] == "name,value,unit,as_of,source,explanation"
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "investments",
+        "cash",
+        "accrued interest and dividends",
+    ]
+
+
+@pytest.mark.usefixtures("_portfolio")
 @pytest.mark.parametrize(
     "address",
     [

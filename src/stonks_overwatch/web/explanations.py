@@ -5,11 +5,13 @@ from django.views.decorators.http import require_safe
 from pydantic import ValidationError
 
 from stonks_overwatch.errors import StonksError
-from stonks_overwatch.reports.explain import explain
+from stonks_overwatch.reports.explain import PAGE, Input, LedgerRow, RateUsed, explain
 from stonks_overwatch.web.api import AskedFigure
+from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import render_page
 
+_EVERYTHING = 1_000_000
 _REFUSED = StonksError(
     "The address of this explanation cannot be read.",
     next_step="Open it again from the figure on its page.",
@@ -22,11 +24,19 @@ def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
     told = {**request.GET.dict(), "row": request.GET.getlist("row")}
     try:
         asked = AskedFigure.model_validate(told)
-        explanation = explain(figure, asked.arguments(), asked.page)
+        csv = request.GET.get("csv", "")
+        explanation = explain(figure, asked.arguments(), asked.page, size=_EVERYTHING if csv else PAGE)
     except ValidationError:
         return render_page(request, "problem.html", around, status=400, page="dashboard", problem=_REFUSED)
     except StonksError as err:
         return render_page(request, "problem.html", around, status=404, page="dashboard", problem=err)
+    tables = {
+        "inputs": Table(Input, explanation.inputs),
+        "rates": Table(RateUsed, explanation.rates),
+        "rows": Table(LedgerRow, explanation.rows),
+    }
+    if table := tables.get(csv):
+        return csv_answer(f"{figure}-{csv}", table)
     return render_page(
         request,
         "explain.html",

@@ -23,6 +23,7 @@ from stonks_overwatch.reports.explain.finding import (
 
 __all__ = [
     "FIGURES",
+    "PAGE",
     "REPORTS",
     "Arguments",
     "Explanation",
@@ -37,13 +38,14 @@ PAGE = 50
 AREAS = (matched, money, returns, spread, valued)
 
 
-def explain(figure: str, arguments: Arguments, page: int = 1) -> Explanation:
+def explain(figure: str, arguments: Arguments, page: int = 1, size: int = PAGE) -> Explanation:
     """The explanation of one figure, or of all figures of one row.
 
     Args:
         figure: its name, like `holdings.holdings.market_value_base`; of a row without the last part.
         arguments: what the report is asked, and the keys of the rows.
         page: of the inputs and the ledger rows, from 1; one beyond the last is the last.
+        size: how many of each are on a page.
 
     Raises: UnknownFigureError, UnknownAccountError.
     """
@@ -52,9 +54,9 @@ def explain(figure: str, arguments: Arguments, page: int = 1) -> Explanation:
     made = told.made(seen) if told else _row(seen)
     counts = [ledger.count() for ledger in made.ledger]
     longest = max(len(made.inputs), sum(counts))
-    pages = max(1, -(-longest // PAGE))
+    pages = max(1, -(-longest // size))
     page = min(max(page, 1), pages)
-    start, end = (page - 1) * PAGE, page * PAGE
+    start, end = (page - 1) * size, page * size
     keys = (*seen.rows, seen.key) if seen.key else seen.rows
     return Explanation(
         figure=figure,

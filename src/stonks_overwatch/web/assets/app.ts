@@ -52,11 +52,11 @@ document.addEventListener("keydown", (event) => {
   search.select();
 });
 
-// A select that filters works by its form's button without scripts; with them the choice is enough.
+// A choice or a day that filters works by its form's button without scripts; with them it is enough.
 document.addEventListener("change", (event) => {
-  if (event.target instanceof HTMLSelectElement && event.target.dataset["submits"] !== undefined) {
-    event.target.form?.requestSubmit();
-  }
+  const field = event.target;
+  if (!(field instanceof HTMLSelectElement || field instanceof HTMLInputElement)) return;
+  if (field.dataset["submits"] !== undefined) field.form?.requestSubmit();
 });
 
 function say(problem: string): void {
