@@ -185,6 +185,12 @@ def test_one_day_is_compared_alone(told: str, tmp_path: Path) -> None:
     assert not any(line.on for line in before.lines)
 
 
+def test_statements_that_end_on_one_day_count_once(told: str, tmp_path: Path) -> None:
+    compared(told, tmp_path)
+    last_day = statement(small(TODAY), UNTIL, UNTIL, NOW, Style())
+    assert differing(compared(last_day, tmp_path)) == {}
+
+
 def test_the_first_day_that_does_not_agree_is_told(tmp_path: Path) -> None:
     """A statement of each day; a fee that one of them tells a cent too high."""
     text = statement(small(TODAY), date(2026, 1, 2), UNTIL, NOW, Style(by_day=True))

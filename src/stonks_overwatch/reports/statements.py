@@ -263,7 +263,7 @@ class _Comparison:
         self.valued_on: dict[int, list[date]] = defaultdict(list)
         for account, on in sorted(told.days):
             self.valued_on[account].append(on)
-        self.cash_at: dict[tuple[int, date], list[Found]] = defaultdict(list)  # by currency
+        self.cash_at: dict[tuple[int, date], dict[str, Found]] = defaultdict(dict)  # by currency
 
     def all(self) -> dict[int, list[Found]]:
         for span in self.told.spans:
@@ -359,7 +359,7 @@ class _Comparison:
             line = Found(
                 account, "cash", f"cash {currency}", since, until, computed, ending, currency=currency
             )  # fmt: skip
-            self.cash_at[account, until].append(line)
+            self.cash_at[account, until][currency] = line  # once where several statements end that day
             self._add(line, own)
 
     def _add(self, line: Found, own: Sequence[Event]) -> None:
@@ -505,7 +505,7 @@ class _Comparison:
     def _nav(self, account: int, on: date, values: list[tuple[Decimal | None, Decimal | None]]) -> None:
         """Positions and cash as computed, with the accruals as the broker tells them."""
         kept_in = self.accounts[account].currency
-        cash = self.cash_at.get((account, on), [])
+        cash = self.cash_at.get((account, on), {}).values()
         day = self.told.days.get((account, on))
         if not cash or day is None or "total" not in day:
             return
