@@ -367,6 +367,23 @@ def test_what_leaves_for_nothing_that_is_known_of_earned_an_unknown_amount() -> 
     assert lots["OLD"].open == ()
 
 
+def test_what_ends_and_was_never_bought_was_held_before_the_history() -> None:
+    """Not a short position; where the broker tells a gain of 200 on 1250, it had cost 1050."""
+    lots = book(leg("OLD", "-100", gross="1250", realized_pnl="200"), leg("KID", "-5", gross="60", group="2"))
+    (close,) = lots["OLD"].closed
+    assert values(close.cost, close.realized_pnl, close.is_dated) == [1050, 200, False]
+    assert gains(lots["KID"]) == [None]
+    assert lots["OLD"].open == lots["KID"].open == ()
+
+
+def test_a_merger_of_what_was_held_before_the_history_carries_no_cost() -> None:
+    lots = book(leg("OLD", "-100"), leg("NEW", "25"))
+    assert lots.get("OLD", Lots((), ())).open == ()
+    assert [(lot.quantity, lot.cost, lot.is_dated) for lot in lots["NEW"].open] == [
+        (Decimal(25), None, False)
+    ]
+
+
 def test_a_cancelled_action_leaves_no_trace() -> None:
     lots = book(
         held(), leg("OLD", "-100"), leg("NEW", "25"),

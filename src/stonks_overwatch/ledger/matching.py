@@ -405,8 +405,7 @@ class _Matcher:
             premium = premium.plus(_Amount(one.lot.cost, one.lot.cost_base))
         missing = EXACT.subtract(wanted, summed(one.lot.quantity for one in taken))
         if missing:
-            # More was exercised than was known to be held: what that cost is not known.
-            self._open(option, missing.copy_negate(), _UNKNOWN)
+            # More was exercised than was known to be held: it was held before, at a cost nobody told.
             return _UNKNOWN
         same = self._terms[_ref(option)].currency == self._terms[_ref(trade)].currency
         return premium if same else _Amount(None, premium.base)
@@ -503,11 +502,10 @@ class _Matcher:
                 after = EXACT.add(after, moved(leg))
         if pile.quantity and after and (after > 0) == (pile.quantity > 0):
             pile.scale(after)
-        elif after != pile.quantity:
-            # Nothing was known to be held before it, or more left than that.
-            self._trade(
-                replace(legs[0], quantity=EXACT.subtract(after, pile.quantity), gross=None, cost=None)
-            )
+        elif abs(after) > abs(pile.quantity):
+            # Nothing was known to be held before it.
+            added_units = EXACT.subtract(after, pile.quantity)
+            self._trade(replace(legs[0], quantity=added_units, gross=None, cost=None))
         if len(legs) == 1:
             self._pay_out(legs)
 
@@ -530,9 +528,24 @@ class _Matcher:
                 price = ZERO
             elif not gross and leg.realized_pnl:
                 gross = self._brought(leg, leg.realized_pnl)
+            self._know_as_held(leg, gross)
             # Where no money is known of, what it brought is unknown, and not nothing.
             sale = replace(leg, kind=ActivityKind.SELL, gross=gross or None, price=price)
             self._trade(sale)
+
+    def _know_as_held(self, leg: Activity, gross: Decimal) -> None:
+        """What ends and was never seen to be bought was held before the history, and is no short position.
+
+        Its cost is what the broker's gain leaves of the proceeds, where it told one for all of it.
+        """
+        pile = self._pile(leg.account, _ref(leg))
+        wanted = moved(leg).copy_negate()
+        known = pile.quantity if (pile.quantity > 0) == (wanted > 0) else ZERO
+        if abs(known) < abs(wanted):
+            is_told = bool(gross and leg.realized_pnl) and not known
+            cost = difference(gross, leg.realized_pnl) if is_told else None
+            missing = EXACT.subtract(wanted, known)
+            pile.add(Lot(leg.trade_date, missing, cost, leg.key, None, is_dated=False))
 
     def _brought(self, leg: Activity, gain: Decimal) -> Decimal:
         """Proceeds that give the gain the broker booked, for all that is held; 0 where that is not known."""
@@ -567,13 +580,12 @@ class _Matcher:
         self._hand_over([one.lot for _, one in taken], _ref(out[0]), into, weights, on_top)
 
     def _given(self, leg: Activity) -> list[Taken]:
-        """The lots that leave; what was not known to be held is one without a cost."""
+        """The lots that leave; what was not known to be held came before the history, at an unknown cost."""
         pile = self._pile(leg.account, _ref(leg))
         wanted = moved(leg).copy_negate()
         parts = pile.take(wanted) if (pile.quantity > 0) == (wanted > 0) else []
         missing = EXACT.subtract(wanted, summed(one.lot.quantity for one in parts))
         if missing:
-            self._open(leg, missing.copy_negate(), _UNKNOWN)
             unknown = Lot(leg.trade_date, missing, None, leg.key, None, is_dated=False)
             parts.append(Taken(unknown, is_told=False))
         return parts
