@@ -302,7 +302,11 @@ def test_an_activity_whose_content_changed_is_replaced_and_stays() -> None:
     assert (current.key, current.price, old.price) == ("k", Decimal(111), Decimal(110))
     store.record(batch(activities=(buy("4", "112", key="k"),)))
     prices = models.Activity.objects.filter(is_derived=False).values_list("price", flat=True)
-    assert sorted(price for price in prices if price is not None) == [Decimal(110), Decimal(111), Decimal(112)]
+    assert sorted(price for price in prices if price is not None) == [
+        Decimal(110),
+        Decimal(111),
+        Decimal(112),
+    ]
     assert models.Activity.objects.reported().get().price == Decimal(112)
 
 

@@ -25,7 +25,7 @@ def line(what: str) -> Line:
 
 
 def story(nav: str = "210", cash: str = "90", quantity: str = "10") -> Account:
-    """Opened with 150 EUR, bought 5 for 60 beside 5 that had cost 50: 10 worth 120 and 90 of cash, NAV 210."""
+    """Opened with 150 EUR, bought 5 for 60 beside 5 that had cost 50: 10 worth 120, cash 90, NAV 210."""
     account = builders.account(
         reported_nav=Decimal(nav),
         reported_cash=Decimal(cash),
