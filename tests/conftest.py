@@ -29,3 +29,8 @@ def sandbox(sandbox_directory: Path) -> Iterator[StartSandbox]:
             )
 
         yield start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser's tests first: their demo takes longest to be ready, and the others run meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)

@@ -119,6 +119,6 @@ def test_the_broker_of_the_demo_ends_with_the_app_however_that_ends(
 def test_the_demo_has_data_of_its_own_and_syncs_at_once(tmp_path: Path) -> None:
     with app(tmp_path, "--demo"):
         demo = tmp_path / "data" / "demo"
-        wait_until(lambda: runs(demo) == [("ok", "")])
+        wait_until(lambda: runs(demo) == [("ok", "")], seconds=300)  # ten years of statements, at their pace
     assert not (tmp_path / "data" / "db.sqlite3").exists()
     assert not (tmp_path / "config.json").exists()

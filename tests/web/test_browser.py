@@ -62,6 +62,7 @@ PAGES = (
     "/nowhere",
 )
 DESKTOP, PHONE = (1440, 900), (390, 844)
+expect.set_options(timeout=30_000)  # other tests keep the machine busy
 
 
 @pytest.fixture(scope="module")
