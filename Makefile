@@ -24,7 +24,7 @@ run: setup ## Start the app at http://127.0.0.1:8000
 
 # More processes than cores: many tests wait for a program that starts, ends or hangs.
 test: lint browser ## Check the code and run all tests
-	@exec $(PY) -m pytest --numprocesses 4 --dist loadgroup
+	@exec $(PY) -m pytest --numprocesses 4 --dist loadscope
 
 lint: $(DONE)/test ## Check the code alone: ruff, mypy and the pages' scripts
 	@$(PY) -m ruff check .

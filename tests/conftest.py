@@ -1,4 +1,4 @@
-"""What tests of several folders share: IBKR's local double with keys made once for all of them."""
+"""What tests of several folders share: IBKR's local double with keys made once, and who runs which test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
 
@@ -31,6 +32,20 @@ def sandbox(sandbox_directory: Path) -> Iterator[StartSandbox]:
         yield start
 
 
+DEMO = "tests/web/test_browser.py"
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Every test goes to the next free process; those that share one demo stay together and begin first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return DEMO if nodeid.startswith(DEMO) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser's tests first: their demo takes longest to be ready, and the others run meanwhile."""
+    """The browser's tests first: they take longest, and the others run meanwhile."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)

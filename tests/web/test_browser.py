@@ -14,8 +14,7 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests import running
 
-# One process for all of them, because they share one demo.
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
