@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from stonks_overwatch import paths
 from stonks_overwatch.errors import DemoError
@@ -25,28 +26,35 @@ def is_on() -> bool:
 
 @contextmanager
 def sandbox() -> Iterator[None]:
-    """Run the sandbox as a child process and send this process's calls to the broker there.
+    """Run the sandbox beside this process and send this process's calls to the broker there."""
+    folder = paths.config_file().parent
+    with sandbox_process(folder, "--scenario", "demo", "--flex") as addresses:
+        os.environ["IBIND_OAUTH1A_REST_URL"] = addresses["rest_url"]
+        os.environ["STONKS_OVERWATCH_IBKR_FLEX_URL"] = addresses["flex_url"]
+        yield
+
+
+@contextmanager
+def sandbox_process(folder: Path, *arguments: str) -> Iterator[dict[str, str]]:
+    """The addresses of a sandbox that runs as a child process and has its files in the folder.
 
     The child ends when its standard input closes, so it does not outlive this process however that ends.
+    Raises: DemoError if it does not start.
     """
-    folder = paths.config_file().parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "stonks_overwatch.services.brokers.ibkr.sandbox"]
-    command += ["--port", "0", "--directory", str(folder), "--scenario", "demo", "--flex", "--with-parent"]
+    command += ["--directory", str(folder), "--with-parent", *arguments]
     errors = folder / "sandbox.log"
     with errors.open("wb") as stderr:
-        # In a group of its own: Ctrl-C is for the app, which ends the child after itself.
+        # In a group of its own: Ctrl-C is for this process, which ends the child after itself.
         child = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, process_group=0
         )
     try:
         ready = child.stdout.readline() if child.stdout else b""
         if not ready:
-            raise DemoError("The demo's broker did not start.", next_step=f"Read why in {errors}.")
-        addresses = json.loads(ready)
-        os.environ["IBIND_OAUTH1A_REST_URL"] = addresses["rest_url"]
-        os.environ["STONKS_OVERWATCH_IBKR_FLEX_URL"] = addresses["flex_url"]
-        yield
+            raise DemoError("The made-up IBKR did not start.", next_step=f"Read why in {errors}.")
+        yield json.loads(ready)
     finally:
         child.terminate()
         try:

@@ -1,10 +1,8 @@
 """`ibkr-setup`: connects a login to IBKR step by step, and goes on where it was left."""
 
 import getpass
-import json
 import os
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,8 +13,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from stonks_overwatch import database, ibkr_setup, paths
-from stonks_overwatch.errors import ConfigError, DemoError, NotActiveError
+from stonks_overwatch import database, demo, ibkr_setup, paths
+from stonks_overwatch.errors import ConfigError, NotActiveError
 from stonks_overwatch.ibkr_setup import Setup
 from stonks_overwatch.management.command import Command as BaseCommand
 from stonks_overwatch.services.brokers.ibkr import credentials, keys
@@ -176,22 +174,8 @@ def making(progress: keys.Progress) -> str:
 def rehearsal() -> Iterator[None]:
     """A made-up IBKR as a child process, and a folder of its own for what the set-up writes."""
     folder = settings.DATA_DIR / "rehearsal"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "stonks_overwatch.services.brokers.ibkr.sandbox"]
-    command += ["--directory", str(folder / "ibkr"), "--scenario", "small", "--with-parent"]
-    with (folder / "ibkr.log").open("wb") as log:
-        child = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, process_group=0
-        )
-    try:
-        ready = child.stdout.readline() if child.stdout else b""
-        if not ready:
-            raise DemoError("The made-up IBKR did not start.", next_step=f"Read why in {log.name}.")
-        at = json.loads(ready)
-        os.environ["IBIND_OAUTH1A_REST_URL"] = at["rest_url"]
-        os.environ["STONKS_OVERWATCH_IBKR_PORTAL_URL"] = at["portal"]
+    with demo.sandbox_process(folder / "ibkr", "--scenario", "small") as addresses:
+        os.environ["IBIND_OAUTH1A_REST_URL"] = addresses["rest_url"]
+        os.environ["STONKS_OVERWATCH_IBKR_PORTAL_URL"] = addresses["portal"]
         os.environ["STONKS_OVERWATCH_CONFIG"] = str(folder / "config.json")
         yield
-    finally:
-        child.terminate()
-        child.wait()

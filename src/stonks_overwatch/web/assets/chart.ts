@@ -3,7 +3,7 @@ import { LineChart } from "echarts/charts";
 import { GridComponent, TooltipComponent } from "echarts/components";
 import { init, use, type EChartsType } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { colours, compact, dayText, follow, money, monthFormat, tooltipLook, trueMinus } from "./drawing";
+import { colours, dayText, follow, money, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
 
 use([LineChart, GridComponent, TooltipComponent, CanvasRenderer]);
 
@@ -64,36 +64,8 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
           return `{value|${shown}}\n{day|${dayText(date)}}`;
         },
       },
-      xAxis: {
-        type: "time",
-        min: first,
-        max: last,
-        axisLine: { show: false },
-        axisTick: { show: false },
-        splitNumber: narrow ? 3 : 7,
-        axisLabel: {
-          color: muted,
-          fontSize: 12,
-          hideOverlap: true,
-          showMinLabel: false,
-          showMaxLabel: false,
-          formatter: (at: number) => {
-            const day = new Date(at);
-            if (days > 1000) return String(day.getUTCFullYear());
-            if (days < 150) return `${day.getUTCDate()} ${monthFormat.format(day)}`;
-            return day.getUTCMonth() === 0 ? String(day.getUTCFullYear()) : monthFormat.format(day);
-          },
-        },
-        splitLine: { show: false },
-      },
-      yAxis: {
-        type: "value",
-        scale: true,
-        position: "right",
-        splitNumber: narrow ? 3 : 4,
-        axisLabel: { color: muted, fontSize: 12, formatter: (value: number) => trueMinus(compact.format(value)) },
-        splitLine: { lineStyle: { color: colour("--so-line") } },
-      },
+      xAxis: { ...timeAxis(days, narrow, colour), min: first, max: last, axisLine: { show: false } },
+      yAxis: valueAxis(narrow, colour),
       series: [
         {
           // Across the days whose value is not known.

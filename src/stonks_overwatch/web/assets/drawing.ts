@@ -56,6 +56,45 @@ export function tooltipLook(colour: (name: string) => string): object {
   };
 }
 
+/** An axis of days: years over a long time, months or days over a short one. `days` is the time it spans. */
+export function timeAxis(days: number, narrow: boolean, colour: (name: string) => string): object {
+  return {
+    type: "time",
+    axisTick: { show: false },
+    splitNumber: narrow ? 3 : 7,
+    axisLabel: {
+      color: colour("--so-muted"),
+      fontSize: 12,
+      hideOverlap: true,
+      showMinLabel: false,
+      showMaxLabel: false,
+      formatter: (at: number) => {
+        const day = new Date(at);
+        if (days > 1000) return String(day.getUTCFullYear());
+        if (days < 150) return `${day.getUTCDate()} ${monthFormat.format(day)}`;
+        return day.getUTCMonth() === 0 ? String(day.getUTCFullYear()) : monthFormat.format(day);
+      },
+    },
+    splitLine: { show: false },
+  };
+}
+
+/** An axis of amounts, at the right, from the lowest to the highest. */
+export function valueAxis(narrow: boolean, colour: (name: string) => string): object {
+  return {
+    type: "value",
+    scale: true,
+    position: "right",
+    splitNumber: narrow ? 3 : 4,
+    axisLabel: {
+      color: colour("--so-muted"),
+      fontSize: 12,
+      formatter: (value: number) => trueMinus(compact.format(value)),
+    },
+    splitLine: { lineStyle: { color: colour("--so-line") } },
+  };
+}
+
 /** Paints the chart again when the theme changes, and keeps its size until its place is gone. */
 export function follow(chart: EChartsType, place: HTMLElement, paint: () => void): void {
   const themes = new MutationObserver(paint);

@@ -3,7 +3,7 @@ import { BarChart, LineChart, MapChart, ScatterChart, TreemapChart } from "echar
 import { GridComponent, LegendComponent, TooltipComponent, VisualMapComponent } from "echarts/components";
 import { init, registerMap, use, type EChartsCoreOption, type EChartsType } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { colours, compact, dayText, follow, money, monthFormat, tooltipLook, trueMinus } from "./drawing";
+import { colours, compact, dayText, follow, money, monthFormat, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
 
 use([
   BarChart, LineChart, MapChart, ScatterChart, TreemapChart, GridComponent, LegendComponent, TooltipComponent,
@@ -169,27 +169,8 @@ function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOptio
         return [`{value|${dayText(day)}}`, ...lines].join("\n");
       },
     },
-    xAxis: {
-      type: "time",
-      axisLine: { lineStyle: { color: colour("--so-line-strong") } },
-      axisTick: { show: false },
-      splitNumber: narrow ? 3 : 7,
-      axisLabel: {
-        color: muted, fontSize: 12, hideOverlap: true,
-        formatter: (at: number) => {
-          const day = new Date(at);
-          if (days > 1000) return String(day.getUTCFullYear());
-          if (days < 150) return `${day.getUTCDate()} ${monthFormat.format(day)}`;
-          return day.getUTCMonth() === 0 ? String(day.getUTCFullYear()) : monthFormat.format(day);
-        },
-      },
-      splitLine: { show: false },
-    },
-    yAxis: {
-      type: "value", position: "right", scale: true, splitNumber: narrow ? 3 : 4,
-      axisLabel: { color: muted, fontSize: 12, formatter: (value: number) => trueMinus(compact.format(value)) },
-      splitLine: { lineStyle: { color: colour("--so-line") } },
-    },
+    xAxis: { ...timeAxis(days, narrow, colour), axisLine: { lineStyle: { color: colour("--so-line-strong") } } },
+    yAxis: valueAxis(narrow, colour),
     series: [
       {
         type: "line", name: "Price", symbol: "none", lineStyle: { width: 2, color: colour("--so-accent") },

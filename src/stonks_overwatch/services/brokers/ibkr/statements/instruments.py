@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.ledger.types import AssetClass, Instrument
+from stonks_overwatch.services.brokers.ibkr.contracts import ASSET_CLASSES
 from stonks_overwatch.services.brokers.ibkr.exchanges import market
 from stonks_overwatch.services.brokers.ibkr.statements.rows import Row, RowError
-from stonks_overwatch.services.brokers.ibkr.statements.words import ASSET_CLASSES, RIGHTS
+from stonks_overwatch.services.brokers.ibkr.statements.words import RIGHTS
 
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}\d")
 # What an event's text starts with: EXPO(US30214U1025) CASH DIVIDEND ...

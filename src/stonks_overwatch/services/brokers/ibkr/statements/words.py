@@ -7,7 +7,7 @@ fails a row: the row is typed as far as it goes and the word is shown in the inb
 import re
 from dataclasses import dataclass
 
-from stonks_overwatch.ledger.types import ActivityKind, AssetClass
+from stonks_overwatch.ledger.types import ActivityKind
 
 
 def _words(text: str) -> frozenset[str]:
@@ -56,24 +56,6 @@ TOPICS = {
     "TradeConfirms": "trades",
 }
 
-ASSET_CLASSES = {
-    "STK": AssetClass.STOCK,
-    "FUND": AssetClass.FUND,
-    "OPT": AssetClass.OPTION,
-    "FSOPT": AssetClass.OPTION,
-    "FUT": AssetClass.FUTURE,
-    "FOP": AssetClass.FUTURE_OPTION,
-    "FSFOP": AssetClass.FUTURE_OPTION,
-    "CASH": AssetClass.CASH,
-    "BOND": AssetClass.BOND,
-    "BILL": AssetClass.BOND,
-    "WAR": AssetClass.WARRANT,
-    "IOPT": AssetClass.STRUCTURED,
-    "CFD": AssetClass.CFD,
-    "FXCFD": AssetClass.CFD,
-    "CRYPTO": AssetClass.CRYPTO,
-    "CMDTY": AssetClass.COMMODITY,
-}
 # A trade of these moves no cash but its commission: gains and losses arrive by daily settlement.
 MARGINED = frozenset({"FUT", "CFD", "FXCFD", "FSOPT", "FSFOP"})
 RIGHTS = {"C": "call", "CALL": "call", "P": "put", "PUT": "put"}
