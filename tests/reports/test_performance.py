@@ -284,3 +284,67 @@ def test_the_published_modified_dietz_comes_out_of_the_ledger() -> None:
     made.activity(account, "interest", date(2003, 12, 31), gross="150")
     pack()
     assert performance(EUR, date(2002, 1, 1)).modified_dietz == Decimal("1.2")
+
+
+def paying() -> models.Instrument:
+    """A fund held all the time beside the portfolio: 50, 55 and 44 EUR, and 2.20 a unit paid on day 2."""
+    portfolio()
+    fund = made.instrument("IDX", isin="IE0000000001")
+    holder = made.account("U2", broker="degiro", updated_at=made.NOW)
+    made.activity(holder, "transfer_in", day(0), fund, quantity="10")
+    made.activity(holder, "dividend", day(2), fund, gross="22", tax="-3.3")
+    for number, close in enumerate(("50", "55", "44")):
+        made.price(fund, close, day(number))
+    return fund
+
+
+def test_a_benchmark_held_all_the_time_has_a_total_return() -> None:
+    # (55 / 50) x ((44 + 2.2) / 55) = 0.924; 10 units pay 22, the tax on it is not the benchmark's.
+    paying()
+    pack()
+    document = comparison(EUR, "IE0000000001", day(1), day(2))
+    assert document.benchmark_return == Decimal("-0.076")
+    assert (document.total_return, document.dividends) == (True, 1)
+
+
+def test_the_prices_of_a_benchmark_alone_are_to_be_had() -> None:
+    paying()
+    pack()
+    document = comparison(EUR, "IE0000000001", day(1), day(2), price_return=True)
+    assert document.benchmark_return == Decimal("-0.12")
+    assert (document.total_return, document.dividends) == (False, 0)
+
+
+def test_it_is_no_total_return_when_a_dividend_may_be_missing() -> None:
+    # Half of it was another's on day 1, and nothing is known of what the second fund pays.
+    fund = paying()
+    made.price(made.instrument("TWO"), "10", day(0))
+    models.Activity.objects.filter(instrument=fund, kind="transfer_in").update(trade_date=day(1))
+    pack()
+    assert comparison(EUR, "IE0000000001", day(1), day(2)).total_return is False
+    assert comparison(EUR, "IDX:1,TWO:1", day(2), day(2)).total_return is False
+
+
+def test_a_split_of_the_benchmark_moves_nothing() -> None:
+    # Two for one on day 2: 55 and 22.00 are one value, of which 1.10 a new unit is paid.
+    fund = paying()
+    holder = models.Account.objects.get(account="U2")
+    made.activity(holder, "split", day(1), fund, quantity="10")
+    models.Price.objects.filter(instrument=fund, on__gte=day(1)).delete()
+    made.price(fund, "27.5", day(1))
+    made.price(fund, "22", day(2))
+    pack()
+    assert comparison(EUR, "IE0000000001", day(1), day(2)).benchmark_return == Decimal("-0.076")
+
+
+def test_a_dividend_that_two_accounts_received_is_reinvested_once_on_its_ex_date() -> None:
+    # The ex-date of one is day 1: (55 + 2.2) / 50 x 44 / 55; the other tells the day of payment alone.
+    fund = paying()
+    other = made.account("U3", updated_at=made.NOW)
+    made.activity(other, "transfer_in", day(0), fund, quantity="5")
+    made.activity(other, "dividend", day(2), fund, gross="11")
+    models.Activity.objects.filter(kind="dividend", gross=Decimal(22)).update(ex_date=day(1))
+    pack()
+    document = comparison(EUR, "IE0000000001", day(1), day(2))
+    assert document.dividends == 1
+    assert document.benchmark_return == Decimal("57.2") / 50 * Decimal("0.8") - 1

@@ -78,8 +78,15 @@ def test_a_benchmark_in_the_address_stands_beside_the_portfolio(reader: Client) 
     shown = text(answer)
     assert "Return +10.00% −10.00%" in shown
     assert "1,100.00 EUR 900.00 EUR" in shown
-    assert "dividends of the benchmark are not in it" in shown
+    assert "A price return: no dividend of it is known in these days." in shown
     assert len(plot(answer.content.decode(), "growth-plot")["series"]) == 2
+
+
+@pytest.mark.usefixtures("portfolio")
+def test_prices_alone_can_be_asked_for_and_taken_back(reader: Client) -> None:
+    answer = reader.get("/performance?period=all&benchmark=IE0000000001&price_return=1")
+    assert "A price return: dividends are left out. Reinvest the dividends that are known" in text(answer)
+    assert "benchmark=IE0000000001&amp;price_return=1" in answer.content.decode()
 
 
 @pytest.mark.usefixtures("portfolio")

@@ -5,6 +5,7 @@ Days are proleptic ordinals, everything is in one currency, unknown is NaN.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -309,19 +310,57 @@ def _returns(level: Floats) -> Floats:
     return level[1:] / level[:-1] - 1.0
 
 
-def blend(parts: Sequence[tuple[Block, Floats, float]], first: int, last: int) -> Floats:
-    """Growth of one unit of currency in a mix of instruments, brought back to its weights every day.
+class Grown(NamedTuple):
+    """One instrument of a mix.
 
     Args:
-        parts: of each its prices, the rates of its currency (shape (days,)), its weight.
+        prices, rates: its prices, and the rates of its currency, shape (days,).
+        dividends: day, amount for a unit at a price of 1, and the rates of the amount's currency.
+        splits: day, and new units for an old one.
+        weight: its part of the mix.
+    """
+
+    prices: Block
+    rates: Floats
+    dividends: Sequence[tuple[int, float, Floats]]
+    splits: Sequence[tuple[int, float]]
+    weight: float
+
+    def units(self, first: int, last: int) -> Floats:
+        """Into how many units splits made one, by the end of each day; shape (days,)."""
+        days = np.arange(first, last + 1)
+        units = np.ones(days.size)
+        for day, ratio in self.splits:
+            units[days >= day] *= ratio
+        return units
+
+    def values(self, first: int, last: int) -> Floats:
+        """What the unit that there was at first is worth on each day; a split changes no value."""
+        since = first - CARRIED_DAYS
+        values = window(self.prices, since, last) * self.units(since, last)
+        return carry(values)[0][CARRIED_DAYS:] * self.rates
+
+    def paid(self, first: int, last: int) -> Floats:
+        """The dividends of each day of what that unit has become."""
+        paid = np.zeros(last - first + 1)
+        for day, amount, rates in self.dividends:
+            if first <= day <= last:
+                paid[day - first] += amount * rates[day - first]
+        return paid * self.units(first, last)
+
+
+def blend(parts: Sequence[Grown], first: int, last: int) -> Floats:
+    """Growth of one unit of currency in a mix of instruments, brought back to its weights every day.
+
+    What an instrument pays is put into it again at the price of its day.
 
     Returns: shape (days,), 1.0 on the first day with all prices, NaN before it and from a gap on.
     """
-    whole = sum(weight for _, _, weight in parts)
+    whole = sum(part.weight for part in parts)
     growth = np.zeros(last - first)
-    for prices, rates, weight in parts:
-        price = carry(window(prices, first - CARRIED_DAYS, last))[0][CARRIED_DAYS:] * rates
-        growth += weight / whole * (price[1:] / price[:-1])
+    for part in parts:
+        value, paid = part.values(first, last), part.paid(first, last)
+        growth += part.weight / whole * ((value[1:] + paid[1:]) / value[:-1])
     grown = np.full(last - first + 1, np.nan)
     known = np.nonzero(~np.isnan(growth))[0]
     if known.size:

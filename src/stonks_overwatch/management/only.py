@@ -1,4 +1,4 @@
-"""The argument that looks at some holdings alone."""
+"""Arguments that several reports of returns share."""
 
 from argparse import ArgumentTypeError
 
@@ -22,3 +22,11 @@ def group(text: str) -> Group:
     if not equals or field not in Group.FIELDS:
         raise ArgumentTypeError(f"{text!r} is not like asset_class=etf; fields: {', '.join(Group.FIELDS)}")
     return Group(field, value)
+
+
+def add_price_return(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--price-return",
+        action="store_true",
+        help="leave the benchmark's dividends out; otherwise those that are known are reinvested",
+    )

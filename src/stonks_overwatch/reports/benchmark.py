@@ -1,7 +1,9 @@
 """What a portfolio is measured against: an instrument with prices, or a mix of several.
 
-Prices alone count: dividends of a benchmark are not known to the ledger, so its return is a price return
-(of a fund that keeps its dividends in, that is its total return).
+Dividends that are known (distributions.py) are reinvested on their day, before tax, unless prices alone are
+asked for. It is a total return only where the accounts looked at held the instrument all the time: the
+ledger does not know what others received. Of a fund that keeps its dividends in, the return of prices is
+the total return.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,12 @@ from stonks_overwatch.engine import series as engine
 from stonks_overwatch.engine.rates import Block, Floats
 from stonks_overwatch.errors import UnknownInstrumentError
 from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.daily import DailyTotal, prices_of, rates_of
+from stonks_overwatch.reports.distributions import Distributions, distributions
+from stonks_overwatch.reports.periods import DAY, Days
+
+_DERIVED = (AssetClass.OPTION, AssetClass.FUTURE, AssetClass.FUTURE_OPTION, AssetClass.CFD)
 
 
 class Part(NamedTuple):
@@ -25,17 +32,31 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """`grown` is the growth of one unit of the base currency on every day of the series; NaN is unknown."""
+    """`grown` is the growth of one unit of the base currency on every day of the series; NaN is unknown.
+
+    `told` is what is known of the dividends of each part; empty where prices alone are asked for.
+    """
 
     parts: tuple[Part, ...]
     grown: Floats
+    told: tuple[Distributions, ...]
+
+    def reinvested(self, days: Days) -> int:
+        """How many dividends are in the growth of these days."""
+        return sum(days.first <= paid.on <= days.last for of in self.told for paid in of.paid)
+
+    def is_total(self, days: Days) -> bool:
+        """Whether the growth of these days holds dividends, and all that there were."""
+        return self.reinvested(days) > 0 and all(
+            of.are_all_known(days.first - DAY, days.last) for of in self.told
+        )
 
     @classmethod
-    def named(cls, text: str, base: str, daily: DailyTotal) -> "Benchmark":
+    def named(cls, text: str, base: str, daily: DailyTotal, *, price_return: bool = False) -> "Benchmark":
         """The one that a text like "IE00B4L5Y983" or "IE00B4L5Y983:60,IE00B3F81R35:40" names.
 
         An instrument is named by its ISIN, symbol or broker's number. A mix is brought back to its weights
-        every day.
+        every day. With `price_return` no dividend is counted.
 
         Raises: UnknownInstrumentError.
         """
@@ -44,12 +65,25 @@ class Benchmark:
         whole = sum((weight for _, weight in asked), Decimal(0))
         parts = []
         blocks = []
+        told = []
         for name, weight in asked:
             instrument, prices = _priced(name)
+            of = distributions(instrument, daily.accounts)
             rates = rates_of(base, [instrument.currency], first, last)[0]
-            blocks.append((prices, rates, float(weight)))
+            paid = [] if price_return else _dividends(of, base, first, last)
+            splits = [(split.on.toordinal(), float(split.ratio)) for split in of.splits]
+            blocks.append(engine.Grown(prices, rates, paid, splits, float(weight)))
+            told.append(of)
             parts.append(Part(instrument.name, instrument.symbol, weight / whole))
-        return cls(tuple(parts), engine.from_funding(engine.blend(blocks, first, last), daily.total.nav))
+        grown = engine.from_funding(engine.blend(blocks, first, last), daily.total.nav)
+        return cls(tuple(parts), grown, () if price_return else tuple(told))
+
+
+def _dividends(of: Distributions, base: str, first: int, last: int) -> list[tuple[int, float, Floats]]:
+    """As the engine takes them, each with the rates of its currency."""
+    currencies = sorted({one.currency for one in of.paid})
+    rates = dict(zip(currencies, rates_of(base, currencies, first, last), strict=True))
+    return [(one.on.toordinal(), float(one.amount), rates[one.currency]) for one in of.paid]
 
 
 def _split(part: str) -> tuple[str, Decimal]:
@@ -69,14 +103,19 @@ def _split(part: str) -> tuple[str, Decimal]:
 
 
 def _priced(name: str) -> tuple[Instrument, Block]:
-    """The instrument of that name with the most prices."""
+    """The instrument of that name with the most prices; what derives from it may have its symbol too."""
     named = Instrument.objects.filter(Q(isin=name) | Q(symbol=name) | Q(broker_ref=name)).order_by("pk")
     candidates = list(named)
     blocks = prices_of([instrument.pk for instrument in candidates])
-    found = max(zip(blocks, candidates, strict=True), key=lambda pair: pair[0].numbers.size, default=None)
+    found = max(zip(blocks, candidates, strict=True), key=_is_meant, default=None)
     if found is None or not found[0].numbers.size:
         raise UnknownInstrumentError(
             f"No prices are stored of an instrument {name}.",
             next_step="Name one by its ISIN or symbol, or import its prices (docs/import.md).",
         )
     return found[1], found[0]
+
+
+def _is_meant(priced: tuple[Block, Instrument]) -> tuple[bool, bool, int]:
+    block, instrument = priced
+    return block.numbers.size > 0, instrument.asset_class not in _DERIVED, block.numbers.size

@@ -109,6 +109,8 @@ def performance(
     end: date | None = None,
     benchmark: str = "",
     only: Group | None = None,
+    *,
+    price_return: bool = False,
 ) -> PerformanceDocument:
     """The figures from `start` to `end`; without them, of all days on which everything is known.
 
@@ -117,12 +119,15 @@ def performance(
         start, end: the first and the last day, both included.
         benchmark: what `beta` is taken against; see benchmark.Benchmark.
         only: some holdings alone, as if they were an account of their own.
+        price_return: the benchmark's dividends are left out.
     """
     daily = daily_total(scope, only)
     if daily is None:
         return _nothing(scope.base_currency, start, end)
     days = asked_days(daily, start, end)
-    against = Benchmark.named(benchmark, scope.base_currency, daily) if benchmark else None
+    against = None
+    if benchmark:
+        against = Benchmark.named(benchmark, scope.base_currency, daily, price_return=price_return)
     return measured(daily, scope.base_currency, days, against=against)
 
 

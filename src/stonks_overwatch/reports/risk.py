@@ -54,8 +54,9 @@ class ComparisonDocument(Document):
 
     `index` and `benchmark_index` are growths of one unit of currency from the begin of the period.
     `benchmark_nav` is what the value would be had the begin value and every later contribution gone into the
-    benchmark on their days. The benchmark's return is one of prices, without dividends (`total_return` is
-    false): the ledger does not know them.
+    benchmark on their days. `dividends` counts those of the benchmark that are reinvested in it, before tax:
+    without any its return is one of prices. It is the `total_return` only if all there were are known, which
+    is where the accounts looked at held it all the time.
     """
 
     start: date | None = Field(serialization_alias="from")
@@ -63,6 +64,7 @@ class ComparisonDocument(Document):
     base_currency: str
     parts: tuple[BenchmarkPart, ...]
     total_return: bool
+    dividends: int
     twr: Computed | None
     benchmark_return: Computed | None
     end_nav: Computed | None
@@ -79,13 +81,17 @@ def risk(
     end: date | None = None,
     benchmark: str = "",
     only: Group | None = None,
+    *,
+    price_return: bool = False,
 ) -> RiskDocument:
     """The risk of a period; without days, of all that is known."""
     daily = daily_total(scope, only)
     if daily is None:
         return RiskDocument(start=start, end=end, days=0)
     days = asked_days(daily, start, end)
-    against = Benchmark.named(benchmark, scope.base_currency, daily) if benchmark else None
+    against = None
+    if benchmark:
+        against = Benchmark.named(benchmark, scope.base_currency, daily, price_return=price_return)
     return risk_of(daily, days, against)
 
 
@@ -121,17 +127,24 @@ def _day(ordinal: int | None) -> date | None:
 
 
 def comparison(
-    scope: Scope, benchmark: str, start: date | None = None, end: date | None = None
+    scope: Scope,
+    benchmark: str,
+    start: date | None = None,
+    end: date | None = None,
+    *,
+    price_return: bool = False,
 ) -> ComparisonDocument:
     """The portfolio beside the benchmark; without days, over all that is known.
+
+    With `price_return` the benchmark's dividends are left out.
 
     Raises: UnknownInstrumentError.
     """
     daily = daily_total(scope)
     if daily is None:
         return _nothing(scope.base_currency, start, end, ())
-    days = asked_days(daily, start, end)
-    return compared(daily, scope.base_currency, days, Benchmark.named(benchmark, scope.base_currency, daily))
+    against = Benchmark.named(benchmark, scope.base_currency, daily, price_return=price_return)
+    return compared(daily, scope.base_currency, asked_days(daily, start, end), against)
 
 
 def compared(daily: DailyTotal, base: str, days: Days, against: Benchmark) -> ComparisonDocument:
@@ -150,7 +163,8 @@ def compared(daily: DailyTotal, base: str, days: Days, against: Benchmark) -> Co
         end=days.last,
         base_currency=base,
         parts=parts,
-        total_return=False,
+        total_return=against.is_total(days),
+        dividends=against.reinvested(days),
         twr=decimal(float(own[-1] / own[0] - 1.0)),
         benchmark_return=decimal(float(other[-1] / other[0] - 1.0)),
         end_nav=decimal(float(nav[-1])),
@@ -171,6 +185,7 @@ def _nothing(
         base_currency=base,
         parts=parts,
         total_return=False,
+        dividends=0,
         twr=None,
         benchmark_return=None,
         end_nav=None,

@@ -121,6 +121,7 @@ class AskedFigure(AskedHoldings):
     year: int | None = None
     method: Method | None = None
     benchmark: str = ""
+    price_return: bool = False
     instrument: int | None = None
     rate: Decimal = RATE
     money: Annotated[Decimal, Field(ge=0)] = Decimal(0)
@@ -140,6 +141,7 @@ class AskedFigure(AskedHoldings):
             year=self.year,
             method=self.method,
             benchmark=self.benchmark,
+            price_return=self.price_return,
             instrument=self.instrument,
             only=self.group(),
             rate=self.rate,
@@ -202,9 +204,14 @@ def get_activities(
 
 
 @api.get("/performance", response=PerformanceDocument, by_alias=True)
-def get_performance(request: HttpRequest, asked: Query[AskedHoldings], benchmark: str = "") -> HttpResponse:
+def get_performance(
+    request: HttpRequest, asked: Query[AskedHoldings], benchmark: str = "", *, price_return: bool = False
+) -> HttpResponse:
     """Returns, the value bridge and risk of a period."""
-    return _answer(performance(asked.scope(), asked.start, asked.end, benchmark, asked.group()))
+    document = performance(
+        asked.scope(), asked.start, asked.end, benchmark, asked.group(), price_return=price_return
+    )
+    return _answer(document)
 
 
 @api.get("/series", response=SeriesDocument)
@@ -226,15 +233,22 @@ def get_attribution(request: HttpRequest, asked: Query[AskedDays]) -> HttpRespon
 
 
 @api.get("/risk", response=RiskDocument, by_alias=True)
-def get_risk(request: HttpRequest, asked: Query[AskedHoldings], benchmark: str = "") -> HttpResponse:
+def get_risk(
+    request: HttpRequest, asked: Query[AskedHoldings], benchmark: str = "", *, price_return: bool = False
+) -> HttpResponse:
     """Risk of a period, alone and against a benchmark."""
-    return _answer(risk(asked.scope(), asked.start, asked.end, benchmark, asked.group()))
+    document = risk(
+        asked.scope(), asked.start, asked.end, benchmark, asked.group(), price_return=price_return
+    )
+    return _answer(document)
 
 
 @api.get("/benchmark", response=ComparisonDocument, by_alias=True)
-def get_benchmark(request: HttpRequest, asked: Query[AskedDays], benchmark: str) -> HttpResponse:
-    """What the same money would have become in an instrument or a mix of several."""
-    return _answer(comparison(asked.scope(), benchmark, asked.start, asked.end))
+def get_benchmark(
+    request: HttpRequest, asked: Query[AskedDays], benchmark: str, *, price_return: bool = False
+) -> HttpResponse:
+    """What the same money would have become in an instrument or a mix; its known dividends reinvested."""
+    return _answer(comparison(asked.scope(), benchmark, asked.start, asked.end, price_return=price_return))
 
 
 @api.get("/lots", response=LotsDocument)

@@ -66,6 +66,7 @@ class Asked:
     benchmark: str
     only: str
     is_before_tax: bool
+    is_price_return: bool
     choices: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -87,6 +88,7 @@ class Asked:
             benchmark=parameters.get("benchmark", "").strip(),
             only=parameters.get("only", ""),
             is_before_tax=parameters.get("tax") == "before",
+            is_price_return=parameters.get("price_return") == "1",
             choices=choices,
         )
 
@@ -197,6 +199,7 @@ def _answer(
             "from": document.start,
             "to": document.end,
             "benchmark": asked.benchmark,
+            "price_return": "1" if asked.is_price_return else "",
             "only": asked.only,
         },
         groups=_groups(only),
@@ -252,7 +255,9 @@ def _groups(only: Group | None) -> list[tuple[str, str]]:
 
 
 def _benchmark(asked: Asked, base: str, daily: DailyTotal) -> Benchmark | None:
-    return Benchmark.named(asked.benchmark, base, daily) if asked.benchmark else None
+    if not asked.benchmark:
+        return None
+    return Benchmark.named(asked.benchmark, base, daily, price_return=asked.is_price_return)
 
 
 def _rows(document: SeriesDocument, comparison: ComparisonDocument | None) -> list[DayRow]:

@@ -5,8 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.only import add_price_return
 from stonks_overwatch.management.tables import money, percent, table
-from stonks_overwatch.reports.risk import comparison
+from stonks_overwatch.reports.risk import ComparisonDocument, comparison
 
 
 class Command(ReadingCommand):
@@ -19,9 +20,16 @@ class Command(ReadingCommand):
         )
         parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
         parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
+        add_price_return(parser)
 
     def handle(self, *, json: bool, benchmark: str, **options: Any) -> None:
-        document = comparison(self.scope(options), benchmark, options["start"], options["end"])
+        document = comparison(
+            self.scope(options),
+            benchmark,
+            options["start"],
+            options["end"],
+            price_return=options["price_return"],
+        )
         if json:
             self.print_document(document)
             return
@@ -31,7 +39,11 @@ class Command(ReadingCommand):
             table(
                 ("figure", ">portfolio", f">{name or 'benchmark'}"),
                 [
-                    ("return (TWR; of prices)", percent(document.twr), percent(document.benchmark_return)),
+                    (
+                        f"return (TWR; {returns_of(document)})",
+                        percent(document.twr),
+                        percent(document.benchmark_return),
+                    ),
                     (
                         f"end value with the same money, {base}",
                         money(document.end_nav, base),
@@ -40,3 +52,11 @@ class Command(ReadingCommand):
                 ],
             )
         )
+
+
+def returns_of(document: ComparisonDocument) -> str:
+    """What the benchmark's return is a return of."""
+    if not document.dividends:
+        return "of prices"
+    kind = "total return" if document.total_return else "of prices and the dividends that are known"
+    return f"{kind}, {document.dividends} reinvested before tax"

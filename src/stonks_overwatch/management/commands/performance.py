@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand, day
-from stonks_overwatch.management.only import add_only
+from stonks_overwatch.management.only import add_only, add_price_return
 from stonks_overwatch.management.tables import UNKNOWN, money, number, percent, table
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 
@@ -21,6 +21,7 @@ class Command(ReadingCommand):
         parser.add_argument(
             "--benchmark", metavar="ISIN[:WEIGHT,...]", default="", help="what beta is taken against"
         )
+        add_price_return(parser)
         parser.add_argument(
             "--method",
             choices=["fifo", "average"],
@@ -32,7 +33,12 @@ class Command(ReadingCommand):
         if options["start"] and options["end"] and options["start"] > options["end"]:
             raise CommandError("argument --from: it is after --to", returncode=2)
         document = performance(
-            self.scope(options), options["start"], options["end"], options["benchmark"], options["only"]
+            self.scope(options),
+            options["start"],
+            options["end"],
+            options["benchmark"],
+            options["only"],
+            price_return=options["price_return"],
         )
         if json:
             self.print_document(document)

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand, day
-from stonks_overwatch.management.only import add_only
+from stonks_overwatch.management.only import add_only, add_price_return
 from stonks_overwatch.management.tables import UNKNOWN, number, table
 from stonks_overwatch.reports.risk import risk
 
@@ -23,10 +23,16 @@ class Command(ReadingCommand):
         parser.add_argument(
             "--benchmark", metavar="ISIN[:WEIGHT,...]", default="", help="an instrument or a mix with prices"
         )
+        add_price_return(parser)
 
     def handle(self, *, json: bool, **options: Any) -> None:
         document = risk(
-            self.scope(options), options["start"], options["end"], options["benchmark"], options["only"]
+            self.scope(options),
+            options["start"],
+            options["end"],
+            options["benchmark"],
+            options["only"],
+            price_return=options["price_return"],
         )
         if json:
             self.print_document(document)

@@ -43,6 +43,7 @@ class Arguments:
     year: int | None = None
     method: Method | None = None
     benchmark: str = ""
+    price_return: bool = False
     instrument: int | None = None
     only: Group | None = None
     rate: Decimal = RATE
@@ -67,6 +68,7 @@ class Arguments:
             ("year", asked.year),
             ("method", asked.method and asked.method.value),
             ("benchmark", asked.benchmark),
+            ("price_return", "1" if asked.benchmark and asked.price_return else None),
             ("only", asked.only and f"{asked.only.field}={asked.only.value}"),
             ("rate", asked.rate if figure.startswith("exposures.") else None),
             ("money", asked.money if figure.startswith("targets.") else None),

@@ -33,10 +33,14 @@ from stonks_overwatch.reports.scope import accounts
 from stonks_overwatch.reports.series import SeriesDocument, series
 
 REPORTS["series"] = lambda a, _: series(a.scope, a.start, a.end, a.only)
-REPORTS["performance"] = lambda a, _: performance(a.scope, a.start, a.end, a.benchmark, a.only)
+REPORTS["performance"] = lambda a, _: performance(
+    a.scope, a.start, a.end, a.benchmark, a.only, price_return=a.price_return
+)
 REPORTS["periods"] = lambda a, _: returns_by_period(a.scope, a.only)
-REPORTS["risk"] = lambda a, _: risk(a.scope, a.start, a.end, a.benchmark, a.only)
-REPORTS["comparison"] = lambda a, _: comparison(a.scope, a.benchmark, a.start, a.end)
+REPORTS["risk"] = lambda a, _: risk(a.scope, a.start, a.end, a.benchmark, a.only, price_return=a.price_return)
+REPORTS["comparison"] = lambda a, _: comparison(
+    a.scope, a.benchmark, a.start, a.end, price_return=a.price_return
+)
 REPORTS["attribution"] = lambda a, _: attribution(a.scope, a.start, a.end)
 
 _FLOATING = "Computed in floating point: the inputs give it to about nine digits."
@@ -411,13 +415,20 @@ def _compared(formula: str, *fields: tuple[str, str, Unit]) -> Callable[[Seen], 
 
 _WITH_SAME = "the value had the begin value and each later contribution gone into the benchmark on its day"
 figure(ComparisonDocument, "twr", "Time-weighted return", fraction)(_compared("growth over the period − 1"))
-figure(
-    ComparisonDocument,
-    "benchmark_return",
-    "Return of the benchmark",
-    fraction,
-    "Of prices, without dividends.",
-)(_compared("price at the end ÷ price at the begin − 1, at the rates of the days; a mix every day anew"))
+
+
+@figure(ComparisonDocument, "benchmark_return", "Return of the benchmark", fraction)
+def _of_benchmark(seen: Seen) -> Made:
+    told: ComparisonDocument = seen.root
+    words = "price at the end ÷ price at the begin − 1, at the rates of the days; a mix every day anew"
+    if not told.dividends:
+        return Made("computed", words, note=f"A price return: no dividend is in it. {_FLOATING}")
+    kind = "A total return" if told.total_return else "A price return and the dividends that are known"
+    words = "product of the days: (price + dividend) ÷ price of the day before, at the rates of the days; − 1"
+    note = f"{kind}: {told.dividends} of those that your accounts received are reinvested, before tax."
+    return Made("computed", words, note=f"{note} {_FLOATING}")
+
+
 figure(ComparisonDocument, "end_nav", "Value at the end", base)(_compared("the value of the last day"))
 figure(ComparisonDocument, "benchmark_end_nav", "Value with the same contributions", base)(
     _compared(_WITH_SAME, ("end_nav", "value at the end", base))
