@@ -9,6 +9,7 @@ from typing import NamedTuple
 from stonks_overwatch.ledger.models import Account, Figure, NavPoint
 from stonks_overwatch.reports.daily import DailyTotal, daily_total
 from stonks_overwatch.reports.documents import Computed, Document
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.series import days_of
 
@@ -46,6 +47,7 @@ class BrokerReturnsDocument(Document):
     returns: tuple[BrokerReturn, ...]
 
 
+@kept
 def broker_returns(scope: Scope, start: date | None = None, end: date | None = None) -> BrokerReturnsDocument:
     """Every return that the broker tells of a period that ends in these days."""
     looked_at = accounts(scope)

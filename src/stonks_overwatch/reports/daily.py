@@ -39,6 +39,7 @@ from stonks_overwatch.ledger.models import (
     RateSeries,
 )
 from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
 
 # Corrections of the last weeks are taken in without valuing all years again.
@@ -79,6 +80,7 @@ class Known(NamedTuple):
     empty_until: int | None
 
 
+@kept
 def daily_total(scope: Scope, only: "Group | None" = None) -> DailyTotal | None:
     """The series of the scope from the first day anything is known of; None without any.
 

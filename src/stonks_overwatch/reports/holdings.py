@@ -22,6 +22,7 @@ from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import EVER, MOST_NAMED, Live, Stored, lot_books, positions
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
@@ -162,6 +163,7 @@ def holdings(scope: Scope, method: Method | None = None) -> HoldingsDocument:
     return valuation(scope, method).document
 
 
+@kept
 def valuation(scope: Scope, method: Method | None = None) -> Valuation:
     """Value everything in the scope: the base of `holdings`, `allocation`, `accounts` and `dashboard`."""
     looked_at = accounts(scope)

@@ -19,6 +19,7 @@ from stonks_overwatch.reports.books import NO_LOTS, Books, moving
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import Computed, Document, total
 from stonks_overwatch.reports.holdings import Part, Valuation, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.statements import (
@@ -77,6 +78,7 @@ class ReconcileDocument(Document):
     accounts: tuple[AccountLines, ...]
 
 
+@kept
 def reconcile(scope: Scope, start: date | None = None, end: date | None = None) -> ReconcileDocument:
     """Compare each account with the broker's figures.
 
@@ -97,6 +99,7 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
     )
 
 
+@kept
 def latest(scope: Scope) -> ReconcileDocument:
     """The latest state alone, without values and costs of positions: what is quick to tell."""
     return ReconcileDocument(accounts=tuple(_account(state, []) for state in _states(scope, None)))
