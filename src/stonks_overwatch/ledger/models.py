@@ -213,7 +213,7 @@ class Activity(models.Model):
     is_derived = models.BooleanField(default=False)
     # Where sources differ, as JSON: [{"field", "values": [[source, value], ...]}], what counts first.
     conflicts = models.TextField(db_default="")
-    superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
+    superseded_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, db_index=False)
     recorded_at = models.DateTimeField()
 
     objects = ActivityQuerySet.as_manager()
@@ -224,6 +224,14 @@ class Activity(models.Model):
             models.Index(fields=["trade_date", "id"]),
             models.Index(fields=["account", "instrument"]),
             models.Index("account", Coalesce("booked_on", "trade_date"), name="activity_counts_on"),
+            models.Index(fields=["account", "trade_date"], name="activity_of_day"),
+            # Most rows are superseded by none: an index that holds them too would be taken for a narrow one.
+            models.Index(
+                fields=["superseded_by"], condition=models.Q(superseded_by__isnull=False), name="superseded"
+            ),
+            models.Index(
+                fields=["account", "kind"], condition=models.Q(superseded_by=None), name="activity_of_kind"
+            ),
         ]
 
 

@@ -349,7 +349,7 @@ class Migration(migrations.Migration):
                 ('conflicts', models.TextField(db_default='')),
                 ('recorded_at', models.DateTimeField()),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.account')),
-                ('superseded_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, to='stonks_overwatch.activity')),
+                ('superseded_by', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to='stonks_overwatch.activity')),
                 ('instrument', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to='stonks_overwatch.instrument')),
             ],
         ),
@@ -698,6 +698,18 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='activity',
             index=models.Index(models.F('account'), django.db.models.functions.comparison.Coalesce('booked_on', 'trade_date'), name='activity_counts_on'),
+        ),
+        migrations.AddIndex(
+            model_name='activity',
+            index=models.Index(fields=['account', 'trade_date'], name='activity_of_day'),
+        ),
+        migrations.AddIndex(
+            model_name='activity',
+            index=models.Index(condition=models.Q(('superseded_by__isnull', False)), fields=['superseded_by'], name='superseded'),
+        ),
+        migrations.AddIndex(
+            model_name='activity',
+            index=models.Index(condition=models.Q(('superseded_by', None)), fields=['account', 'kind'], name='activity_of_kind'),
         ),
         migrations.AddConstraint(
             model_name='activity',
