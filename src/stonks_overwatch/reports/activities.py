@@ -55,7 +55,7 @@ STATES: tuple[State, ...] = get_args(State)
 Sort = Literal["date", "kind", "instrument", "account", "quantity", "net"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 
-ROWS = 100
+ROWS = 50
 
 
 class ListedActivity(ActivityRow):
@@ -157,18 +157,23 @@ def activities(
 def listed(scope: Scope, asked: Filter, page: int = 1) -> ListedActivities:
     """One page of the activities that the filter lets through, cut out by the database."""
     looked_at = {account.pk: account for account in accounts(scope)}
-    rows = _filtered(looked_at, asked)
-    count = rows.count()
+    rows = _filtered(scope, looked_at, asked)
+    counted = _of(scope, looked_at).current().values_list("kind")
+    kinds = tuple(counted.annotate(number=Count("id")).order_by("kind"))
+    is_of_kind = asked == Filter(kind=asked.kind, sort=asked.sort, descending=asked.descending)
+    if is_of_kind:
+        count = sum(number for kind, number in kinds if asked.kind in (None, kind))
+    else:
+        count = rows.count()
     pages = max(1, -(-count // ROWS))
     page = min(max(page, 1), pages)
     shown = list(rows[(page - 1) * ROWS : page * ROWS])
-    counted = Activity.objects.current().filter(account__in=list(looked_at)).values_list("kind")
     return ListedActivities(
         rows=_listed(shown, looked_at),
         count=count,
         page=page,
         pages=pages,
-        kinds=tuple(counted.annotate(number=Count("id")).order_by("kind")),
+        kinds=kinds,
         instrument=Instrument.objects.filter(pk=asked.instrument).first() if asked.instrument else None,
     )
 
@@ -176,7 +181,7 @@ def listed(scope: Scope, asked: Filter, page: int = 1) -> ListedActivities:
 def every_listed(scope: Scope, asked: Filter) -> Iterator[ListedActivity]:
     """All that the filter lets through, read in portions: for files, however long."""
     looked_at = {account.pk: account for account in accounts(scope)}
-    rows = _filtered(looked_at, asked)
+    rows = _filtered(scope, looked_at, asked)
     portion: list[Activity] = []
     for row in rows.iterator(chunk_size=_PORTION):
         portion.append(row)
@@ -189,8 +194,15 @@ def every_listed(scope: Scope, asked: Filter) -> Iterator[ListedActivity]:
 _PORTION = 500
 
 
-def _filtered(looked_at: dict[int, Account], asked: Filter) -> ActivityQuerySet:
-    every = Activity.objects.filter(account__in=list(looked_at)).select_related("instrument")
+def _of(scope: Scope, looked_at: dict[int, Account]) -> ActivityQuerySet:
+    """Without a condition where all are looked at: the database then reads them in the order of days."""
+    if scope.account is None and scope.broker is None:
+        return Activity.objects.all()
+    return Activity.objects.filter(account__in=list(looked_at))
+
+
+def _filtered(scope: Scope, looked_at: dict[int, Account], asked: Filter) -> ActivityQuerySet:
+    every = _of(scope, looked_at).select_related("instrument")
     if asked.id:
         broker, account, key = [*asked.id.split(":", 2), "", ""][:3]
         return every.filter(account__broker=broker, account__account=account, key=key)
@@ -248,7 +260,8 @@ def _order(asked: Filter) -> list[OrderBy]:
         "net": _number("gross") + charged,
     }
     by = columns[asked.sort]
-    first = OrderBy(by, descending=asked.descending, nulls_last=True)
+    # A day is never unknown, and the index of days is not in an order of its own for unknown ones.
+    first = OrderBy(by, descending=asked.descending, nulls_last=None if asked.sort == "date" else True)
     newest = asked.descending or asked.sort != "date"
     return [first, *(OrderBy(F(name), descending=newest) for name in ("trade_date", "trade_at", "id"))]
 
