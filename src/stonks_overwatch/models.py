@@ -24,8 +24,10 @@ from stonks_overwatch.ledger.models import (
     Position,
     Price,
     PriceSeries,
+    QuantityChange,
     RateSeries,
     SeriesClock,
+    StateReport,
     SyncRun,
 )
 from stonks_overwatch.services.brokers.ibkr.repositories.models import (
@@ -75,7 +77,9 @@ __all__ = [
     "Position",
     "Price",
     "PriceSeries",
+    "QuantityChange",
     "RateSeries",
     "SeriesClock",
+    "StateReport",
     "SyncRun",
 ]

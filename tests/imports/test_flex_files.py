@@ -130,7 +130,7 @@ def test_the_state_of_a_statement_is_shown_where_nothing_newer_is_known() -> Non
     imported("day_by_day")
 
     account = models.Account.objects.get()
-    assert account.positions_at == datetime(2026, 1, 6, 4, 59, 59, tzinfo=UTC)  # the end of 5 January there
+    assert account.positions_at == datetime(2026, 1, 5, 23, 59, 59, tzinfo=UTC)  # as of the whole day
     held = models.Position.objects.get(instrument__broker_ref="4001")
     assert (held.quantity, held.cost_basis) == (Decimal(10), Decimal(483))
     assert models.CashBalance.objects.get(currency="EUR").amount == Decimal("597.5")

@@ -2,9 +2,9 @@
 
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -14,9 +14,10 @@ from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import store as ledger
 from stonks_overwatch.ledger import types
 from stonks_overwatch.ledger.models import Account, Import
+from stonks_overwatch.ledger.opening import end_of
 from stonks_overwatch.ledger.types import Batch
 from stonks_overwatch.services.brokers.ibkr import statements
-from stonks_overwatch.services.brokers.ibkr.statements import EASTERN, UNKNOWN_CURRENCY, Reading
+from stonks_overwatch.services.brokers.ibkr.statements import UNKNOWN_CURRENCY, Reading
 
 KIND = "flex"
 BROKER = "ibkr"
@@ -92,22 +93,14 @@ def _megabytes(path: Path, name: str, progress: Progress) -> Callable[[int], Non
 
 
 def _record(reading: Reading, now: datetime) -> ledger.Counts:
-    """Store the state a statement ends with, where nothing newer is known, and then all that happened."""
+    """Store what each account held at the end of its statement, and then all that happened."""
     stored = {row.account: row for row in Account.objects.filter(broker=BROKER)}
-    batch = _with_known_accounts(reading.batch, stored)
-    state = _newer_state(batch, stored)
-    if state is not None:
+    batch = replace(_with_known_accounts(reading.batch, stored), told_at=min(reading.told_at, now))
+    for state in _states(batch):
         ledger.record(state)
-    past = replace(
-        batch,
-        positions={},
-        partial_positions=(),
-        cash={},
-        partial_cash=(),
-        values=(),
-        told_at=min(reading.generated_at or now, now),
+    return ledger.record(
+        replace(batch, positions={}, partial_positions=(), cash={}, partial_cash=(), values=())
     )
-    return ledger.record(past)
 
 
 def _with_known_accounts(batch: Batch, stored: Mapping[str, Account]) -> Batch:
@@ -143,39 +136,26 @@ def _ends(batch: Batch) -> dict[str, datetime]:
     days: dict[str, date] = {}
     for period in batch.periods:
         days[period.account] = max(period.until, days.get(period.account, period.until))
-    close = time.max.replace(microsecond=0)
-    return {account: datetime.combine(day, close, EASTERN).astimezone(UTC) for account, day in days.items()}
+    return {account: end_of(day) for account, day in days.items()}
 
 
-def _newer_state(batch: Batch, stored: Mapping[str, Account]) -> Batch | None:
-    """Positions, cash and values of the accounts of which nothing later is known."""
+def _states(batch: Batch) -> Iterator[Batch]:
+    """Positions, cash and values, a batch for each day with which accounts' statements end."""
     ends = _ends(batch)
-    at = max((ends[a] for a in {*batch.positions, *batch.cash} if a in ends), default=None)
-    if at is None:
-        return None
-
-    def is_news(account: str) -> bool:
-        known = stored.get(account)
-        moments = (known.positions_at, known.cash_at) if known else ()
-        return ends.get(account) == at and all(moment is None or moment < at for moment in moments)
-
-    positions = {account: rows for account, rows in batch.positions.items() if is_news(account)}
-    cash = {account: rows for account, rows in batch.cash.items() if is_news(account)}
-    if not positions and not cash:
-        return None
-    named = {*positions, *cash}
-    return replace(
-        batch,
-        fetched_at=at,
-        accounts=tuple(account for account in batch.accounts if account.account in named),
-        positions=positions,
-        partial_positions=tuple(row for row in batch.partial_positions if is_news(row.account)),
-        cash=cash,
-        values=tuple(value for value in batch.values if value.account in named),
-        rates=(),
-        navs=(),
-        activities=(),
-        periods=(),
-        figures=(),
-        inbox=(),
-    )
+    for at in sorted(set(ends.values())):
+        named = {account for account, end in ends.items() if end == at}
+        yield replace(
+            batch,
+            fetched_at=at,
+            accounts=tuple(account for account in batch.accounts if account.account in named),
+            positions={account: rows for account, rows in batch.positions.items() if account in named},
+            partial_positions=tuple(row for row in batch.partial_positions if row.account in named),
+            cash={account: rows for account, rows in batch.cash.items() if account in named},
+            values=tuple(value for value in batch.values if value.account in named),
+            rates=(),
+            navs=(),
+            activities=(),
+            periods=(),
+            figures=(),
+            inbox=(),
+        )

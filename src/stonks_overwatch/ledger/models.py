@@ -30,7 +30,7 @@ class Account(models.Model):
     reported_buying_power = ExactDecimalField(null=True)
     reported_cushion = ExactDecimalField(null=True)
     reported_margin_at = models.DateTimeField(null=True)
-    # The first complete list and the latest one. What the first did not name was 0 at that moment.
+    # The earliest complete list and the latest one. What a list did not name was 0 at that moment.
     positions_since = models.DateTimeField(null=True)
     positions_at = models.DateTimeField(null=True)
     cash_since = models.DateTimeField(null=True)
@@ -98,7 +98,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
 class Position(models.Model):
     """The latest known state of one instrument in one account; a closed one stays, with quantity 0.
 
-    The `anchor_` columns keep what the account's first complete report said (0 when it did not name the
+    The `anchor_` columns keep what the account's earliest complete report said (0 when it did not name the
     instrument; null before there was one): opening balances are computed back from it (opening.py), and
     everything after it must be explained by activities.
     """
@@ -147,6 +147,36 @@ class CashBalance(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "currency"], name="cash_once")]
+
+
+class StateReport(models.Model):
+    """A moment of which an account's positions, or its cash, were told in full (`topic`).
+
+    Reports come in any order: the earliest is the anchor and the latest what is held. Of two of one moment
+    the one of the greater `rank` counts.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    topic = models.TextField()  # "positions" or "cash"
+    at = models.DateTimeField()
+    rank = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "topic", "at"], name="state_report_once")]
+
+
+class QuantityChange(models.Model):
+    """The report of this moment told another quantity than the one before it; before the first it was 0."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    at = models.DateTimeField()
+    quantity = ExactDecimalField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "instrument", "at"], name="quantity_change_once")
+        ]
 
 
 class Coverage(models.Model):
@@ -303,6 +333,7 @@ class Price(models.Model):
     close = ExactDecimalField()
     currency = models.TextField()
     source = models.TextField()
+    precedence = models.BigIntegerField(default=0, db_default=0)  # of two of a day the greater one's counts
     is_imported = models.BooleanField(default=False)
     imported = models.ForeignKey(Import, null=True, on_delete=models.CASCADE, db_index=False)
 

@@ -1,13 +1,13 @@
 """What the ledger works out where activities do not reach: opening balances and unexplained changes. Pure.
 
-A broker tells what is held now and, at best, what happened lately. The first complete report is the anchor.
-What was there before the known activities is the anchor minus their sum; what changed afterwards with no
-activity to explain it is a derived change, until the broker tells.
+A broker tells what is held now and, at best, what happened lately. The earliest complete report is the
+anchor. What was there before the known activities is the anchor minus their sum; what changed afterwards
+with no activity to explain it is a derived change, until the broker tells.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import combinations
 
@@ -20,8 +20,30 @@ CHANGE_SOURCE = "position change"
 # More undated trades than this on the anchor's day are not taken apart: the tries double with each.
 _MOST_TRIED = 10
 _DAY = timedelta(days=1)
+_LAST_SECOND = time(23, 59, 59)
 # No market's local date is further from UTC than these: Baker Island to Kiribati.
 _WESTMOST, _EASTMOST = timedelta(hours=-12), timedelta(hours=14)
+
+
+def end_of(day: date) -> datetime:
+    """The time of what is told as of a whole day and not of a moment in it: its last second."""
+    return datetime.combine(day, _LAST_SECOND, UTC)
+
+
+def is_held(activity: Activity, at: datetime) -> bool | None:
+    """Whether what a broker told as of `at` holds the activity already; None where the day alone decides.
+
+    A day's end holds what was booked up to that day, whatever the local times say.
+    """
+    if at.time() == _LAST_SECOND and activity.booked_on is not None:
+        return activity.booked_on <= at.date()
+    return None if activity.trade_at is None else activity.trade_at <= at
+
+
+def is_booked(activity: Activity, at: datetime) -> bool:
+    """Whether cash told as of `at` holds the activity's money: by the day, for most bookings have no time."""
+    on = activity.booked_on if at.time() == _LAST_SECOND else None
+    return (on or activity.trade_date) <= at.date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +79,9 @@ def before(holding: Holding, activities: Sequence[Activity]) -> list[Activity]:
     later: list[Activity] = []
     unsure: list[Activity] = []
     for activity in activities:
-        if activity.trade_at is not None:
-            (held if activity.trade_at <= holding.anchor_at else later).append(activity)
+        known = is_held(activity, holding.anchor_at)
+        if known is not None:
+            (held if known else later).append(activity)
         elif since <= activity.trade_date <= until and moved(activity):
             unsure.append(activity)
         else:

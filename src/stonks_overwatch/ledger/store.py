@@ -4,6 +4,8 @@ Thousands of rows go in by plain SQL with ON CONFLICT; Django's ways of saving a
 slower. Activities are never overwritten: one whose content changed is replaced by a new row and stays.
 """
 
+import hashlib
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,6 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.db import transaction
+from django.db.models import Max, Min
 
 from stonks_overwatch.ledger import imported, opening, packed, telling, types
 from stonks_overwatch.ledger.lots import MARGINED, Method, moved
@@ -31,6 +34,8 @@ from stonks_overwatch.ledger.models import (
     Period,
     Position,
     Price,
+    QuantityChange,
+    StateReport,
 )
 from stonks_overwatch.ledger.sql import upsert
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass, Batch
@@ -78,7 +83,10 @@ def clear(broker: str) -> None:
         accounts = list(Account.objects.filter(broker=broker).values_list("pk", flat=True))
         ActivitySource.objects.filter(activity__account__in=accounts).delete()
         Activity.objects.filter(account__in=accounts).delete()
-        for table in (Position, CashBalance, Coverage, NavPoint, Period, Figure, ActivityBlock, DailySeries):
+        for table in (
+            Position, CashBalance, StateReport, QuantityChange, Coverage, NavPoint, Period, Figure,
+            ActivityBlock, DailySeries,
+        ):  # fmt: skip
             table.objects.filter(account__in=accounts).delete()
         # What the user chose is not the broker's to tell again.
         Account.objects.filter(broker=broker, lot_method=Method.FIFO).delete()
@@ -109,10 +117,28 @@ _POSITION_STATE = [
 _CASH_AMOUNTS = [
     "amount", "settled", "accrued_interest", "accrued_dividends", "futures_pnl", "reported_nav",
 ]  # fmt: skip
+_VALUE = ("nav", "cash", "accrued_interest", "accrued_dividends")
 _MARGIN = (
     "initial_margin", "maintenance_margin", "excess_liquidity", "available_funds", "buying_power", "cushion",
 )  # fmt: skip
 _CASH_STATE = [*_CASH_AMOUNTS, "updated_at", "anchor_amount", "anchor_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a report stands among the account's others in time: the moments around it."""
+
+    before: datetime | None
+    after: datetime | None
+    is_new: bool = True  # and not in place of one of this very moment
+
+    @property
+    def is_anchor(self) -> bool:
+        return self.before is None
+
+    @property
+    def is_latest(self) -> bool:
+        return self.after is None
 
 
 class _Recording:
@@ -136,8 +162,8 @@ class _Recording:
         self._record_cash()
         told = telling.record(self.batch, self.accounts, self.instruments)
         self.changed |= told.changed
-        self._record_account_series()
-        if told.changed or self._has_state():
+        is_more_covered = self._record_account_series()
+        if told.changed or is_more_covered or self._has_state():
             activities = self._load_activities(told.whole)
             self._add_positions_of_activities(activities)
             self._record_coverage()
@@ -212,7 +238,7 @@ class _Recording:
             row.alias = account.alias or row.alias
             row.kind = account.kind or row.kind
             row.opened_on = account.opened_on or row.opened_on
-            row.updated_at = self.at
+            row.updated_at = max(self.at, row.updated_at or self.at)
             row.save()
             stored[account.account] = row
         self.accounts = stored
@@ -274,33 +300,109 @@ class _Recording:
         return [self.accounts[name] for name in sorted(names)]
 
     def _apply_positions(self) -> None:
-        for key, reported in self._reported():
-            self._apply_position(key, reported)
-        for name in self.batch.positions:
-            account = self.accounts[name]
-            held = {self.instruments[row.broker_ref].pk for row in self.batch.positions[name]}
-            for key, row in self.positions.items():
-                if key[0] == account.pk and key[1] not in held and row["is_open"]:
-                    row.update(self._quantity(row, account, ZERO) | _CLOSED)
-                    self.touched.add(key)
-            if account.positions_since is None:
-                account.positions_since = self.at
-                for key, row in self.positions.items():
-                    if key[0] == account.pk:
-                        row |= {
-                            "anchor_quantity": row["quantity"],
-                            "anchor_cost": row["cost_basis"],
-                            "anchor_at": self.at,
-                        }
-                        self.touched.add(key)
-            account.positions_at = self.at
+        for reported in self.batch.partial_positions:
+            if self._is_news(self.accounts[reported.account].positions_at):
+                self._apply_partial(reported)
+        for name, rows in self.batch.positions.items():
+            self._apply_list(self.accounts[name], rows)
 
-    def _apply_position(self, key: tuple[int, int], reported: types.Position) -> None:
-        account = self.accounts[reported.account]
-        row = self.positions.get(key) or self._new_position(account)
-        self.positions[key] = row
-        self.touched.add(key)
-        row |= self._quantity(row, account, reported.quantity)
+    def _is_news(self, latest: datetime | None) -> bool:
+        return latest is None or self.at >= latest
+
+    def _place(self, account: Account, topic: str, rows: Sequence[object]) -> _Place | None:
+        """Note that an account told its state now; None where another report of this moment counts."""
+        latest = account.positions_at if topic == "positions" else account.cash_at
+        known = StateReport.objects.filter(account=account, topic=topic)
+        content = hashlib.blake2b(repr(sorted(map(repr, rows))).encode(), digest_size=12).hexdigest()
+        rank = f"{(self.batch.told_at or self.at).isoformat()} {content}"
+        if latest is None or latest < self.at:
+            place = _Place(latest, None)
+        else:
+            same = known.filter(at=self.at).first()
+            if same is not None and same.rank >= rank:
+                return None
+            place = _Place(
+                known.filter(at__lt=self.at).aggregate(at=Max("at"))["at"],
+                known.filter(at__gt=self.at).aggregate(at=Min("at"))["at"],
+                is_new=same is None,
+            )
+        names = ["account", "topic", "at", "rank"]
+        upsert(StateReport, names, [(account.pk, topic, self.at, rank)], unique=names[:3])
+        return place
+
+    def _apply_list(self, account: Account, rows: Sequence[types.Position]) -> None:
+        """A complete list: what it does not name was 0 then."""
+        told = {self.instruments[row.broker_ref].pk: row for row in rows}
+        if not (place := self._place(account, "positions", rows)):
+            return
+        if place.is_anchor:
+            account.positions_since = self.at
+        if place.is_latest:
+            account.positions_at = self.at
+        for pk in told:
+            self.positions.setdefault((account.pk, pk), self._new_position(account))
+        held = {pk: row for (of, pk), row in self.positions.items() if of == account.pk}
+        self._note_quantities(
+            account, place, held, {pk: told[pk].quantity if pk in told else ZERO for pk in held}
+        )
+        for pk, row in held.items():
+            reported = told.get(pk)
+            if place.is_latest and reported is not None:
+                self._value(row, reported)
+            elif place.is_latest and row["is_open"]:
+                row.update({"quantity": ZERO, "is_open": False} | _CLOSED)
+            elif reported is not None and not row["is_open"] and _is_later_price(reported, row):
+                row.update(price=reported.price, priced_at=reported.priced_at)
+            if place.is_anchor:
+                is_held = reported is not None and reported.quantity
+                row.update(
+                    anchor_quantity=reported.quantity if reported is not None else ZERO,
+                    anchor_cost=reported.cost_basis if reported is not None and is_held else ZERO,
+                    anchor_at=self.at,
+                )
+            row["closed_at"] = None if row["is_open"] else row["changed_at"]
+            self.touched.add((account.pk, pk))
+
+    def _note_quantities(
+        self,
+        account: Account,
+        place: _Place,
+        held: Mapping[int, dict[str, Any]],
+        quantities: Mapping[int, Decimal],
+    ) -> None:
+        """Keep when quantities changed from report to report, this one among them."""
+        if place.is_latest and place.is_new:
+            changed = {pk: q for pk, q in quantities.items() if q != held[pk]["quantity"]}
+            for pk in changed:
+                held[pk].update(changed_at=self.at, changed_after=place.before)
+            self._save_changes(account, [(pk, self.at, q) for pk, q in changed.items()])
+            return
+        reports = StateReport.objects.filter(account=account, topic="positions").order_by("at")
+        moments = list(reports.values_list("at", flat=True))
+        changes: defaultdict[int, dict[datetime, Decimal]] = defaultdict(dict)
+        stored = QuantityChange.objects.filter(account=account).order_by("at")
+        for pk, at, quantity in stored.values_list("instrument_id", "at", "quantity"):
+            changes[pk][at] = quantity
+        gone, new = [], []
+        for pk, quantity in quantities.items():
+            known = changes[pk]
+            wanted = _with_report(known, self.at, quantity, place.after)
+            gone += [(pk, at) for at in known.keys() - wanted.keys()]
+            new += [(pk, at, q) for at, q in wanted.items() if known.get(at) != q]
+            changed_at = max(wanted, default=moments[0])
+            earlier = bisect_left(moments, changed_at)
+            held[pk].update(changed_at=changed_at, changed_after=moments[earlier - 1] if earlier else None)
+        for pk, at in gone:
+            QuantityChange.objects.filter(account=account, instrument=pk, at=at).delete()
+        self._save_changes(account, new)
+
+    def _save_changes(self, account: Account, rows: Sequence[tuple[int, datetime, Decimal]]) -> None:
+        names = ["account", "instrument", "at", "quantity"]
+        upsert(QuantityChange, names, ((account.pk, *row) for row in rows), unique=names[:3])
+
+    def _value(self, row: dict[str, Any], reported: types.Position) -> None:
+        """What the latest report says of a position."""
+        row |= {"quantity": reported.quantity, "is_open": bool(reported.quantity)}
         row |= {"price": reported.price, "priced_at": reported.priced_at}
         if not reported.quantity:
             row |= _CLOSED
@@ -313,26 +415,34 @@ class _Recording:
             "unrealized_pnl": reported.unrealized_pnl,
         }
 
-    def _new_position(self, account: Account) -> dict[str, Any]:
-        """A position never heard of; the first complete report did not name it, so it was 0 then."""
-        is_after_anchor = account.positions_since is not None
-        return dict.fromkeys(_POSITION_STATE) | {
-            "quantity": ZERO,
-            "is_open": False,
-            "priced_at": self.at,
-            "changed_at": self.at,
-            "anchor_quantity": ZERO if is_after_anchor else None,
-            "anchor_cost": ZERO if is_after_anchor else None,
-            "anchor_at": account.positions_since,
-        }
+    def _apply_partial(self, reported: types.Position) -> None:
+        """A row of a list that is not complete."""
+        account = self.accounts[reported.account]
+        key = account.pk, self.instruments[reported.broker_ref].pk
+        row = self.positions.setdefault(key, self._new_position(account))
+        if reported.quantity != row["quantity"]:
+            row |= {"changed_at": self.at, "changed_after": account.positions_at}
+        self._value(row, reported)
+        row["closed_at"] = None if row["is_open"] else row["closed_at"] or self.at
+        self.touched.add(key)
 
-    def _quantity(self, row: Mapping[str, Any], account: Account, quantity: Decimal) -> dict[str, Any]:
-        """What a reported quantity changes."""
-        now: dict[str, Any] = {"quantity": quantity, "is_open": bool(quantity)}
-        if quantity != row["quantity"]:
-            now |= {"changed_at": self.at, "changed_after": account.positions_at}
-        now["closed_at"] = None if quantity else row["closed_at"] or self.at
-        return now
+    def _new_position(self, account: Account) -> dict[str, Any]:
+        """A position never heard of: no complete report named it, so it was 0 at each of them."""
+        since = account.positions_since
+        return (
+            dict.fromkeys(_POSITION_STATE)
+            | _CLOSED
+            | {
+                "quantity": ZERO,
+                "is_open": False,
+                "priced_at": since or self.at,
+                "changed_at": since or self.at,
+                "closed_at": since,
+                "anchor_quantity": ZERO if since else None,
+                "anchor_cost": ZERO if since else None,
+                "anchor_at": since,
+            }
+        )
 
     def _add_positions_of_activities(self, activities: Mapping[int, Sequence[types.Activity]]) -> None:
         """What was bought and sold before the first report is a closed position, and so accounted for."""
@@ -346,9 +456,7 @@ class _Recording:
         for key in named:
             account = by_pk[key[0]]
             if key not in self.positions and account.positions_since is not None:
-                self.positions[key] = (
-                    self._new_position(account) | _CLOSED | {"closed_at": account.positions_since}
-                )
+                self.positions[key] = self._new_position(account)
                 self.touched.add(key)
 
     def _save_positions(self) -> None:
@@ -366,12 +474,13 @@ class _Recording:
                 rows.append((row.priced_at, instrument_pk, row.price, currency))
         upsert(
             Price,
-            ["instrument", "on", "close", "currency", "source", "is_imported"],
+            ["instrument", "on", "close", "currency", "source", "precedence", "is_imported"],
             (
-                (pk, at.date(), price, currency, self.batch.broker, False)
+                (pk, at.date(), price, currency, self.batch.broker, types.precedence(at), False)
                 for at, pk, price, currency in sorted(rows)
             ),
             unique=["instrument", "on", "is_imported"],
+            greatest="precedence",
         )
         packed.prices_changed(_earliest((pk, at.date()) for at, pk, _, _ in rows))
 
@@ -419,31 +528,44 @@ class _Recording:
                 account__in=[a.pk for a in self._accounts_touched()]
             ).values("account_id", "currency", *_CASH_STATE)
         }
-        told = [*self.batch.partial_cash, *(row for rows in self.batch.cash.values() for row in rows)]
         touched = set()
-        for reported in told:
+        for reported in self.batch.partial_cash:
             account = self.accounts[reported.account]
-            key = (account.pk, reported.currency)
-            row = stored.setdefault(
-                key, {"anchor_amount": ZERO if account.cash_since else None, "anchor_at": account.cash_since}
-            )
-            row |= {name: getattr(reported, name) for name in _CASH_AMOUNTS} | {"updated_at": self.at}
-            touched.add(key)
+            if self._is_news(account.cash_at):
+                row = stored.setdefault((account.pk, reported.currency), _new_balance(account))
+                row |= _amounts(reported) | {"updated_at": self.at}
+                touched.add((account.pk, reported.currency))
         for name, balances in self.batch.cash.items():
             account = self.accounts[name]
-            named = {balance.currency for balance in balances}
-            for key in [key for key in stored if key[0] == account.pk]:
-                if key[1] not in named:
-                    stored[key] |= dict.fromkeys(_CASH_AMOUNTS, ZERO) | {"updated_at": self.at}
-                if account.cash_since is None:
-                    stored[key] |= {"anchor_amount": stored[key]["amount"], "anchor_at": self.at}
-                touched.add(key)
-            account.cash_since = account.cash_since or self.at
-            account.cash_at = self.at
+            if place := self._place(account, "cash", balances):
+                self._apply_balances(account, place, balances, stored)
+                touched |= {key for key in stored if key[0] == account.pk}
         rows = ([*key, *(stored[key][name] for name in _CASH_STATE)] for key in sorted(touched))
         upsert(CashBalance, ["account", "currency", *_CASH_STATE], rows, unique=["account", "currency"])
 
-    def _record_account_series(self) -> None:
+    def _apply_balances(
+        self,
+        account: Account,
+        place: _Place,
+        balances: Sequence[types.CashBalance],
+        stored: dict[tuple[int, str], dict[str, Any]],
+    ) -> None:
+        """A complete list: a currency that it does not name was 0 then."""
+        if place.is_latest:
+            account.cash_at = self.at
+        if place.is_anchor:
+            account.cash_since = self.at
+        told = {balance.currency: balance for balance in balances}
+        for currency in {*told, *(code for of, code in stored if of == account.pk)}:
+            row = stored.setdefault((account.pk, currency), _new_balance(account))
+            amounts = _amounts(told[currency]) if currency in told else dict.fromkeys(_CASH_AMOUNTS, ZERO)
+            if place.is_latest:
+                row |= amounts | {"updated_at": self.at}
+            if place.is_anchor:
+                row |= {"anchor_amount": amounts["amount"], "anchor_at": self.at}
+
+    def _record_account_series(self) -> bool:
+        """Rates, values and figures. Returns: whether statements tell of days that none told of before."""
         batch = self.batch
         upsert(
             FxRate,
@@ -462,7 +584,7 @@ class _Recording:
             greatest="precedence",
         )
         period = ["account", "source", "topic", "since", "until"]
-        upsert(
+        more = upsert(
             Period,
             period,
             (
@@ -486,14 +608,15 @@ class _Recording:
             unique=figure,
             greatest="precedence",
         )  # fmt: skip
+        return more > 0
 
     def _save_reports(self) -> None:
         for value in self.batch.values:
             account = self.accounts[value.account]
-            account.reported_nav = value.nav
-            account.reported_cash = value.cash
-            account.reported_accrued_interest = value.accrued_interest
-            account.reported_accrued_dividends = value.accrued_dividends
+            if not _is_later_value(value, account):
+                continue
+            for name in _VALUE:
+                setattr(account, f"reported_{name}", getattr(value, name))
             account.reported_as_of = value.as_of
             margin = {name: getattr(value, name) for name in _MARGIN}
             if any(figure is not None for figure in margin.values()):
@@ -649,7 +772,7 @@ class _Recording:
             amount, at = balance.anchor_amount, balance.anchor_at
             if amount is None or at is None:
                 amount, at = balance.amount, balance.updated_at
-            held = [a for a in activities if held_at_anchor.get(a.key, a.trade_date <= at.date())]
+            held = [a for a in activities if held_at_anchor.get(a.key, opening.is_booked(a, at))]
             on = opening.opened_on(at, since, held)
             if opened := opening.cash_opening(account.account, balance.currency, amount, on, held):
                 yield opened
@@ -658,6 +781,53 @@ class _Recording:
 _CLOSED = {
     "market_value": ZERO, "exposure": ZERO, "average_cost": None, "cost_basis": ZERO, "unrealized_pnl": ZERO,
 }  # fmt: skip
+
+
+def _with_report(
+    changes: Mapping[datetime, Decimal], at: datetime, quantity: Decimal, after: datetime | None
+) -> dict[datetime, Decimal]:
+    """The changes of one instrument, with what a report of `at` told; `after` is the next report."""
+    moments = sorted(changes)
+
+    def told(moment: datetime) -> Decimal:
+        number = bisect_right(moments, moment)
+        return changes[moments[number - 1]] if number else ZERO
+
+    number = bisect_left(moments, at)
+    before = changes[moments[number - 1]] if number else ZERO
+    found = {moment: q for moment, q in changes.items() if moment not in (at, after)}
+    if quantity != before:
+        found[at] = quantity
+    if after is not None and told(after) != quantity:
+        found[after] = told(after)
+    return found
+
+
+def _is_later_price(reported: types.Position, row: Mapping[str, Any]) -> bool:
+    return row["price"] is None or reported.priced_at > row["priced_at"]
+
+
+def _is_later_value(value: types.AccountValue, account: Account) -> bool:
+    """Of two of one moment the one that knows more counts, then one of them, whichever came first."""
+    if account.reported_as_of is None or value.as_of != account.reported_as_of:
+        return account.reported_as_of is None or value.as_of > account.reported_as_of
+    new = [getattr(value, name) for name in _VALUE]
+    old = [getattr(account, f"reported_{name}") for name in _VALUE]
+    return (len(new) - new.count(None), repr(new)) >= (len(old) - old.count(None), repr(old))
+
+
+def _new_balance(account: Account) -> dict[str, Any]:
+    """A currency never heard of: it was 0 in each complete list."""
+    since = account.cash_since
+    return dict.fromkeys(_CASH_AMOUNTS, ZERO) | {
+        "updated_at": account.cash_at,
+        "anchor_amount": ZERO if since else None,
+        "anchor_at": since,
+    }
+
+
+def _amounts(balance: types.CashBalance) -> dict[str, Decimal | None]:
+    return {name: getattr(balance, name) for name in _CASH_AMOUNTS}
 
 
 def _earliest(days: Iterable[tuple[_Key, date]]) -> dict[_Key, date]:

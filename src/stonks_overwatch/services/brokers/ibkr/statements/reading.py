@@ -89,6 +89,7 @@ class Reading:
     query: str
     kind: str  # AF: activity, TCF: trade confirmations
     generated_at: datetime | None
+    told_at: datetime  # when its words were told: generated, else its last day, else fetched
     rows: Mapping[str, int]
     repeats: int
     missing: tuple[words.Section, ...]
@@ -441,7 +442,8 @@ class _Reader:
         accounts = self._state.accounts()
         generated = [s.generated_at for s, _ in self._statements.values() if s.generated_at]
         ends = [end_of(s.until) for s, _ in self._statements.values() if s.until]
-        rank = precedence(max(generated or ends, default=fetched_at), in_statement=True)
+        told_at = max(generated or ends, default=fetched_at)
+        rank = precedence(told_at, in_statement=True)
         told = [
             accounts
             for statement, accounts in self._statements.values()
@@ -478,6 +480,7 @@ class _Reader:
             query=self.query.get("queryName", ""),
             kind=kind,
             generated_at=max(generated, default=None),
+            told_at=told_at,
             rows=dict(self._rows),
             repeats=self._repeats,
             missing=tuple(section for section in wanted if section.name not in self.sections),
