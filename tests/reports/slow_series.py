@@ -41,21 +41,27 @@ class Row:
     income: Decimal
     fees: Decimal
     taxes: Decimal
+    currency: Decimal | None
 
 
 def days(world: World, last: date) -> dict[date, Row]:
     first = min(event.on for event in world.events) - DAY
     held: dict[str, Decimal] = defaultdict(Decimal)
     cash: dict[str, Decimal] = defaultdict(Decimal)
+    worth: dict[str, Decimal | None] = {}  # by currency, at the last prices known
+    lasting: dict[str, Decimal] = {}
     found: dict[date, Row] = {}
     day = first
     while day <= last:
-        row = Row(Decimal(0), Decimal(0), Decimal(0), Decimal(0), Decimal(0))
+        row = Row(Decimal(0), Decimal(0), Decimal(0), Decimal(0), Decimal(0), _moved(world, worth, day))
+        marks: dict[str, Decimal] = {}
         for event in (event for event in world.events if event.on == day):
             rate = _rate(world, event.currency, day)
             assert rate is not None
             if event.instrument is not None:
                 held[event.instrument] += event.quantity
+                if event.quantity:
+                    marks[event.instrument] = -event.gross / event.quantity
             cash[event.currency] += event.gross + event.fee + event.tax
             row.fees += event.fee * rate
             row.taxes += event.tax * rate
@@ -68,8 +74,48 @@ def days(world: World, last: date) -> dict[date, Row]:
             if event.kind == "tax":
                 row.taxes += event.gross * rate
         row.nav = _value(world, held, cash, day)
+        lasting = _lasting(world, held, lasting | marks, day)
+        worth = _worth(world, held, cash, lasting)
         found[day] = row
         day += DAY
+    return found
+
+
+def _moved(world: World, worth: dict[str, Decimal | None], day: date) -> Decimal | None:
+    """What was held the day before times the change of its rate."""
+    moved = Decimal(0)
+    for currency, amount in worth.items():
+        then, now = _rate(world, currency, day - DAY), _rate(world, currency, day)
+        if then != now:
+            if amount is None or then is None or now is None:
+                return None
+            moved += amount * (now - then)
+    return moved
+
+
+def _worth(
+    world: World, held: dict[str, Decimal], cash: dict[str, Decimal], prices: dict[str, Decimal]
+) -> dict[str, Decimal | None]:
+    """By currency, cash too."""
+    worth: dict[str, Decimal | None] = dict(cash)
+    for instrument, quantity in held.items():
+        if quantity:
+            of, price = world.currencies[instrument], prices.get(instrument)
+            before = worth.get(of, Decimal(0))
+            worth[of] = None if price is None or before is None else before + quantity * price
+    return worth
+
+
+def _lasting(
+    world: World, held: dict[str, Decimal], known: dict[str, Decimal], day: date
+) -> dict[str, Decimal]:
+    """The last price of what is held: of the last week, else the one known from before or of a trade."""
+    found = {}
+    for instrument, quantity in held.items():
+        price = _last(world.prices.get(instrument, {}), day)
+        price = known.get(instrument) if price is None else price
+        if quantity and price is not None:
+            found[instrument] = price
     return found
 
 

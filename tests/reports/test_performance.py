@@ -134,6 +134,76 @@ def test_what_the_holdings_and_the_rest_added_is_the_return() -> None:
     )
 
 
+def valued_by_the_broker(account: models.Account, on: date, nav: str, accrued: str | None = None) -> None:
+    """A row of the statement's value by day; without accruals it has a total alone."""
+    made.nav(account, nav, on)
+    for name, amount in (("total", nav), ("dividendAccruals", accrued)):
+        if amount is not None:
+            models.Figure.objects.create(
+                account=account,
+                section="EquitySummaryInBase",
+                name=name,
+                since=on,
+                until=on,
+                currency=account.currency,
+                amount=Decimal(amount),
+            )
+
+
+def test_the_bridge_of_days_that_the_broker_valued_tells_prices_rates_and_accruals_apart() -> None:
+    # 1,000 USD, half of it in 10 shares bought at 50 USD, which have no price since. The broker: at the
+    # begin 500 + 10 x 60 USD at 0.90 = 990; at the end 500 + 10 x 66 USD at 0.95 = 1102, and 6 USD declared.
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW)
+    share = made.instrument("ABC", "USD")
+    made.cash(account, "USD", "500", accrued_dividends=Decimal(6))
+    made.activity(account, "deposit", day(-20), currency="USD", gross="1000")
+    made.activity(account, "buy", day(-20), share, quantity="10", price="50", gross="-500")
+    for number, rate in ((-20, "0.90"), (-14, "0.90"), (-7, "0.90"), (0, "0.90"), (1, "0.95")):
+        made.rate("USD", "EUR", rate, day(number))
+    valued_by_the_broker(account, day(0), "990")
+    valued_by_the_broker(account, day(2), "1107.70", accrued="5.70")
+    pack()
+    found = performance(EUR, day(1), day(2))
+    # Currency: 500 USD in cash and the shares at the price they were bought for, x 0.05.
+    assert found.bridge.currency == 50
+    assert found.bridge.market == 1102 - 990 - 50
+    assert found.bridge.other == Decimal("5.70")
+
+
+def test_a_value_without_its_accruals_leaves_the_effect_of_prices_unknown() -> None:
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW)
+    share = made.instrument("ABC")
+    made.cash(account, "EUR", "500", accrued_dividends=Decimal(6))
+    made.activity(account, "deposit", day(-20), gross="1000")
+    made.activity(account, "buy", day(-20), share, quantity="10", price="50", gross="-500")
+    made.nav(account, "990", day(0))
+    made.nav(account, "1107.70", day(2))
+    pack()
+    found = performance(EUR, day(1), day(2)).bridge
+    assert (found.market, found.currency, found.other) == (None, None, Decimal("117.70"))
+
+
+def test_a_holding_without_prices_for_days_has_moved_evenly_between_two() -> None:
+    # 10 shares at 10 until day -5, at 14 on day -1: 10 a day, as the broker's values have it, of 100 and,
+    # after 100 came in on day -3, of 210: 0.1 + 1.1 x 30 / 210.
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument()
+    made.activity(account, "deposit", day(-12), gross="100")
+    made.activity(account, "buy", day(-12), share, quantity="10", gross="-100")
+    made.activity(account, "deposit", day(-3), gross="100")
+    made.price(share, "10", day(-12))
+    made.price(share, "14", day(-1))
+    for number, nav in ((-4, "110"), (-3, "220"), (-2, "230")):
+        made.nav(account, nav, day(number))
+    pack()
+    document = attribution(EUR, day(-10), day(2))
+    (row,) = document.holdings
+    assert row.gain_base == 40
+    assert float(row.contribution or 0) == pytest.approx(0.1 + 1.1 * 30 / 210, abs=1e-9)
+    assert document.rest is not None
+    assert abs(document.rest) < Decimal("1e-9")
+
+
 def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:
     account = made.account(updated_at=made.NOW)
     share = made.instrument()

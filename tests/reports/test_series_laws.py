@@ -9,11 +9,12 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stonks_overwatch.engine.series import numbers
 from stonks_overwatch.ledger import models, packed
 from stonks_overwatch.reports.daily import Group, daily_total
 from stonks_overwatch.reports.performance import performance
 from stonks_overwatch.reports.scope import Scope
-from stonks_overwatch.reports.series import SeriesDocument, series
+from stonks_overwatch.reports.series import SeriesDocument, decimal, series
 from tests.reports import builders as made
 from tests.reports import slow_series
 from tests.reports.packing import pack
@@ -32,14 +33,17 @@ def day(number: int) -> date:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
-    """Money comes in first; then trades, dividends, costs and withdrawals. Prices and rates have gaps."""
+def worlds(draw: st.DrawFn, density: float = 0.7) -> World:
+    """Money comes in first; then trades, dividends, costs and withdrawals. Prices and rates have gaps.
+
+    `density` is the part of the days that have prices.
+    """
     chance = random.Random(draw(st.integers(0, 2**32)))
     prices = {
         name: {
             day(n): Decimal(chance.randint(1000, 9000)) / 100
             for n in range(-3, LENGTH)
-            if n in (-3, 0) or chance.random() < 0.7
+            if n in (-3, 0) or chance.random() < density
         }
         for name in INSTRUMENTS
     }
@@ -129,6 +133,19 @@ def test_the_engine_agrees_with_a_slow_reckoning_in_decimal(world: World) -> Non
         forget_everything()
 
 
+@given(worlds(density=0.04))
+@few
+def test_the_effect_of_rates_is_at_the_last_prices_known(world: World) -> None:
+    with transaction.atomic():
+        store(world)
+        slow = slow_series.days(world, day(LENGTH))
+        daily = daily_total(EUR)
+        assert daily is not None
+        for found, row in zip(numbers(daily.total.currency), slow.values(), strict=True):
+            assert found is None if row.currency is None else close_to(decimal(found or 0.0), row.currency)
+        forget_everything()
+
+
 @given(worlds(), st.randoms(use_true_random=False))
 @few
 def test_the_order_in_which_activities_were_stored_does_not_matter(
@@ -150,6 +167,12 @@ def whole() -> SeriesDocument:
     return series(EUR)
 
 
+def effects_of_rates() -> list[Decimal | None]:
+    daily = daily_total(EUR)
+    assert daily is not None
+    return [None if number is None else decimal(number) for number in numbers(daily.total.currency)]
+
+
 def same(one: SeriesDocument, other: SeriesDocument) -> bool:
     pairs = [
         (a, b)
@@ -159,7 +182,10 @@ def same(one: SeriesDocument, other: SeriesDocument) -> bool:
     return all((a is None) == (b is None) and (a is None or close_to(a, b)) for a, b in pairs)
 
 
-@given(worlds(), st.lists(st.tuples(st.integers(0, LENGTH - 1), st.sampled_from("APR")), max_size=6))
+@given(
+    worlds(density=0.04) | worlds(),
+    st.lists(st.tuples(st.integers(0, LENGTH - 1), st.sampled_from("APR")), max_size=6),
+)
 @few
 def test_a_series_that_goes_on_is_the_one_worked_out_whole(
     world: World, changes: list[tuple[int, str]]
@@ -180,9 +206,10 @@ def test_a_series_that_goes_on_is_the_one_worked_out_whole(
             else:
                 models.FxRate.objects.filter(on=on).delete()
                 packed.rates_changed({("USD", "EUR"): on})
-            continued = series(EUR)
+            continued, effects = series(EUR), effects_of_rates()
             assert models.DailySeries.objects.get().valid_until == day(LENGTH)
             assert same(continued, whole())
+            assert effects == effects_of_rates()
         forget_everything()
 
 

@@ -181,7 +181,7 @@ def valued_days(total: Total) -> tuple[int, int]:
 class Figures:
     """A period from the end of day `begin` to the end of day `end`; fractions are not annualised.
 
-    `market` is what our own valuation changed by besides flows, income, costs and exchange rates.
+    `market` is what the value changed by besides flows, income, costs, exchange rates and accruals.
     """
 
     begin_nav: float
@@ -200,8 +200,16 @@ class Figures:
     simple: float
 
 
-def figures(total: Total, grown: Index | None, begin: int, end: int) -> Figures:
+def figures(
+    total: Total, grown: Index | None, begin: int, end: int, accrued: float = float("nan")
+) -> Figures:
     """The period's sums and returns.
+
+    Args:
+        total, grown: the series.
+        begin, end: the days at whose ends the period begins and ends.
+        accrued: by what accruals changed the value; where that is unknown our own valuation, which holds
+            none, tells the effect of prices.
 
     Raises: ValueError for a period without a day or outside of the series.
     """
@@ -226,7 +234,11 @@ def figures(total: Total, grown: Index | None, begin: int, end: int) -> Figures:
         fees=float(total.fees[within].sum()),
         taxes=float(total.taxes[within].sum()),
         currency=float(total.currency[within].sum()),
-        market=float(total.own_nav[last] - total.own_nav[first])
+        market=(
+            float(total.own_nav[last] - total.own_nav[first])
+            if np.isnan(accrued)
+            else end_nav - begin_nav - accrued
+        )
         - sum(float(getattr(total, name)[within].sum()) for name in _FLOWS),
         twr=twr,
         twr_before_tax=untaxed,

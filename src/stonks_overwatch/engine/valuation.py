@@ -180,19 +180,26 @@ def _rows(numbers: Whole, table: Whole) -> Whole:
 class State:
     """What was held at the end of one day.
 
-    `quantity` and `paid` have the shape (instruments,), `cash` and `settled` (currencies,). `paid` is, of
-    instruments that count by profit, the money of all trades and what of the profit is in cash already;
-    `settled` is such profit that was told in sum.
+    `quantity`, `paid` and `price` have the shape (instruments,), `cash` and `settled` (currencies,). `paid`
+    is, of instruments that count by profit, the money of all trades and what of the profit is in cash;
+    `settled` is such profit that was told in sum. `price` is the last one known, however old.
     """
 
     quantity: Floats
     paid: Floats
+    price: Floats
     cash: Floats
     settled: Floats
 
     @classmethod
     def nothing(cls, instruments: int, currencies: int) -> "State":
-        return cls(np.zeros(instruments), np.zeros(instruments), np.zeros(currencies), np.zeros(currencies))
+        return cls(
+            quantity=np.zeros(instruments),
+            paid=np.zeros(instruments),
+            price=np.full(instruments, np.nan),
+            cash=np.zeros(currencies),
+            settled=np.zeros(currencies),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +212,7 @@ class Checkpoint:
     instruments: Whole
     quantity: Floats
     paid: Floats
+    price: Floats
     currencies: Whole
     cash: Floats
     settled: Floats
@@ -219,15 +227,15 @@ class Checkpoint:
     def unpacked(cls, block: bytes | memoryview) -> "Checkpoint":
         numbers = np.frombuffer(block, dtype=np.float64)
         held, currencies = int(numbers[0]), int(numbers[1])
-        edges = np.cumsum([2, held, held, held, currencies, currencies, currencies])
-        one, quantity, paid, other, cash, settled, now = np.split(numbers, edges)[1:]
-        return cls(one.astype(np.int64), quantity, paid, other.astype(np.int64), cash, settled, now)
+        edges = np.cumsum([2, held, held, held, held, currencies, currencies, currencies])
+        one, quantity, paid, price, other, cash, settled, now = np.split(numbers, edges)[1:]
+        return cls(one.astype(np.int64), quantity, paid, price, other.astype(np.int64), cash, settled, now)
 
     def state(self, instruments: Whole, currencies: Whole) -> State:
         """For tables of instruments and currencies that hold all of the checkpoint's; both ascending."""
         start = State.nothing(instruments.size, currencies.size)
         rows = np.searchsorted(instruments, self.instruments)
-        start.quantity[rows], start.paid[rows] = self.quantity, self.paid
+        start.quantity[rows], start.paid[rows], start.price[rows] = self.quantity, self.paid, self.price
         at = np.searchsorted(currencies, self.currencies)
         start.cash[at], start.settled[at] = self.cash, self.settled
         return start
@@ -420,7 +428,8 @@ def _or_zero(numbers: Floats) -> Floats:
 class _Chunk:
     """Some instruments; shape (rows, days) each. Values are in the instrument's currency.
 
-    `rows` are their rows among all, ascending.
+    `rows` are their rows among all, ascending. `lasting` is the last price known, however old, that of the
+    instrument's own trades too, and `worth` the value at it: that of days with a price is their `value`.
     """
 
     rows: Whole
@@ -429,6 +438,8 @@ class _Chunk:
     price: Floats
     value: Floats
     carried: Truths
+    lasting: Floats
+    worth: Floats
 
 
 def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
@@ -451,17 +462,66 @@ def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
         price = book.prices.filled[some, skipped:]
         for row in flows.split[np.isin(flows.split, some)]:
             price[np.searchsorted(some, row)] *= _since_split(book, flows, int(row))
-        value = quantity * price
-        value *= book.instruments.unit[some, None]
         nothing = np.abs(quantity) < _NOTHING
-        value[nothing] = 0.0
-        style = book.instruments.style[some]
-        value[style == Style.NONE] = 0.0
         cost = np.zeros((some.size, 1))
-        if (style == Style.PROFIT).any():
+        if (book.instruments.style[some] == Style.PROFIT).any():
             cost = _running(flat, paid[first:last], start.paid[some], shape)
-            value -= cost
-        yield _Chunk(some, quantity, cost, price, value, book.prices.carried[some, skipped:] & ~nothing)
+        value = _values(book, some, quantity, price, nothing, cost)
+        lasting, worth = price, value
+        if np.isnan(value.sum()):
+            lasting = _lasting(book, flows, some, price, nothing)
+            worth = _values(book, some, quantity, lasting, nothing, cost)
+        carried = book.prices.carried[some, skipped:] & ~nothing
+        yield _Chunk(some, quantity, cost, price, value, carried, lasting, worth)
+
+
+def _values(
+    book: Book, rows: Whole, quantity: Floats, price: Floats, nothing: Truths, cost: Floats
+) -> Floats:
+    """What quantities are worth at prices, in the instruments' currencies; by profit, less what they cost."""
+    value = quantity * price
+    value *= book.instruments.unit[rows, None]
+    value[nothing] = 0.0
+    style = book.instruments.style[rows]
+    value[style == Style.NONE] = 0.0
+    if (style == Style.PROFIT).any():
+        value -= cost
+    return value
+
+
+def _known(book: Book, flows: _Flows, rows: Whole, price: Floats) -> tuple[Floats, Floats]:
+    """The prices, and where a day has none that of a trade of the day; NaN where there is none either.
+
+    Returns: the prices with splits taken out, and what to multiply them with; shape (rows, days) both.
+    """
+    events = flows.events
+    known = price.copy()
+    traded = np.nonzero(np.isin(events.kind, _TRADES) & np.isin(events.instrument, rows) & (flows.moved != 0))
+    row, day = np.searchsorted(rows, events.instrument[traded]), flows.day[traded]
+    paid = -events.gross[traded] / (flows.moved[traded] * book.instruments.unit[rows[row]])
+    paid = np.where(np.isnan(events.price[traded]), paid, events.price[traded])
+    # In their order, so that of a day's trades the last one's counts.
+    missing = np.isnan(price[row, day])
+    known[row[missing], day[missing]] = paid[missing]
+    shrunk = np.ones((rows.size, book.days))
+    for instrument in flows.split[np.isin(flows.split, rows)]:
+        shrunk[np.searchsorted(rows, instrument)] = _splits(book, flows, int(instrument))[1:]
+    return known / shrunk, shrunk
+
+
+def _lasting(book: Book, flows: _Flows, rows: Whole, price: Floats, nothing: Truths) -> Floats:
+    """The last price known since it is held, however old; one from before a split is divided by its ratio.
+
+    `price` and `nothing`, whether nothing is held, have the shape (rows, days).
+    """
+    known, shrunk = _known(book, flows, rows, price)
+    days = np.arange(book.days + 1)
+    known = np.concatenate((book.start.price[rows, None], known), axis=1)
+    nothing = np.concatenate((np.abs(book.start.quantity[rows, None]) < _NOTHING, nothing), axis=1)
+    empty = np.maximum.accumulate(np.where(nothing, days, -1), axis=1)
+    last = np.maximum.accumulate(np.where(np.isnan(known), -1, days), axis=1)
+    lasting = np.take_along_axis(known, np.maximum(last, 0), axis=1)
+    return np.where(last > empty, lasting, np.nan)[:, 1:] * shrunk
 
 
 def _running(flat: Whole, added: Floats, start: Floats, shape: tuple[int, int]) -> Floats:
@@ -471,14 +531,32 @@ def _running(flat: Whole, added: Floats, start: Floats, shape: tuple[int, int]) 
     return np.cumsum(sums, axis=1, out=sums)
 
 
-def _since_split(book: Book, flows: _Flows, row: int) -> Floats:
-    """What a carried price is multiplied with because of splits after its own day; shape (days,)."""
-    factor = np.ones(book.days + 1)  # the first is that of all days before
+def _even(book: Book, flows: _Flows, chunk: _Chunk) -> Floats:
+    """The value of each day, as if a price moved evenly from one that is known to the next one."""
+    known, shrunk = _known(book, flows, chunk.rows, chunk.price)
+    days = np.arange(book.days)
+    for row in np.nonzero(np.isnan(known).any(axis=1))[0]:
+        told = np.nonzero(~np.isnan(known[row]))[0]
+        if told.size:
+            known[row] = np.interp(days, told, known[row, told], left=np.nan, right=np.nan)
+    nothing = np.abs(chunk.quantity) < _NOTHING
+    return _values(book, chunk.rows, chunk.quantity, known * shrunk, nothing, chunk.paid)
+
+
+def _splits(book: Book, flows: _Flows, row: int) -> Floats:
+    """What splits so far made of a price of 1; shape (days + 1,), the first is that of all days before."""
+    factor = np.ones(book.days + 1)
     held = float(book.start.quantity[row])
     for at in np.nonzero(flows.events.instrument == row)[0]:
         before, held = held, held + float(flows.moved[at])
         if flows.events.kind[at] == Kind.SPLIT and before and held:
             factor[flows.day[at] + 1 :] *= before / held
+    return factor
+
+
+def _since_split(book: Book, flows: _Flows, row: int) -> Floats:
+    """What a carried price is multiplied with because of splits after its own day; shape (days,)."""
+    factor = _splits(book, flows, row)
     own = np.maximum(book.prices.own_days(row, book.first, book.last) + 1, 0)
     return factor[1:] / factor[own]
 
@@ -515,39 +593,44 @@ def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkp
         `nav`: value of all positions and cash at the day's end. `contribution`: deposits and withdrawals,
         cash and securities transferred, these at the day's value. `income`: dividends and interest; `fees`:
         fees and commissions; `taxes`: all taxes, withheld ones too; negative when they cost. `currency`:
-        what was held the day before times the change of its rate; 0 on the first day. `other`: money moved
-        by what has no known kind. What is left of the change is the effect of prices.
+        what was held the day before, at the last price known, times the change of its rate; 0 on the first
+        day. `other`: money moved by what has no known kind. What is left of the change is the effect of
+        prices.
     """
     flows = _flows(book)
     events, days = flows.events, book.days
     cash = _cash(book, flows)
-    held = np.zeros((currencies.size, days))
+    worth, unknown = np.zeros((currencies.size, days)), np.zeros(days, dtype=np.bool_)
     carried = np.zeros(days)
     contribution = _by_day(flows, events.gross, book, (Kind.DEPOSIT, Kind.WITHDRAWAL, *_TRANSFERS))
     at_day = checkpoint - book.first
-    quantity, paid = np.zeros_like(book.start.quantity), np.zeros_like(book.start.paid)
+    quantity, paid, price = (np.zeros_like(book.start.quantity) for _ in range(3))
     for chunk in _chunks(book, flows):
         of = book.instruments.currency[chunk.rows]
         for currency in np.unique(of):
-            held[currency] += chunk.value[of == currency].sum(axis=0)
+            worth[currency] += chunk.worth[of == currency].sum(axis=0)
+        if chunk.worth is not chunk.value:
+            unknown |= np.isnan(chunk.value).any(axis=0)
         carried += chunk.carried.sum(axis=0)
         quantity[chunk.rows] = chunk.quantity[:, at_day]
+        price[chunk.rows] = chunk.lasting[:, at_day]
         paid[chunk.rows] = chunk.paid[:, min(at_day, chunk.paid.shape[1] - 1)]
         at, values = _transferred(flows, chunk, book)
         if at.size:
             rates = book.rates[book.instruments.currency[events.instrument[at]], flows.day[at]]
             contribution += _sums(flows.day[at], values * rates, days)
     settled = _settled(book, flows)
-    total = held + cash - settled
+    total = worth + cash - settled
     with np.errstate(invalid="ignore"):
-        worth = np.where(np.abs(total) < _NOTHING, 0.0, total * book.rates)
-        moved = np.where(np.abs(total[:, :-1]) < _NOTHING, 0.0, total[:, :-1] * np.diff(book.rates, axis=1))
+        nav = np.where(np.abs(total) < _NOTHING, 0.0, total * book.rates).sum(axis=0)
+        change = np.diff(book.rates, axis=1)
+        moved = np.where((np.abs(total[:, :-1]) < _NOTHING) | (change == 0.0), 0.0, total[:, :-1] * change)
     kept = (quantity != 0.0) | (paid != 0.0)
     fees = _or_zero(events.fee) + np.where(events.kind == Kind.FEE, events.gross, 0.0)
     taxes = _or_zero(events.tax) + np.where(events.kind == Kind.TAX, events.gross, 0.0)
     return (
         Daily(
-            nav=worth.sum(axis=0),
+            nav=np.where(unknown, np.nan, nav),
             contribution=contribution,
             income=_by_day(flows, events.gross, book, (Kind.DIVIDEND, Kind.INTEREST)),
             fees=_by_day(flows, fees, book),
@@ -560,6 +643,7 @@ def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkp
             book.instruments.numbers[kept],
             quantity[kept],
             paid[kept],
+            price[kept],
             currencies,
             cash[:, at_day],
             settled[:, at_day],
@@ -594,7 +678,8 @@ class Holdings:
 
     `begin` and `end` are values, `paid` what was put into it less what was taken out (securities
     transferred count at their day's value), `income` dividends, interest and what was withheld of them.
-    `gain` = end - begin - paid + income; `weighted` is the same, each day's gain times its weight.
+    `gain` = end - begin - paid + income; `weighted` is the same, each day's gain times its weight; between
+    two days with a price it is taken to come evenly.
     """
 
     begin: Floats
@@ -630,6 +715,9 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
         with np.errstate(invalid="ignore"):
             value = np.where(chunk.value == 0.0, 0.0, chunk.value * rates)
         begin[rows], end[rows] = value[:, 0], value[:, -1]
+        if chunk.worth is not chunk.value:
+            even = _even(book, flows, chunk)
+            value = np.where(even == 0.0, 0.0, even * rates)
         weighted[rows] += np.diff(value, axis=1) @ weights[1:]
         at, values = _transferred(flows, chunk, book)
         at, values = at[flows.day[at] > 0], values[flows.day[at] > 0]
@@ -657,6 +745,7 @@ def held_before(book: Book) -> State:
     return State(
         _sums(events.instrument[has_instrument], flows.moved[has_instrument], count),
         _sums(events.instrument[has_instrument], flows.paid[has_instrument], count),
+        nothing.price,
         cash,
         _sums(events.currency, np.where(events.kind == Kind.SETTLEMENT, events.gross, 0.0), currencies),
     )
@@ -679,11 +768,13 @@ def of_holdings(book: Book, chosen: Truths) -> Daily:
     nav, carried, moved = (np.zeros(book.days) for _ in range(3))
     for chunk in _chunks(book, flows):
         kept = chosen[chunk.rows]
-        value, rates = chunk.value[kept], book.rates[book.instruments.currency[chunk.rows[kept]]]
+        value, worth = chunk.value[kept], chunk.worth[kept]
+        rates = book.rates[book.instruments.currency[chunk.rows[kept]]]
         with np.errstate(invalid="ignore"):
             nav += np.where(value == 0.0, 0.0, value * rates).sum(axis=0)
-            effect = value[:, :-1] * np.diff(rates, axis=1)
-            moved[1:] += np.where(value[:, :-1] == 0.0, 0.0, effect).sum(axis=0)
+            change = np.diff(rates, axis=1)
+            effect = np.where((worth[:, :-1] == 0.0) | (change == 0.0), 0.0, worth[:, :-1] * change)
+            moved[1:] += effect.sum(axis=0)
         carried += chunk.carried[kept].sum(axis=0)
         at, values = _transferred(flows, chunk, book)
         mine = chosen[events.instrument[at]]

@@ -1,7 +1,8 @@
 """What each holding added to the return of a period; the parts add up to the time-weighted return.
 
 A holding's gain of a day over what was invested at the day's start, times the growth up to then, is what
-it added on that day (contributions linked like the index itself). What is not in a holding, cash with its
+it added on that day (contributions linked like the index itself). Where it has no price for days, its price
+is taken to have moved evenly from the last one known to the next. What is not in a holding, cash with its
 interest and costs and the effect of its exchange rates, is the last part: the rest.
 """
 

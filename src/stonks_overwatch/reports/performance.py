@@ -17,6 +17,7 @@ from pydantic import Field
 from stonks_overwatch.engine import series as engine
 from stonks_overwatch.engine.series import Figures, Risks
 from stonks_overwatch.reports import periods
+from stonks_overwatch.reports.accruals import accrued
 from stonks_overwatch.reports.benchmark import Benchmark
 from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
 from stonks_overwatch.reports.documents import Computed, Document, total
@@ -31,10 +32,11 @@ class Bridge(Document):
     """What changed the value besides contributions.
 
     `income` is dividends and interest before tax, `fees` fees and commissions, `taxes` all taxes booked,
-    `currency` the effect of exchange rates on what was held, each day's at its own rates; `market` the
-    effect of prices. `other` is what is left: money moved for a reason that is not known, changes of what
-    the broker counts and the ledger does not (accruals), and the rounding of the parts. `market` and
-    `currency` are null where days are valued by the broker alone; their effect is then in `other`.
+    `currency` the effect of exchange rates on what was held, each day's at its own rates, what has no price
+    of the day at its last price known; `market` the effect of prices. `other` is what is left: money moved
+    for a reason that is not known, changes of what the broker counts and the ledger does not (accruals), and
+    the rounding of the parts. `market` and `currency` are null where something held in another currency has
+    never had a price, or the broker's value comes without its accruals; their effect is then in `other`.
     """
 
     market: Computed | None
@@ -223,7 +225,8 @@ def measured(
     begin, end = days.first.toordinal() - 1, days.last.toordinal()
     if not daily.total.first <= begin < end <= daily.total.last:
         return _nothing(base, days.first, days.last, complete_since(daily))
-    found = engine.figures(daily.total, daily.index, begin, end)
+    before, after = accrued(daily, base, (begin, end))
+    found = engine.figures(daily.total, daily.index, begin, end, after - before)
     risks = risks_of(daily, days, against)
     return PerformanceDocument(
         start=days.first,

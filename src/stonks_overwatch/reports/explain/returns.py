@@ -279,12 +279,13 @@ def _bridge_part(formula: str) -> Callable[[Seen], Made]:
 
 figure(Bridge, "market", "Market", base, "The effect of prices.")(
     _bridge_part(
-        "change of our own valuation less everything that was booked and the effect of exchange rates"
+        "change of the value less accruals, everything that was booked and the effect of exchange rates"
     )
 )
 figure(Bridge, "currency", "Currency", base, "The effect of exchange rates on what was held.")(
     _bridge_part(
-        "for each day and currency: what was held at its begin × the day's change of the rate, summed"
+        "for each day and currency: what was held at its begin, at the last price known, × the day's change "
+        "of the rate, summed"
     )
 )
 
