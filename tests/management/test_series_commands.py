@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from stonks_overwatch.errors import UnknownInstrumentError
+from stonks_overwatch.ledger import models
 from tests.reports import builders as made
 from tests.reports.packing import pack
 
@@ -61,6 +62,21 @@ def test_performance_closes(printed: Any) -> None:
         "market": "50", "income": "0", "fees": "0", "taxes": "0", "currency": "0", "other": "0",
     }  # fmt: skip
     assert "time-weighted return" in printed("performance", "--base", "EUR", "--method", "average")
+
+
+@pytest.mark.parametrize(("method", "gain"), [("fifo", "50.00"), ("average", "37.50")])
+def test_the_realized_gains_of_the_days_are_by_the_method_asked_for(
+    printed: Any, method: str, gain: str
+) -> None:
+    # 10 at 50 and 10 at 55; 5 are sold at 60: 5 x 10 by FIFO, 5 x (60 - 52.50) by average cost.
+    account, share = models.Account.objects.get(), models.Instrument.objects.get()
+    made.activity(account, "buy", TUESDAY, share, quantity="10", price="55", gross="-550")
+    made.activity(account, "sell", made.TODAY, share, quantity="-5", price="60", gross="300")
+    pack()
+    lines = printed("performance", "--base", "EUR", "--method", method).splitlines()
+    assert f"gains of lots that were closed {gain}" in [" ".join(line.split()) for line in lines]
+    earlier = printed("performance", "--base", "EUR", "--method", method, "--to", "2026-03-03").splitlines()
+    assert "gains of lots that were closed 0.00" in [" ".join(line.split()) for line in earlier]
 
 
 def test_performance_of_some_holdings_alone(printed: Any) -> None:

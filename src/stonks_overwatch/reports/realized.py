@@ -8,7 +8,8 @@ from typing import Any
 from stonks_overwatch.ledger.lots import Method, effects, negative
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.books import Paper
-from stonks_overwatch.reports.documents import Computed, Document, Exact, total
+from stonks_overwatch.reports.daily import Group
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Total, total
 from stonks_overwatch.reports.lot_books import (
     EVER,
     ClosedRow,
@@ -149,6 +150,23 @@ def realized(
             )
         ),
         totals=Gains(**_sums(kept.gains(year or EVER))),
+    )
+
+
+def realized_between(
+    scope: Scope, start: date, end: date, method: Method | None = None, only: Group | None = None
+) -> Total:
+    """The gain in the base currency of what was closed from the one day to the other, both included.
+
+    By the accounts' own methods, or by the given one; with `only`, of some holdings.
+    """
+    kept = lot_books(list(accounts(scope)), scope.base_currency, scope.as_of, method)
+    rows = kept.closed(start.year if start.year == end.year else EVER)
+    chosen = None if only is None else set(only.rows().values_list("pk", flat=True))
+    return total(
+        row.close.realized_pnl_base
+        for row in rows
+        if start <= row.close.closed_on <= end and (chosen is None or row.instrument in chosen)
     )
 
 

@@ -1,13 +1,16 @@
 """`performance`: returns, the value bridge and the risk of a period."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand, day
 from stonks_overwatch.management.only import add_only, add_price_return
 from stonks_overwatch.management.tables import UNKNOWN, money, number, percent, table
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
+from stonks_overwatch.reports.realized import realized_between
 
 
 class Command(ReadingCommand):
@@ -24,9 +27,8 @@ class Command(ReadingCommand):
         add_price_return(parser)
         parser.add_argument(
             "--method",
-            choices=["fifo", "average"],
-            default="fifo",
-            help="how sales are matched with purchases; no figure here depends on it",
+            choices=[method.value for method in Method],
+            help="how sales find their lots, for the realized gains; in place of each account's own method",
         )
 
     def handle(self, *, json: bool, **options: Any) -> None:
@@ -43,10 +45,15 @@ class Command(ReadingCommand):
         if json:
             self.print_document(document)
             return
-        self.stdout.write(table(("figure", ">value"), _rows(document)))
+        realized: Decimal | None = None
+        if document.start and document.end:
+            method = Method(options["method"]) if options["method"] else None
+            asked = self.scope(options), document.start, document.end, method, options["only"]
+            realized = realized_between(*asked).value
+        self.stdout.write(table(("figure", ">value"), _rows(document, realized)))
 
 
-def _rows(document: PerformanceDocument) -> list[tuple[str, str]]:
+def _rows(document: PerformanceDocument, realized: Decimal | None) -> list[tuple[str, str]]:
     base, bridge, risk = document.base_currency, document.bridge, document.risk
     return [
         ("from", document.start.isoformat() if document.start else UNKNOWN),
@@ -60,6 +67,7 @@ def _rows(document: PerformanceDocument) -> list[tuple[str, str]]:
         ("currency", money(bridge.currency, base)),
         ("other", money(bridge.other, base)),
         (f"value at the end, {base}", money(document.end_nav, base)),
+        ("gains of lots that were closed", money(realized, base)),
         ("time-weighted return", percent(document.twr)),
         ("time-weighted return per year", percent(document.twr_annualized)),
         ("money-weighted return per year (XIRR)", percent(document.xirr)),
