@@ -120,7 +120,8 @@ def _write(path: Path, columns: tuple[str, ...], rows: Iterable[Iterable[str]]) 
 
 def _names() -> dict[int, _Called]:
     """What each instrument is called: its ISIN or, without one, a symbol that nothing else has."""
-    instruments = list(models.Instrument.objects.exclude(asset_class=AssetClass.CASH).order_by("pk"))
+    papers = models.Instrument.objects.exclude(asset_class=AssetClass.CASH)
+    instruments = list(papers.order_by("broker", "broker_ref"))
     symbols = Counter((i.symbol, i.currency) for i in instruments)
     names = {}
     for instrument in instruments:
@@ -143,7 +144,9 @@ class _Activities:
 
     def rows(self) -> Iterator[list[str]]:
         found = models.Activity.objects.current().select_related("account", "instrument")
-        for row in found.order_by("trade_date", "trade_at", "pk").iterator(chunk_size=2000):
+        for row in found.order_by("trade_date", "trade_at", "account__account", "key").iterator(
+            chunk_size=2000
+        ):
             written = self._row(row)
             if written is None:
                 self.left_out += 1
@@ -238,20 +241,14 @@ def _cost(value: Decimal | None) -> str:
 
 def _prices(names: Mapping[int, _Called]) -> Iterator[list[str]]:
     """One price of each day: the imported one where there are two."""
-    rows = models.Price.objects.order_by("instrument_id", "on", "is_imported")
-    last: tuple[int, date] | None = None
-    waiting: list[str] = []
-    columns = ("instrument_id", "on", "currency", "close")
-    for instrument_pk, on, currency, close in rows.values_list(*columns).iterator(chunk_size=20_000):
-        if (instrument_pk, on) != last and waiting:
-            yield waiting
-            waiting = []
-        last = (instrument_pk, on)
-        called = names.get(instrument_pk)
-        if called is not None and close >= 0 and currency not in SUB_UNITS:
-            waiting = [on.isoformat(), called.symbol, called.isin, currency, text(close)]
-    if waiting:
-        yield waiting
+    for pk, called in names.items():
+        rows = models.Price.objects.filter(instrument=pk).order_by("on", "is_imported")
+        of_day = {
+            on: [on.isoformat(), called.symbol, called.isin, currency, text(close)]
+            for on, currency, close in rows.values_list("on", "currency", "close")
+            if close >= 0 and currency not in SUB_UNITS
+        }
+        yield from of_day.values()
 
 
 def _rates() -> Iterator[list[str]]:
@@ -280,7 +277,7 @@ def _accounts() -> Iterator[AccountDetails]:
 def _instruments(names: Mapping[int, _Called]) -> Iterator[InstrumentDetails]:
     same = [name for name in InstrumentDetails.model_fields if name not in ("isin", "symbol", "currency")]
     seen = set()
-    for row in models.Instrument.objects.filter(pk__in=list(names)).order_by("pk"):
+    for row in models.Instrument.objects.filter(pk__in=list(names)).order_by("broker", "broker_ref"):
         called = names[row.pk]
         if called not in seen:
             seen.add(called)

@@ -81,7 +81,7 @@ def test_a_batch_recorded_twice_changes_nothing() -> None:
 
 def test_the_same_state_later_changes_only_the_times_of_asking() -> None:
     store.record(rich())
-    times = ["updated_at", "positions_at", "cash_at", "reported_as_of"]
+    times = ["updated_at", "told", "positions_at", "cash_at", "reported_as_of"]
     before = dump(without=times)
     later = rich(NOW + timedelta(hours=1))
     store.record(later)
@@ -130,9 +130,9 @@ def test_an_empty_complete_list_closes_everything() -> None:
 
 def test_an_account_without_an_answer_is_left_as_it_was() -> None:
     store.record(batch([position("1")], cash=[cash("5")]))
-    before = dump(without=["updated_at"])
+    before = dump(without=["updated_at", "told"])
     store.record(batch(None, cash=None, at=LATER))
-    assert dump(without=["updated_at"]) == before
+    assert dump(without=["updated_at", "told"]) == before
 
 
 def test_an_incomplete_list_updates_and_closes_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from io import BytesIO
@@ -12,12 +12,11 @@ from typing import BinaryIO
 from stonks_overwatch.errors import StatementError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import store as ledger
-from stonks_overwatch.ledger import types
-from stonks_overwatch.ledger.models import Account, Import
+from stonks_overwatch.ledger.models import Import
 from stonks_overwatch.ledger.opening import end_of
 from stonks_overwatch.ledger.types import Batch
 from stonks_overwatch.services.brokers.ibkr import statements
-from stonks_overwatch.services.brokers.ibkr.statements import UNKNOWN_CURRENCY, Reading
+from stonks_overwatch.services.brokers.ibkr.statements import Reading
 
 KIND = "flex"
 BROKER = "ibkr"
@@ -94,40 +93,11 @@ def _megabytes(path: Path, name: str, progress: Progress) -> Callable[[int], Non
 
 def _record(reading: Reading, now: datetime) -> ledger.Counts:
     """Store what each account held at the end of its statement, and then all that happened."""
-    stored = {row.account: row for row in Account.objects.filter(broker=BROKER)}
-    batch = replace(_with_known_accounts(reading.batch, stored), told_at=min(reading.told_at, now))
+    batch = replace(reading.batch, told_at=min(reading.told_at, now))
     for state in _states(batch):
         ledger.record(state)
     return ledger.record(
         replace(batch, positions={}, partial_positions=(), cash={}, partial_cash=(), values=())
-    )
-
-
-def _with_known_accounts(batch: Batch, stored: Mapping[str, Account]) -> Batch:
-    """What is known of an account already stays, where the statement does not tell it."""
-    login = next((stored[a.account].login for a in batch.accounts if a.account in stored), "")
-    ends = _ends(batch)
-    accounts = tuple(
-        _with_known(account, stored[account.account], ends.get(account.account))
-        if account.account in stored
-        else account
-        for account in batch.accounts
-    )
-    return replace(batch, login=login, accounts=accounts)
-
-
-def _with_known(told: types.Account, known: Account, end: datetime | None) -> types.Account:
-    """An account as it is known, where that is later than the end of the statement; else as told."""
-    moments = [moment for moment in (known.positions_at, known.cash_at) if moment is not None]
-    if end is None or not moments or max(moments) <= end:
-        is_unknown = told.currency == UNKNOWN_CURRENCY
-        return replace(told, currency=known.currency) if is_unknown else told
-    return replace(
-        told,
-        currency=told.currency if known.currency == UNKNOWN_CURRENCY else known.currency,
-        alias=known.alias or told.alias,
-        kind=known.kind or told.kind,
-        opened_on=known.opened_on or told.opened_on,
     )
 
 
@@ -153,6 +123,7 @@ def _states(batch: Batch) -> Iterator[Batch]:
             cash={account: rows for account, rows in batch.cash.items() if account in named},
             values=tuple(value for value in batch.values if value.account in named),
             rates=(),
+            prices=(),
             navs=(),
             activities=(),
             periods=(),

@@ -16,6 +16,7 @@ class Account(models.Model):
     kind = models.TextField(default="")
     currency = models.TextField()
     opened_on = models.DateField(null=True)
+    told = models.TextField(default="", db_default="")  # JSON: when each of these was told, and what
     updated_at = models.DateTimeField()
     reported_nav = ExactDecimalField(null=True)
     reported_cash = ExactDecimalField(null=True)

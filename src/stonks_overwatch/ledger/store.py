@@ -5,6 +5,7 @@ slower. Activities are never overwritten: one whose content changed is replaced 
 """
 
 import hashlib
+import json
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -90,7 +91,7 @@ def clear(broker: str) -> None:
             table.objects.filter(account__in=accounts).delete()
         # What the user chose is not the broker's to tell again.
         Account.objects.filter(broker=broker, lot_method=Method.FIFO).delete()
-        Account.objects.filter(broker=broker).update(**dict.fromkeys(_TOLD_OF_ACCOUNT))
+        Account.objects.filter(broker=broker).update(told="", **dict.fromkeys(_TOLD_OF_ACCOUNT))
         prices = Price.objects.filter(instrument__broker=broker, source=broker)
         priced = dict.fromkeys(prices.values_list("instrument_id", flat=True).distinct(), date.min)
         prices.delete()
@@ -230,14 +231,22 @@ class _Recording:
     # Accounts and instruments
 
     def _record_accounts(self) -> None:
+        """Of what is told of an account the latest word counts, each field for itself."""
         stored = {row.account: row for row in Account.objects.filter(broker=self.batch.broker)}
+        at = (self.batch.told_at or self.at).isoformat()
         for account in self.batch.accounts:
-            row = stored.get(account.account) or Account(broker=self.batch.broker, account=account.account)
-            row.login = self.batch.login
-            row.currency = account.currency
-            row.alias = account.alias or row.alias
-            row.kind = account.kind or row.kind
-            row.opened_on = account.opened_on or row.opened_on
+            row = stored.get(account.account) or Account(
+                broker=self.batch.broker, account=account.account, currency=types.UNKNOWN_CURRENCY
+            )
+            told = json.loads(row.told or "{}")
+            for name in ("currency", "alias", "kind", "opened_on"):
+                value = getattr(account, name)
+                word = [at, str(value)]
+                if value not in (None, "", types.UNKNOWN_CURRENCY) and word > told.get(name, []):
+                    told[name] = word
+                    setattr(row, name, value)
+            row.told = json.dumps(told)
+            row.login = self.batch.login or row.login
             row.updated_at = max(self.at, row.updated_at or self.at)
             row.save()
             stored[account.account] = row
@@ -467,22 +476,25 @@ class _Recording:
         upsert(Position, names, rows, unique=["account", "instrument"])
 
     def _record_prices(self) -> None:
-        rows = []
-        for (_, instrument_pk), row in self._reported():
-            if row.price is not None:
-                currency = self.instruments[row.broker_ref].currency
-                rows.append((row.priced_at, instrument_pk, row.price, currency))
+        told = [
+            types.Price(row.broker_ref, row.priced_at.date(), row.price, types.precedence(row.priced_at))
+            for _, row in self._reported()
+            if row.price is not None
+        ]
+        told = sorted((*told, *self.batch.prices), key=lambda price: price.precedence)
+        papers = [self.instruments[price.broker_ref] for price in told]
         upsert(
             Price,
             ["instrument", "on", "close", "currency", "source", "precedence", "is_imported"],
             (
-                (pk, at.date(), price, currency, self.batch.broker, types.precedence(at), False)
-                for at, pk, price, currency in sorted(rows)
+                (of.pk, price.on, price.close, of.currency, self.batch.broker, price.precedence, False)
+                for of, price in zip(papers, told, strict=True)
             ),
             unique=["instrument", "on", "is_imported"],
             greatest="precedence",
         )
-        packed.prices_changed(_earliest((pk, at.date()) for at, pk, _, _ in rows))
+        changed = zip(papers, told, strict=True)
+        packed.prices_changed(_earliest((of.pk, price.on) for of, price in changed))
 
     def _record_coverage(self) -> None:
         """Ranges that meet become one; a position shows the one that its anchor lies in, else the latest."""

@@ -51,6 +51,9 @@ class ActivityKind(StrEnum):
 SETTLEMENT = "daily settlement"
 """The subtype of money that futures brought over some days, told in sum: from `trade_date` to `booked_on`."""
 
+UNKNOWN_CURRENCY = "XXX"
+"""ISO 4217's code for no currency: what an account is kept in while none was told. It converts to nothing."""
+
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -203,6 +206,16 @@ class FxRate:
     quote: str
     on: date
     rate: Decimal
+    precedence: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one unit of an instrument was worth at the end of one day, in the instrument's currency."""
+
+    broker_ref: str
+    on: date
+    close: Decimal
     precedence: int = field(default=0, compare=False)
 
 
@@ -389,6 +402,7 @@ class Batch:
     partial_cash: tuple[CashBalance, ...] = ()
     values: tuple[AccountValue, ...] = ()
     rates: tuple[FxRate, ...] = ()
+    prices: tuple[Price, ...] = ()  # of past days; the positions tell those of now
     navs: tuple[NavPoint, ...] = ()
     activities: tuple[Activity, ...] = ()
     coverage: tuple[Coverage, ...] = ()

@@ -14,13 +14,11 @@ from stonks_overwatch.services.brokers.ibkr.statements.reading import (
     outline,
     read,
 )
-from stonks_overwatch.services.brokers.ibkr.statements.state import UNKNOWN_CURRENCY
 
 __all__ = [
     "EASTERN",
     "ENDPOINT",
     "NO_STATEMENT",
-    "UNKNOWN_CURRENCY",
     "Outline",
     "Reading",
     "added",

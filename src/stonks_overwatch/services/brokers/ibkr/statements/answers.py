@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import Protocol, TypeVar
 
 from stonks_overwatch.ledger.types import (
+    UNKNOWN_CURRENCY,
     Account,
     Activity,
     Batch,
@@ -14,7 +15,6 @@ from stonks_overwatch.ledger.types import (
 )
 from stonks_overwatch.services.brokers.base import Answer
 from stonks_overwatch.services.brokers.ibkr.statements.reading import Reading, looks_like_statement, read
-from stonks_overwatch.services.brokers.ibkr.statements.state import UNKNOWN_CURRENCY
 
 ENDPOINT = "GET flex/statement"
 """The endpoint of answers whose content is a statement."""
@@ -80,6 +80,7 @@ def _sum(batch: Batch, later: Batch) -> Batch:
         accounts=_accounts(batch.accounts, later.accounts),
         instruments=_instruments(batch.instruments, later.instruments),
         rates=_best(batch.rates, later.rates, lambda r: (r.base, r.quote, r.on)),
+        prices=_best(batch.prices, later.prices, lambda p: (p.broker_ref, p.on)),
         navs=_best(batch.navs, later.navs, lambda n: (n.account, n.on)),
         activities=_last(batch.activities, later.activities, _identity),
         periods=tuple(dict.fromkeys((*batch.periods, *later.periods))),

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 from stonks_overwatch.ledger.types import (
+    UNKNOWN_CURRENCY,
     Account,
     AccountValue,
     AssetClass,
@@ -18,14 +19,12 @@ from stonks_overwatch.ledger.types import (
     Figure,
     NavPoint,
     Position,
+    Price,
 )
 from stonks_overwatch.services.brokers.ibkr.statements import words
 from stonks_overwatch.services.brokers.ibkr.statements.dates import EASTERN
 from stonks_overwatch.services.brokers.ibkr.statements.instruments import Instruments
 from stonks_overwatch.services.brokers.ibkr.statements.rows import OUTSIDE, Row, RowError, Statement
-
-# ISO 4217's code for "no currency": what an account is kept in when no row tells. It converts to nothing.
-UNKNOWN_CURRENCY = "XXX"
 
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _MARKET_CLOSE = time(16, 0)
@@ -59,6 +58,7 @@ class State:
         self._instruments = instruments
         self._facts: defaultdict[str, _Facts] = defaultdict(_Facts)
         self._navs: dict[tuple[str, date], tuple[Decimal, str | None]] = {}
+        self._prices: dict[tuple[str, date], Decimal] = {}
         self._figures: dict[tuple[str, str, str, date, date, str | None, str, str], Decimal] = {}
         self._seen: Counter[tuple[object, ...]] = Counter()
 
@@ -110,6 +110,17 @@ class State:
         else:
             self._keep(row, account, row.section, since=_first_day(row))
 
+    def take_close(self, row: Row) -> None:
+        """The day's closing price beside a trade. Raises: RowError."""
+        if (ref := row.text("conid")) and row.number("closePrice"):
+            self._take_price(row, ref, "closePrice")
+
+    def _take_price(self, row: Row, ref: str, name: str) -> None:
+        own, price = row.currency(), row.number(name)
+        on = row.day("reportDate", "tradeDate") or row.statement.until
+        if own and price is not None and on is not None:
+            self._prices[ref, on] = price * own[1]
+
     def take_movement(self, row: Row, account: str) -> None:
         """A line of the statement of funds: what one row of another section did to the cash.
 
@@ -127,7 +138,8 @@ class State:
         own = row.currency()
         facts.currency = own[0] if own else facts.currency
         facts.alias = row.text("acctAlias") or facts.alias
-        facts.kind = row.text("accountType", "customerType") or facts.kind
+        # In the Web API's spelling: both tell of the same accounts, in turns.
+        facts.kind = (row.text("accountType", "customerType") or facts.kind).upper()
         facts.opened_on = row.day("dateOpened") or facts.opened_on
 
     def _take_position(self, row: Row, account: str, facts: _Facts) -> None:
@@ -139,6 +151,7 @@ class State:
             )
         self._instruments.note_ratio(ref, row.number("positionValue"), quantity, row.number("markPrice"))
         _position([row], account, ref, AssetClass.OTHER)  # refused now, not when all is read
+        self._take_price(row, ref, "markPrice")
         if (row.text("levelOfDetail") or "SUMMARY").upper() == "LOT":
             self._keep(row, account, "OpenLots", since=row.day("openDateTime"))
             if row.statement is facts.latest:
@@ -271,6 +284,14 @@ class State:
                     )
                 )
         return tuple(values)
+
+    def prices(self, aliases: dict[str, str], precedence: int) -> tuple[Price, ...]:
+        """Of what has prices: a currency has a rate."""
+        return tuple(
+            Price(aliases.get(ref, ref), on, close, precedence)
+            for (ref, on), close in sorted(self._prices.items())
+            if self._instruments.asset_class(ref) is not AssetClass.CASH
+        )
 
     def navs(self, accounts: dict[str, Account], precedence: int) -> tuple[NavPoint, ...]:
         return tuple(
