@@ -1,17 +1,37 @@
 """Lots that were worked out are kept until something they come from changes."""
 
+import random
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
 from stonks_overwatch.ledger import packed, store
-from stonks_overwatch.ledger.models import Account, ClosedLot, FxRate, LotBook
+from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.ledger.models import (
+    Account,
+    Activity,
+    ClosedLot,
+    FxRate,
+    GainSum,
+    Instrument,
+    LotBook,
+    LotMark,
+    OpenLot,
+    Price,
+)
+from stonks_overwatch.reports import lot_books as kept
+from stonks_overwatch.reports.books import books
 from stonks_overwatch.reports.realized import realized
 from stonks_overwatch.reports.scope import Scope
 from tests.builders import NOW, batch, buy, instrument, sell
 from tests.reports import builders
+from tests.reports.packing import pack
 
 pytestmark = pytest.mark.django_db
 EUR = Scope("EUR")
@@ -76,7 +96,157 @@ def test_a_rate_of_a_later_day_leaves_them() -> None:
     assert gain() == 10
     builders.rate("USD", "EUR", "0.9")
     packed.rates_changed({("USD", "EUR"): builders.TODAY})
-    assert LotBook.objects.count() == 1
+    assert not LotMark.objects.exists()
+
+
+def test_what_an_activity_does_not_concern_stays_as_it_was_stored() -> None:
+    account = builders.account()
+    first, second = builders.instrument("A"), builders.instrument("B")
+    for share in (first, second):
+        builders.activity(account, "buy", JAN, share, quantity="2", gross="-20")
+        builders.activity(account, "sell", FEB, share, quantity="-1", gross="12")
+    pack()
+    assert gain() == 4
+    rows = dict(ClosedLot.objects.values_list("instrument_id", "pk"))
+    builders.activity(account, "sell", FEB, second, quantity="-1", gross="15")
+    packed.activities_changed([(account.pk, FEB), (account.pk, JAN)])
+    Activity.objects.filter(instrument=first).update(gross=0)  # nobody told of it
+    LotMark.objects.filter(instrument=first).delete()
+    assert gain() == 9
+    assert ClosedLot.objects.get(instrument=first).pk == rows[first.pk]
+
+
+def test_what_is_gone_with_its_instrument_is_in_no_sum() -> None:
+    account = builders.account()
+    first, second = builders.instrument("A"), builders.instrument("B")
+    for share in (first, second):
+        builders.activity(account, "buy", JAN, share, quantity="2", gross="-20")
+        builders.activity(account, "sell", FEB, share, quantity="-1", gross="12")
+    pack()
+    assert gain() == 4
+    Activity.objects.filter(instrument=first).delete()
+    packed.activities_changed([(account.pk, JAN), (account.pk, FEB)])
+    first.delete()
+    assert gain() == 2
+
+
+def stored() -> list[list[tuple[Any, ...]]]:
+    """All that is kept of lots, by values; what is tied, by what it is tied with."""
+    rows = []
+    for table in (OpenLot, ClosedLot, GainSum, LotMark):
+        names = [f.attname for f in table._meta.fields if f.attname not in ("id", "book_id")]
+        found = table._default_manager.values_list("book__account_id", "book__method", *names)
+        rows.append(sorted(found, key=repr))
+    return rows
+
+
+class Story:
+    """Two accounts in which everything happens that ties instruments and accounts together."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.accounts = [builders.account(name, lot_method="fifo") for name in ("U1", "U2")]
+        self.shares = [
+            builders.instrument(name, currency, isin=f"US{name * 9}0")
+            for name, currency in (("A", "EUR"), ("B", "USD"), ("C", "USD"), ("D", "EUR"))
+        ]
+        self.calls = builders.instrument("CALL", "USD", right="call", asset_class="option")
+        for on in map(self.day, range(0, 40, 4)):
+            builders.rate("USD", "EUR", str(Decimal(chance.randint(80, 99)) / 100), on)
+            builders.price(self.shares[0], str(chance.randint(10, 30)), on)
+        for _ in range(12):
+            self.happens()
+        pack()
+
+    def day(self, number: int | None = None) -> date:
+        return JAN + timedelta(days=self.chance.randint(0, 39) if number is None else number)
+
+    def happens(self) -> None:
+        """Something more is told, for one of several days."""
+        chance, on = self.chance, self.day()
+        account, other = chance.sample(self.accounts, 2)
+        one, two = chance.sample(self.shares, 2)
+        group = f"event-{chance.randint(1, 9)}"
+        units = chance.randint(1, 9)
+        told: list[Activity] = []
+
+        def add(kind: str, of: Instrument, quantity: int, holder: Account = account, **more: Any) -> None:
+            told.append(builders.activity(holder, kind, on, of, quantity=str(quantity), **more))
+
+        match chance.choice(("buy", "buy", "buy", "sell", "sell", "split", "merger", "spin", "over", "use")):
+            case "buy":
+                add("buy", one, units, gross=str(-units * chance.randint(5, 20)), fee="-1")
+            case "sell":
+                add("sell", one, -units, gross=str(units * chance.randint(5, 20)), fee="-1")
+            case "split":
+                add("split", one, units, group=group)
+            case "merger":
+                add("corporate_action", one, -units, group=group, subtype="merger")
+                add("corporate_action", two, units * 2, group=group, subtype="merger")
+            case "spin":
+                text = f"A({self.shares[0].isin}) SPINOFF 1 FOR 4"
+                child: dict[str, Any] = {"subtype": "spinoff", "description": text, "value": Decimal(units)}
+                add("corporate_action", self.shares[chance.randint(1, 3)], units, group=group, **child)
+            case "over":
+                add("transfer_out", one, -units, group=group)
+                add("transfer_in", one, units, other, group=group)
+            case _:
+                add("buy", self.calls, units, gross=str(-units))
+                add("sell", self.calls, -units, group=group, subtype="exercise", price="0")
+                add("buy", two, units, group=group, subtype="exercise", gross=str(-units * 10))
+        packed.activities_changed({(row.account_id, on) for row in told})
+
+    def changes(self) -> None:
+        """Something else is told, taken back, or known of another day."""
+        match self.chance.choice(("more", "more", "less", "changed", "rate", "price", "units")):
+            case "more":
+                self.happens()
+            case "rate":
+                self.known(FxRate, "rate", "0.5")
+            case "price":
+                self.known(Price, "close", "17")
+            case "units":
+                share = self.chance.choice(self.shares)
+                Instrument.objects.filter(pk=share.pk).update(multiplier=self.chance.randint(1, 3))
+                packed.instruments_changed("ibkr", [share.pk])
+            case what:
+                row = self.chance.choice(list(Activity.objects.order_by("pk")))
+                days = {(row.account_id, row.trade_date)}
+                if what == "less":
+                    row.delete()
+                else:
+                    row.trade_date, row.group = self.day(), None
+                    row.save()
+                    days.add((row.account_id, row.trade_date))
+                packed.activities_changed(days)
+
+    def known(self, table: Any, name: str, number: str) -> None:
+        row = self.chance.choice(list(table.objects.order_by("pk")))
+        table.objects.filter(pk=row.pk).update(**{name: Decimal(number)})
+        if table is FxRate:
+            packed.rates_changed({(row.base, row.quote): row.on})
+        else:
+            packed.prices_changed({row.instrument_id: row.on})
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32), st.sampled_from([Method.FIFO, Method.AVERAGE]))
+def test_what_is_worked_out_again_in_part_is_what_the_whole_gives(seed: int, method: Method) -> None:
+    with transaction.atomic():
+        story = Story(random.Random(seed))
+        kept.lot_books(story.accounts, "EUR", None, method)
+        for _ in range(4):
+            story.changes()
+            assert isinstance(kept.lot_books(story.accounts[:1], "EUR", None, method), kept.Stored)
+            in_part = stored()
+            LotBook.objects.all().delete()
+            kept.lot_books(story.accounts, "EUR", None, method)
+            assert in_part == stored()
+        live = kept.Live(books(story.accounts, "EUR", None, method), {a.pk: method for a in story.accounts})
+        read = kept.lot_books(story.accounts, "EUR", None, method)
+        assert (live.open(), live.closed()) == (read.open(), read.closed())
+        assert sorted(live.gains(), key=repr) == sorted(read.gains(), key=repr)
+        transaction.set_rollback(True)
 
 
 def test_each_currency_and_method_has_its_own() -> None:

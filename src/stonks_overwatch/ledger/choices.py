@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from stonks_overwatch.errors import LotsRefusedError
+from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.lots import Method
-from stonks_overwatch.ledger.models import Account, Activity, LotBook, LotChoice
+from stonks_overwatch.ledger.models import Account, Activity, LotChoice
 
 _HOW_TO_FIND = "See the activities' ids with: stonks-overwatch activities --json"
 
@@ -28,8 +29,8 @@ def choose(account: Account, closing: str, opening: str, quantity: Decimal) -> L
     prefix = f"{account.broker}:{account.account}:"
     closing, opening = closing.removeprefix(prefix), opening.removeprefix(prefix)
     rows = LotChoice.objects.filter(broker=account.broker, account=account.account, closing=closing)
-    # Worked out before this choice.
-    LotBook.objects.filter(account__broker=account.broker, method__contains=Method.SPECIFIC).delete()
+    closes = Activity.objects.filter(account=account, key=closing, instrument__isnull=False)
+    packed.lots_changed(closes.values_list("account_id", "instrument_id"), Method.SPECIFIC)
     if quantity == 0:
         rows.filter(opening=opening).delete()
         return None

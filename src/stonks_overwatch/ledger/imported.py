@@ -214,14 +214,18 @@ def describe(pks: set[int] | None = None) -> set[int]:
     beside = details.known().instruments
     rows = []
     revalued = set()
+    is_renamed = False
     for instrument in Instrument.objects.filter(broker=BROKER, pk__in=told):
         described = _description(instrument, told[instrument.pk], beside)
         rows.append((*(described[name] for name in _DESCRIBED), instrument.pk))
         if any(described[name] != getattr(instrument, name) for name in _UNITS):
             revalued.add(instrument.pk)
+        is_renamed |= (instrument.isin, instrument.symbol) != (described["isin"], described["symbol"])
     update(Instrument, _DESCRIBED, rows)
+    if is_renamed:
+        packed.instruments_renamed(BROKER)
     if _holders(revalued):
-        packed.instruments_changed(BROKER)
+        packed.instruments_changed(BROKER, revalued)
     return revalued
 
 

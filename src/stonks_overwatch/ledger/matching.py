@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from stonks_overwatch.ledger.lots import (
     EXACT,
@@ -39,6 +39,7 @@ from stonks_overwatch.ledger.lots import (
 )
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 
+Member = TypeVar("Member")
 Key = tuple[str, str]
 """An account and the reference of an instrument."""
 
@@ -121,6 +122,35 @@ def matched(
     for event in _events(activities):
         matcher.book(event)
     return matcher.lots()
+
+
+def ties(activities: Iterable[Activity], terms: Mapping[str, Terms]) -> list[set[Key]]:
+    """What has to be matched together because of events that concern several accounts or instruments.
+
+    Every account and instrument beside these can be matched by itself, and each of the sets too, with the
+    same lots as in the whole. `activities` may be the parts of such events alone.
+    """
+    by_name = _by_name(terms)
+    events: defaultdict[tuple[str, ...], set[Key]] = defaultdict(set)
+    for activity in activities:
+        tie, key = _tie(activity), (activity.account, activity.broker_ref or "")
+        if tie is not None:
+            events[tie].add(key)
+        if activity.kind in _ACTIONS:
+            named = {(activity.account, ref) for ref in _named(activity, by_name)}
+            events["named", *key] |= {key, *named}
+    return joined(events.values())
+
+
+def joined(sets: Iterable[set[Member]]) -> list[set[Member]]:
+    """Sets that have something in common as one; without those of a single member."""
+    found: dict[Member, set[Member]] = {}
+    for some in sets:
+        whole = set(some)
+        for other in {id(found[key]): found[key] for key in some if key in found}.values():
+            whole |= other
+        found |= dict.fromkeys(whole, whole)
+    return [whole for whole in {id(whole): whole for whole in found.values()}.values() if len(whole) > 1]
 
 
 def fifo(
@@ -260,11 +290,7 @@ class _Matcher:
         self._piles: dict[Key, Pile] = {}
         self._closed: defaultdict[Key, list[Close]] = defaultdict(list)
         self._used: dict[tuple[str, str, date], list[Pick]] = {}  # what is left of the broker's matching
-        self._by_name: dict[str, str] = {}  # instruments by ISIN and by symbol
-        for ref, its in terms.items():
-            for name in (its.isin, its.symbol):
-                if name:
-                    self._by_name.setdefault(name, ref)
+        self._by_name = _by_name(terms)
 
     def lots(self) -> dict[Key, Lots]:
         keys = self._piles.keys() | self._closed.keys()
@@ -659,13 +685,10 @@ class _Matcher:
             self._hand_over(lots, parent, children, weights)
 
     def _parent(self, leg: Activity) -> str | None:
-        """The instrument that a corporate action comes from, when it is another: named first in the text."""
-        found = _NAMED_FIRST.match(leg.description)
-        if not found:
-            return None
-        for name in (found["isin"], found["symbol"]):
-            ref = self._by_name.get(name)
-            if ref is not None and ref != leg.broker_ref:
+        """Of the instruments that a corporate action may come from, the first that is held."""
+        for ref in _named(leg, self._by_name):
+            pile = self._piles.get((leg.account, ref))
+            if pile is not None and pile.quantity:
                 return ref
         return None
 
@@ -714,6 +737,25 @@ def _cost_of_issue(leg: Activity) -> Decimal | None:
         return ZERO
     # Taken in place of cash: it cost what it was worth.
     return leg.value if leg.subtype == "choice dividend" and leg.value else None
+
+
+def _by_name(terms: Mapping[str, Terms]) -> Mapping[str, Sequence[str]]:
+    """The instruments of each ISIN and symbol."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for ref, its in terms.items():
+        for name in {its.isin, its.symbol}:
+            if name:
+                found[name].append(ref)
+    return found
+
+
+def _named(leg: Activity, by_name: Mapping[str, Sequence[str]]) -> list[str]:
+    """The instruments other than its own that a corporate action names first in its text."""
+    found = _NAMED_FIRST.match(leg.description)
+    if not found:
+        return []
+    named = [ref for name in (found["isin"], found["symbol"]) for ref in by_name.get(name, ())]
+    return [ref for ref in named if ref != leg.broker_ref]
 
 
 def _ref(activity: Activity) -> str:

@@ -419,27 +419,39 @@ class DailySeries(models.Model):
 
 
 class LotBook(models.Model):
-    """The lots of one account, worked out by one method into one currency.
-
-    It is there as long as nothing that the lots come from has changed. `last_on` is the last day whose
-    activities, rates or prices are in it.
-    """
+    """The lots of one account, worked out by one method into one currency; see LotMark for what changes."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE)
     base = models.TextField()
     method = models.TextField()
-    last_on = models.DateField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "base", "method"], name="lot_book_once")]
 
 
+class LotMark(models.Model):
+    """What is to be known of one instrument in a book, beside its lots.
+
+    `is_stale`: they have to be worked out again. `tie` is the same for all that one event concerned at once
+    (a merger, a transfer), in all books of a broker: whose lots are worked out again together. The row
+    outlives its instrument.
+    """
+
+    book = models.ForeignKey(LotBook, on_delete=models.CASCADE, db_index=False)
+    instrument = models.ForeignKey(Instrument, on_delete=models.DO_NOTHING, db_constraint=False)
+    is_stale = models.BooleanField()
+    tie = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["book", "instrument"], name="lot_mark_once")]
+
+
 class OpenLot(models.Model):
-    """A row of lots.Lot; `number` counts within the book."""
+    """A row of lots.Lot; `number` counts within the book's instrument."""
 
     book = models.ForeignKey(LotBook, on_delete=models.CASCADE)
     number = models.IntegerField()
-    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, db_index=False)
     opened_on = models.DateField()
     quantity = ExactDecimalField()
     cost = ExactDecimalField(null=True)
@@ -448,15 +460,15 @@ class OpenLot(models.Model):
     is_dated = models.BooleanField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["book", "number"], name="open_lot_once")]
+        constraints = [models.UniqueConstraint(fields=["instrument", "book", "number"], name="open_lot_once")]
 
 
 class ClosedLot(models.Model):
     """A row of lots.Close; `rate` is the base currency for one unit on the day it was closed."""
 
-    book = models.ForeignKey(LotBook, on_delete=models.CASCADE)
+    book = models.ForeignKey(LotBook, on_delete=models.CASCADE, db_index=False)
     number = models.IntegerField()
-    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, db_index=False)
     opened_on = models.DateField()
     closed_on = models.DateField()
     quantity = ExactDecimalField()
@@ -471,8 +483,10 @@ class ClosedLot(models.Model):
     rate = ExactDecimalField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["book", "number"], name="closed_lot_once")]
-        indexes = [models.Index(fields=["book", "closed_on"]), models.Index(fields=["instrument", "book"])]
+        constraints = [
+            models.UniqueConstraint(fields=["instrument", "book", "number"], name="closed_lot_once")
+        ]
+        indexes = [models.Index(fields=["book", "closed_on"])]
 
 
 class GainSum(models.Model):
@@ -481,9 +495,8 @@ class GainSum(models.Model):
     A year of 0 is all years, no instrument all of them. Sums are of what is known, null where nothing is.
     """
 
-    book = models.ForeignKey(LotBook, on_delete=models.CASCADE)
-    number = models.IntegerField()
-    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, null=True)
+    book = models.ForeignKey(LotBook, on_delete=models.CASCADE, db_index=False)
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, null=True, db_index=False)
     year = models.IntegerField()
     lots = models.IntegerField()
     unknown = models.IntegerField()
@@ -498,7 +511,7 @@ class GainSum(models.Model):
     cross_effect_base = ExactDecimalField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["book", "number"], name="gain_sum_once")]
+        constraints = [models.UniqueConstraint(fields=["instrument", "book", "year"], name="gain_sum_once")]
         indexes = [models.Index(fields=["book", "year"])]
 
 

@@ -1,8 +1,9 @@
 """Prices, rates and activities as blocks of float64 beside the exact rows: what the engine computes from.
 
 Whoever writes rows of Price, FxRate or Activity says which days changed, in the same transaction; the
-blocks are made again from those days on, and stored daily series lose the days from then on. Work is
-proportional to what changed: blocks and series that come out equal are left alone.
+blocks are made again from those days on, stored daily series lose the days from then on, and stored lots
+of what it concerns are marked as stale. Work is proportional to what changed: blocks and series that come
+out equal are left alone.
 """
 
 import logging
@@ -15,9 +16,10 @@ from math import isnan
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.models import F, FloatField
+from django.db.models import F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast, Coalesce
 
+from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
@@ -26,6 +28,7 @@ from stonks_overwatch.ledger.models import (
     FxRate,
     Instrument,
     LotBook,
+    LotMark,
     Price,
     PriceSeries,
     RateSeries,
@@ -69,6 +72,9 @@ KINDS = {
 }
 SETTLED = 16  # in place of its kind: profit of futures that went to cash, told in sum
 
+_ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
+_ACTION_NUMBERS = {float(KINDS[kind]) for kind in _ACTIONS}
+_IS_ACTION = Q(kind__in=_ACTIONS)
 _NAN = float("nan")
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
 
@@ -125,7 +131,10 @@ def _pack_prices(since: Mapping[int, date]) -> None:
     if changed:
         brokers = Instrument.objects.filter(pk__in=list(changed)).values("broker")
         accounts = Account.objects.filter(broker__in=brokers.distinct()).values_list("pk", flat=True)
-        forget(accounts, min(changed.values()))
+        day = min(changed.values())
+        forget(accounts, day)
+        # Lots know prices from the division of a cost alone, when a company spins off another.
+        _lots_changed(Activity.objects.filter(_IS_ACTION, account__in=accounts, trade_date__gte=day))
 
 
 def rates_changed(since: Mapping[tuple[str, str], date]) -> None:
@@ -146,7 +155,9 @@ def rates_changed(since: Mapping[tuple[str, str], date]) -> None:
             RateSeries.objects.filter(base=base, quote=quote).delete()
     upsert(RateSeries, ["base", "quote", "first_on", "rates"], new, unique=["base", "quote"])
     if changed:
-        forget(None, min(changed))
+        day = min(changed)
+        forget(None, day)
+        _lots_changed(Activity.objects.filter(Q(trade_date__gte=day) | Q(acquired_on__gte=day)))
 
 
 def _spliced(
@@ -192,14 +203,15 @@ def activities_changed(days: Iterable[tuple[int, date]]) -> None:
     by_account: defaultdict[int, set[date]] = defaultdict(set)
     for account_pk, day in days:
         by_account[account_pk].add(day)
-    for account_pk, changed in by_account.items():
-        _pack_activities(account_pk, changed)
-    # A transfer takes lots along: what changed in one account can change those of another.
-    brokers = Account.objects.filter(pk__in=list(by_account)).values("broker")
-    LotBook.objects.filter(account__broker__in=brokers).delete()
+    lots_changed(
+        (account_pk, instrument)
+        for account_pk, changed in by_account.items()
+        for instrument in _pack_activities(account_pk, changed)
+    )
 
 
-def _pack_activities(account_pk: int, days: set[date]) -> None:
+def _pack_activities(account_pk: int, days: set[date]) -> set[int]:
+    """Return the instruments whose quantities activities of these days moved, before or now."""
     months = {day.replace(day=1) for day in days}
     stored = {
         month: bytes(rows)
@@ -224,6 +236,19 @@ def _pack_activities(account_pk: int, days: set[date]) -> None:
     ActivityBlock.objects.filter(account=account_pk, month__in=unlike - new.keys()).delete()
     if unlike:
         forget([account_pk], min(day for day in days if day.replace(day=1) in unlike))
+    ordinals = {float(day.toordinal()) for day in days}
+    return {
+        instrument for block in (*stored.values(), *new.values()) for instrument in _moved(block, ordinals)
+    }
+
+
+def _moved(block: bytes, days: set[float]) -> Iterator[int]:
+    """The instruments whose lots activities of these days of a block can change, with repetitions."""
+    numbers, width = array("d", block), len(COLUMNS)
+    columns = (numbers[COLUMNS.index(name) :: width] for name in ("day", "kind", "instrument", "quantity"))
+    for day, kind, instrument, quantity in zip(*columns, strict=True):
+        if instrument and day in days and (kind in _ACTION_NUMBERS or not isnan(quantity)):
+            yield int(instrument)
 
 
 def _month(day: date) -> date:
@@ -266,25 +291,51 @@ def _numbers(row: tuple[Any, ...]) -> Iterator[float]:
         yield _NAN if number is None else number
 
 
-def instruments_changed(broker: str) -> None:
-    """Forget the stored series and lots of a broker whose instruments count in another way now."""
+def instruments_changed(broker: str, pks: Iterable[int]) -> None:
+    """Forget the stored series of a broker, and the lots of its instruments that count in another way now."""
     DailySeries.objects.filter(account__broker=broker).delete()
-    LotBook.objects.filter(account__broker=broker).delete()
+    some = list(pks)
+    for start in range(0, len(some), _AT_ONCE):
+        _lots_changed(Activity.objects.filter(instrument__in=some[start : start + _AT_ONCE]))
     _tick()
 
 
-def forget(accounts: Iterable[int] | None, day: date) -> None:
-    """Take the days from this one on from the stored daily series of the accounts (of all: None).
+def instruments_renamed(broker: str) -> None:
+    """Another ISIN or symbol: corporate actions name what they come from by these."""
+    _lots_changed(Activity.objects.filter(_IS_ACTION, account__broker=broker))
 
-    Lots that were worked out with such a day go as a whole.
+
+def _lots_changed(activities: QuerySet[Activity]) -> None:
+    """The same for what these activities concern."""
+    if LotBook.objects.exists():
+        found = activities.filter(instrument__isnull=False).order_by().distinct()
+        lots_changed(found.values_list("account_id", "instrument_id"))
+
+
+def lots_changed(keys: Iterable[tuple[int, int]], method: Method | None = None) -> None:
+    """Mark the stored lots of these accounts and instruments, by their rows, as stale.
+
+    With `method`, only those that were matched by it.
     """
+    instruments: defaultdict[int, set[int]] = defaultdict(set)
+    for account_pk, instrument_pk in keys:
+        instruments[account_pk].add(instrument_pk)
+    books = LotBook.objects.filter(account__in=list(instruments), method__contains=method or "")
+    marks = [
+        (book, pk, True)
+        for book, account_pk in books.values_list("pk", "account_id")
+        for pk in sorted(instruments[account_pk])
+    ]
+    if upsert(LotMark, ["book", "instrument", "is_stale"], marks, unique=["book", "instrument"]):
+        _tick()
+
+
+def forget(accounts: Iterable[int] | None, day: date) -> None:
+    """Take the days from this one on from the stored daily series of the accounts (of all: None)."""
     series = DailySeries.objects.filter(valid_until__gte=day)
-    lots = LotBook.objects.filter(last_on__gte=day)
     if accounts is not None:
-        pks = list(accounts)
-        series, lots = series.filter(account__in=pks), lots.filter(account__in=pks)
+        series = series.filter(account__in=list(accounts))
     series.update(valid_until=day - timedelta(days=1))
-    lots.delete()
     _tick()
 
 

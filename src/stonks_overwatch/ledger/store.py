@@ -31,6 +31,7 @@ from stonks_overwatch.ledger.models import (
     FxRate,
     InboxItem,
     Instrument,
+    LotBook,
     NavPoint,
     Period,
     Position,
@@ -86,7 +87,7 @@ def clear(broker: str) -> None:
         Activity.objects.filter(account__in=accounts).delete()
         for table in (
             Position, CashBalance, StateReport, QuantityChange, Coverage, NavPoint, Period, Figure,
-            ActivityBlock, DailySeries,
+            ActivityBlock, DailySeries, LotBook,
         ):  # fmt: skip
             table.objects.filter(account__in=accounts).delete()
         # What the user chose is not the broker's to tell again.
@@ -209,6 +210,7 @@ class _Recording:
         for n in self.batch.navs:
             if (n.account, n.on) not in days:
                 NavPoint.objects.filter(account=self.accounts[n.account], on=n.on, nav=n.nav).delete()
+        self._lots_told()
         figures = {figure for o in others for figure in o.figures}
         for f in self.batch.figures:
             if f not in figures:
@@ -256,7 +258,7 @@ class _Recording:
         """A whole description replaces, a part fills gaps; the first to tell the class counts as whole."""
         known_before = Instrument.objects.filter(broker=self.batch.broker)
         classes = dict(known_before.values_list("broker_ref", "asset_class"))
-        isins = dict(known_before.values_list("broker_ref", "isin"))
+        named = {ref: tuple(row) for ref, *row in known_before.values_list("broker_ref", "isin", "symbol")}
         units = {ref: tuple(row) for ref, *row in known_before.values_list("broker_ref", *_UNITS)}
         whole: list[types.Instrument] = []
         parts: list[types.Instrument] = []
@@ -275,12 +277,22 @@ class _Recording:
         self.instruments = {
             row.broker_ref: row for row in Instrument.objects.filter(broker=self.batch.broker)
         }
-        if any(
-            ref in units and units[ref] != tuple(getattr(row, name) for name in _UNITS)
+        revalued = [
+            row.pk
             for ref, row in self.instruments.items()
+            if ref in units and units[ref] != tuple(getattr(row, name) for name in _UNITS)
+        ]
+        if revalued:
+            packed.instruments_changed(self.batch.broker, revalued)
+        if any(
+            ref in named and named[ref] != (row.isin, row.symbol) for ref, row in self.instruments.items()
         ):
-            packed.instruments_changed(self.batch.broker)
-        found = [r.pk for ref, r in self.instruments.items() if r.isin and r.isin != isins.get(ref)]
+            packed.instruments_renamed(self.batch.broker)
+        found = [
+            row.pk
+            for ref, row in self.instruments.items()
+            if row.isin and (ref not in named or row.isin != named[ref][0])
+        ]
         if found:
             imported.share_prices(instruments=found)
 
@@ -620,7 +632,17 @@ class _Recording:
             unique=figure,
             greatest="precedence",
         )  # fmt: skip
+        self._lots_told()
         return more > 0
+
+    def _lots_told(self) -> None:
+        """What the broker matched counts in accounts that follow it."""
+        keys = (
+            (self.accounts[f.account].pk, self.instruments[f.broker_ref].pk)
+            for f in self.batch.figures
+            if f.section == "ClosedLots" and f.broker_ref in self.instruments
+        )
+        packed.lots_changed(keys, Method.BROKER)
 
     def _save_reports(self) -> None:
         for value in self.batch.values:

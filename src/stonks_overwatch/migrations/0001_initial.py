@@ -360,7 +360,6 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('base', models.TextField()),
                 ('method', models.TextField()),
-                ('last_on', models.DateField()),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.account')),
             ],
         ),
@@ -368,7 +367,6 @@ class Migration(migrations.Migration):
             name='GainSum',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.IntegerField()),
                 ('year', models.IntegerField()),
                 ('lots', models.IntegerField()),
                 ('unknown', models.IntegerField()),
@@ -381,8 +379,8 @@ class Migration(migrations.Migration):
                 ('price_effect_base', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('currency_effect_base', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('cross_effect_base', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
-                ('instrument', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.instrument')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.lotbook')),
+                ('instrument', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.instrument')),
+                ('book', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.lotbook')),
             ],
         ),
         migrations.CreateModel(
@@ -402,8 +400,8 @@ class Migration(migrations.Migration):
                 ('is_dated', models.BooleanField()),
                 ('is_told', models.BooleanField()),
                 ('rate', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.instrument')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.lotbook')),
+                ('instrument', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.instrument')),
+                ('book', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.lotbook')),
             ],
         ),
         migrations.CreateModel(
@@ -419,6 +417,16 @@ class Migration(migrations.Migration):
             options={
                 'constraints': [models.UniqueConstraint(fields=('broker', 'account', 'closing', 'opening'), name='choice_once')],
             },
+        ),
+        migrations.CreateModel(
+            name='LotMark',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('is_stale', models.BooleanField()),
+                ('tie', models.BigIntegerField(null=True)),
+                ('book', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.lotbook')),
+                ('instrument', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, to='stonks_overwatch.instrument')),
+            ],
         ),
         migrations.CreateModel(
             name='NavPoint',
@@ -443,7 +451,7 @@ class Migration(migrations.Migration):
                 ('cost_base', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('is_dated', models.BooleanField()),
                 ('book', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.lotbook')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.instrument')),
+                ('instrument', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='stonks_overwatch.instrument')),
             ],
         ),
         migrations.CreateModel(
@@ -747,19 +755,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='gainsum',
-            constraint=models.UniqueConstraint(fields=('book', 'number'), name='gain_sum_once'),
+            constraint=models.UniqueConstraint(fields=('instrument', 'book', 'year'), name='gain_sum_once'),
         ),
         migrations.AddIndex(
             model_name='closedlot',
             index=models.Index(fields=['book', 'closed_on'], name='stonks_over_book_id_886f54_idx'),
         ),
-        migrations.AddIndex(
-            model_name='closedlot',
-            index=models.Index(fields=['instrument', 'book'], name='stonks_over_instrum_635271_idx'),
-        ),
         migrations.AddConstraint(
             model_name='closedlot',
-            constraint=models.UniqueConstraint(fields=('book', 'number'), name='closed_lot_once'),
+            constraint=models.UniqueConstraint(fields=('instrument', 'book', 'number'), name='closed_lot_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='lotmark',
+            constraint=models.UniqueConstraint(fields=('book', 'instrument'), name='lot_mark_once'),
         ),
         migrations.AddConstraint(
             model_name='navpoint',
@@ -767,7 +775,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='openlot',
-            constraint=models.UniqueConstraint(fields=('book', 'number'), name='open_lot_once'),
+            constraint=models.UniqueConstraint(fields=('instrument', 'book', 'number'), name='open_lot_once'),
         ),
         migrations.AddConstraint(
             model_name='period',

@@ -1,7 +1,7 @@
 """The lots of accounts: activities read, matched by each account's method, converted into one currency."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ Key = tuple[int, int]
 """The rows of an account and an instrument."""
 
 NO_LOTS = Lots((), ())
+_AT_ONCE = 500  # more parameters than some thousands a database does not take
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 
 
@@ -59,8 +60,8 @@ class Books:
     rates: Rates
     booked: Mapping[tuple[int, str], Decimal]
     """Rates booked with activities, by account row and key: account currency for one unit."""
-    last_on: date
-    """The last day of an activity in them."""
+    ties: list[set[Key]]
+    """What has to be worked out together; see `matching.ties`."""
 
     def rate(self, account: int, currency: str, on: date, closed_by: str | None = None) -> Decimal | None:
         """Base currency for one unit: as booked with the closing activity, else of the day."""
@@ -83,8 +84,11 @@ def books(
     base: str | None,
     until: date | None = None,
     method: Method | None = None,
+    only: Collection[Key] | None = None,
 ) -> Books:
     """Match everything that moved a quantity, to the end of a day.
+
+    With `only`, of these: everything that is tied to one of them must be one of them.
 
     Without a base currency nothing is converted. `method` is used in place of each account's own. The
     activities of the other accounts of the same brokers are read too: a transfer takes its lots along.
@@ -94,10 +98,10 @@ def books(
     brokers = {account.broker for account in wanted.values()}
     everyone = {account.pk: account for account in models.Account.objects.filter(broker__in=brokers)}
     methods = {pk: method or Method(account.lot_method) for pk, account in everyone.items()}
-    rows = _activities(everyone, until)
+    rows = _activities(everyone, until, only)
     papers = _papers({row.instrument_id for row in rows})
     activities, booked = _ledger_types(rows, papers)
-    rates = Rates(()) if base is None else _rates(rows, papers, everyone, base)
+    rates = Rates(()) if base is None else _rates(rows, everyone, base)
 
     def on(account: str, currency: str, day: date) -> Decimal | None:
         return _base_rate(rates, base, everyone[int(account)].currency, currency, day, None)
@@ -112,13 +116,12 @@ def books(
         matched=_broker_matching(everyone) if Method.BROKER in methods.values() else {},
         price=_price,
     )
-    found = matching.matched(
-        activities,
-        {str(pk): _terms(paper) for pk, paper in papers.items()},
-        told,
-        None if base is None else matching.Convert(on, of),
-    )
-    lots = {(int(account), int(ref)): of_key for (account, ref), of_key in found.items()}
+    terms = {str(pk): _terms(paper) for pk, paper in papers.items()}
+    convert = None if base is None else matching.Convert(on, of)
+    found = matching.matched(activities, terms, told, convert)
+    lots = {_key(names): of_key for names, of_key in found.items()}
+    there = {(row.account_id, row.instrument_id) for row in rows}
+    tied = (there & {_key(names) for names in some} for some in matching.ties(activities, terms))
     return Books(
         base=base,
         accounts=wanted,
@@ -127,8 +130,28 @@ def books(
         papers=papers,
         rates=rates,
         booked=booked,
-        last_on=max((row.trade_date for row in rows), default=date.min),
+        ties=[some for some in tied if len(some) > 1],
     )
+
+
+def ties(accounts: Iterable[models.Account]) -> list[set[Key]]:
+    """What of these accounts, all of a broker, has to be matched together."""
+    of_several = Q(group__isnull=False) & (
+        Q(kind__in=(ActivityKind.TRANSFER_IN, ActivityKind.TRANSFER_OUT)) | Q(subtype__in=matching.EXERCISES)
+    )
+    rows = _read(
+        models.Activity.objects.current().filter(
+            Q(kind__in=_ACTIONS) | of_several, account__in=list(accounts), instrument__isnull=False
+        )
+    )
+    papers = {paper.pk: paper for paper in map(Paper._make, models.Instrument.objects.values_list(*PAPER))}
+    activities, _ = _ledger_types(rows, papers)
+    terms = {str(pk): _terms(paper) for pk, paper in papers.items()}
+    return [{_key(names) for names in tied} for tied in matching.ties(activities, terms)]
+
+
+def _key(names: matching.Key) -> Key:
+    return int(names[0]), int(names[1])
 
 
 class _Row(NamedTuple):
@@ -164,7 +187,7 @@ _COLUMNS = _Row._fields
 PAPER = Paper._fields
 
 
-def _activities(accounts: Iterable[int], until: date | None) -> list[_Row]:
+def _activities(accounts: Iterable[int], until: date | None, only: Collection[Key] | None) -> list[_Row]:
     """All that moves a quantity, or is part of a corporate action."""
     rows = models.Activity.objects.current().filter(
         Q(quantity__isnull=False) | Q(kind__in=_ACTIONS),
@@ -174,6 +197,18 @@ def _activities(accounts: Iterable[int], until: date | None) -> list[_Row]:
     rows = rows.exclude(kind=ActivityKind.FX)
     if until is not None:
         rows = rows.filter(trade_date__lte=until)
+    if only is None:
+        return _read(rows)
+    instruments = sorted({instrument for _, instrument in only})
+    return [
+        row
+        for start in range(0, len(instruments), _AT_ONCE)
+        for row in _read(rows.filter(instrument__in=instruments[start : start + _AT_ONCE]))
+        if (row.account_id, row.instrument_id) in only
+    ]
+
+
+def _read(rows: QuerySet[models.Activity]) -> list[_Row]:
     # The text is long, and only that of corporate actions says anything about lots.
     text = Case(
         When(kind=ActivityKind.CORPORATE_ACTION, then=F("description")),
@@ -245,13 +280,14 @@ def _ledger_types(
     return activities, booked
 
 
-def _rates(
-    rows: Iterable[_Row], papers: Mapping[int, Paper], accounts: Mapping[int, models.Account], base: str
-) -> Rates:
-    currencies = {paper.currency for paper in papers.values()}
+def _rates(rows: Iterable[_Row], accounts: Mapping[int, models.Account], base: str) -> Rates:
+    brokers = {account.broker for account in accounts.values()}
+    currencies = set(
+        models.Instrument.objects.filter(broker__in=brokers).values_list("currency", flat=True).distinct()
+    )
     currencies |= {account.currency for account in accounts.values()} | {base}
-    days = [row.trade_date for row in rows]
-    days += [row.acquired_on for row in rows if row.acquired_on is not None]
+    days = {row.trade_date for row in rows}
+    days |= {row.acquired_on for row in rows if row.acquired_on is not None}
     if not days or currencies == {base}:
         return Rates(())
     # Up to the latest stored: what is still open is valued at today's.

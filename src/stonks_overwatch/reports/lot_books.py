@@ -1,33 +1,37 @@
-"""Lots as reports read them: stored once worked out, until something they come from changes.
+"""Lots as reports read them: stored once worked out, and worked out again where they changed.
 
+What changed is marked by the ledger (packed.py), by account and instrument; whoever reads next works out
+those again, with what events tie to them, and stores them: the same as if all had been worked out anew.
 A past day's are worked out each time. Matching 100,000 activities takes seconds, reading what came of it
 milliseconds.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.db import OperationalError, transaction
+from django.db.models import Exists, OuterRef
 
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.fields import text
-from stonks_overwatch.ledger.lots import Close, Lot, Method, effects, negative
+from stonks_overwatch.ledger.lots import EXACT, Close, Lot, Method, effects, negative
+from stonks_overwatch.ledger.matching import joined
 from stonks_overwatch.ledger.models import (
     Account,
     ClosedLot,
     GainSum,
     Instrument,
     LotBook,
+    LotMark,
     OpenLot,
 )
-from stonks_overwatch.ledger.sql import impatient, upsert
-from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books
-from stonks_overwatch.reports.documents import total
+from stonks_overwatch.ledger.sql import impatient, insert
+from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books, ties
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +81,7 @@ class GainRow(NamedTuple):
 _LOT = Lot._fields
 _CLOSE = Close._fields
 _GAIN = GainRow._fields[1:]
-_BOOK = ("book", "number")
+_AT_ONCE = 500
 _ZERO = Decimal(0)
 
 
@@ -93,7 +97,9 @@ class Stored:
         rows = OpenLot.objects.filter(book__in=list(self.accounts))
         if instruments is not None:
             rows = rows.filter(instrument__in=list(instruments))
-        found = rows.order_by("number").values_list("book_id", "instrument_id", *_LOT)
+        found = rows.order_by("book_id", "instrument_id", "number").values_list(
+            "book_id", "instrument_id", *_LOT
+        )
         return [OpenRow(self.accounts[book], paper, Lot._make(lot)) for book, paper, *lot in found]
 
     def closed(
@@ -105,7 +111,7 @@ class Stored:
             rows = rows.filter(closed_on__gte=date(year, 1, 1), closed_on__lte=date(year, 12, 31))
         if instrument is not None:
             rows = rows.filter(instrument=instrument)
-        found = rows.order_by("-closed_on", "-book_id", "-number").values_list(
+        found = rows.order_by("-closed_on", "-book_id", "-instrument_id", "-number").values_list(
             "book_id", "instrument_id", "rate", *_CLOSE
         )
         return [
@@ -117,13 +123,15 @@ class Stored:
         """Of one year (None: each), of each instrument or of all together."""
         rows = GainSum.objects.filter(book__in=list(self.accounts), instrument__isnull=not by_instrument)
         rows = rows.filter(year=year) if year is not None else rows.exclude(year=EVER)
-        found = rows.order_by("number").values_list("book_id", "instrument_id", *_GAIN[1:])
+        found = rows.order_by("book_id", "instrument_id", "year").values_list(
+            "book_id", "instrument_id", *_GAIN[1:]
+        )
         return [GainRow(self.accounts[book], *row) for book, *row in found]
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The same of books that were just worked out."""
+    """The same of books that were just worked out; of the accounts that `methods` names."""
 
     books: Books
     methods: dict[int, Method]
@@ -132,8 +140,8 @@ class Live:
         wanted = None if instruments is None else set(instruments)
         return [
             OpenRow(account, paper, lot)
-            for (account, paper), of_key in self.books.lots.items()
-            if wanted is None or paper in wanted
+            for (account, paper), of_key in sorted(self.books.lots.items())
+            if account in self.methods and (wanted is None or paper in wanted)
             for lot in of_key.open
         ]
 
@@ -142,19 +150,22 @@ class Live:
     ) -> list[ClosedRow]:
         rows = [
             row
-            for row in _closed(self.books)
+            for row in self._closed()
             if year in (EVER, row.close.closed_on.year) and instrument in (None, row.instrument)
         ]
-        rows.sort(key=lambda row: row.close.closed_on, reverse=True)
-        return rows[page]
+        rows.sort(key=lambda row: row.close.closed_on)
+        return rows[::-1][page]
 
     def gains(self, year: int | None = None, *, by_instrument: bool = False) -> list[GainRow]:
         return [
             row
-            for row in _gains(_closed(self.books))
+            for row in _with_totals(_gains(self._closed()))
             if (row.instrument is not None) is by_instrument
             and (row.year == year if year is not None else row.year != EVER)
         ]
+
+    def _closed(self) -> Iterator[ClosedRow]:
+        return (row for row in _closed(self.books) if row.account in self.methods)
 
 
 def lot_books(
@@ -164,19 +175,49 @@ def lot_books(
     methods = {account.pk: method or Method(account.lot_method) for account in looked_at}
     if until is not None:
         return Live(books(looked_at, base, until, method), methods)
-    names = _names(looked_at, method)
-    stored = LotBook.objects.filter(account__in=list(names), base=base)
-    found = {
-        pk: account
-        for pk, account, name in stored.values_list("pk", "account_id", "method")
-        if names[account] == name
-    }
-    if len(found) == len(names):
-        return Stored(found, methods)
-    since = packed.clock()
-    kept = books(looked_at, base, None, method)
-    made = _store(kept, base, names, since)
-    return Live(kept, methods) if made is None else Stored(made, methods)
+    # A transfer takes lots from one account to another: those of a broker are kept together.
+    together = list(
+        Account.objects.filter(broker__in={account.broker for account in looked_at}).order_by("pk")
+    )
+    names = _names(together, method)
+    stale = LotMark.objects.filter(book=OuterRef("pk"), is_stale=True)
+    stored = LotBook.objects.filter(account__in=together, base=base).annotate(has_stale=Exists(stale))
+    found: dict[int, int] = {}
+    is_stale = False
+    for pk, account, name, has_stale in stored.values_list("pk", "account_id", "method", "has_stale"):
+        if names[account] == name:
+            found[account] = pk
+            is_stale |= has_stale
+    if is_stale or len(found) < len(together):
+        since = packed.clock()
+        changed = _changed(found, together) if len(found) == len(together) else None
+        kept = books(together, base, None, method, changed)
+        made = _store(kept, base, names, since, found, changed)
+        if made is None:
+            return Live(kept if changed is None else books(looked_at, base, None, method), methods)
+        found = made
+    return Stored({found[account.pk]: account.pk for account in looked_at}, methods)
+
+
+def _changed(found: dict[int, int], together: Sequence[Account]) -> set[Key]:
+    """What has to be worked out again: what is marked, and what is tied to it now or was before.
+
+    `found` are the books by account.
+    """
+    of_book = {book: account for account, book in found.items()}
+    changed: set[Key] = set()
+    before: defaultdict[int, set[Key]] = defaultdict(set)
+    marks = LotMark.objects.filter(book__in=list(of_book))
+    for book, instrument, is_stale, tie in marks.values_list("book_id", "instrument_id", "is_stale", "tie"):
+        key = of_book[book], instrument
+        if is_stale:
+            changed.add(key)
+        if tie is not None:
+            before[tie].add(key)
+    for tied in joined([*before.values(), *ties(together)]):
+        if not tied.isdisjoint(changed):
+            changed |= tied
+    return changed
 
 
 def papers(numbers: Iterable[int]) -> dict[int, Paper]:
@@ -202,71 +243,130 @@ def is_long_term_gain(close: Close) -> bool | None:
     return close.quantity >= 0 and is_long_term(close.opened_on, close.closed_on)
 
 
-def _names(looked_at: Sequence[Account], method: Method | None) -> dict[int, str]:
+def _names(together: Sequence[Account], method: Method | None) -> dict[int, str]:
     """The name of each account's book: lots of one account can come from another by a transfer."""
     if method is not None:
-        return dict.fromkeys((account.pk for account in looked_at), method)
+        return dict.fromkeys((account.pk for account in together), method)
     of_broker: defaultdict[str, set[str]] = defaultdict(set)
-    brokers = {account.broker for account in looked_at}
-    for broker, own in Account.objects.filter(broker__in=brokers).values_list("broker", "lot_method"):
-        of_broker[broker].add(own)
+    for account in together:
+        of_broker[account.broker].add(account.lot_method)
     return {
         account.pk: account.lot_method
         if len(of_broker[account.broker]) == 1
         else f"{account.lot_method} of {' '.join(sorted(of_broker[account.broker]))}"
-        for account in looked_at
+        for account in together
     }
 
 
-def _store(kept: Books, base: str, names: dict[int, str], since: int) -> dict[int, int] | None:
+def _store(
+    kept: Books,
+    base: str,
+    names: dict[int, str],
+    since: int,
+    found: dict[int, int],
+    changed: set[Key] | None,
+) -> dict[int, int] | None:
     """Keep the books, unless anything changed while they were worked out, or the database is in use.
 
-    Returns: the accounts by row of the book.
+    Args:
+        kept: of all accounts in `names`.
+        base, names: the currency and the names of the books.
+        since: where the clock stood before anything was read.
+        found: the books that are there, by account.
+        changed: what was worked out; None for everything, into new books.
+
+    Returns: the books by account.
     """
-    opened, closed = Live(kept, {}).open(), _closed(kept)
+    closed = list(_closed(kept))
     gains = _gains(closed)
     try:
         with impatient(), transaction.atomic():
             if packed.clock() != since:
                 return None
-            books_there = LotBook.objects.filter(account__in=list(names), base=base)
-            books_there.filter(method__in=set(names.values())).delete()
-            made = LotBook.objects.bulk_create(
-                LotBook(account_id=account, base=base, method=name, last_on=kept.last_on)
-                for account, name in names.items()
-            )
-            pks = {book.account_id: book.pk for book in made}
-            _insert(
-                OpenLot,
-                [*_BOOK, "instrument", *_LOT],
-                pks,
-                ((row.account, row[1], *row.lot) for row in opened),
-            )
-            _insert(
-                ClosedLot,
-                [*_BOOK, "instrument", *_CLOSE, "rate"],
-                pks,
-                ((row.account, row.instrument, *row.close, row.rate) for row in closed),
-            )
-            _insert(GainSum, [*_BOOK, *_GAIN], pks, gains)
+            if changed is None:
+                old = LotBook.objects.filter(account__in=list(names), base=base)
+                old.filter(method__in=set(names.values())).delete()
+                made = LotBook.objects.bulk_create(
+                    LotBook(account_id=account, base=base, method=name) for account, name in names.items()
+                )
+                found = {book.account_id: book.pk for book in made}
+                gains = _with_totals(gains)
+            else:
+                gains += _totals_again(found, changed, gains, kept.papers.keys())
+            _insert(kept, found, closed, gains)
     except OperationalError:
         # A sync is at work: whoever asks next stores them.
         log.info("The lots are worked out and not stored: the database is in use.")
         return None
-    return {pk: account for account, pk in pks.items()}
+    return found
+
+
+def _totals_again(
+    found: dict[int, int], changed: set[Key], gains: Sequence[GainRow], there: Set[int]
+) -> list[GainRow]:
+    """Take what changed out of the books; return what its new sums make of the sums of all instruments.
+
+    `there` are the instruments that still have activities.
+    """
+    totals: list[GainRow] = []
+    for account, book in found.items():
+        instruments = sorted(instrument for of, instrument in changed if of == account)
+        if not instruments:
+            continue
+        own = [row for row in gains if row.account == account]
+        years: set[int] | None = {row.year for row in own}
+        for start in range(0, len(instruments), _AT_ONCE):
+            some = instruments[start : start + _AT_ONCE]
+            sums = GainSum.objects.filter(book=book, instrument__in=some)
+            if years is not None:
+                years |= set(sums.values_list("year", flat=True))
+            for table in (OpenLot, ClosedLot, GainSum, LotMark):
+                table.objects.filter(book=book, instrument__in=some).delete()
+        if not set(instruments) <= there:
+            years = None  # the sums of one that is gone went with it
+        others = GainSum.objects.filter(book=book, instrument__isnull=False)
+        old = GainSum.objects.filter(book=book, instrument__isnull=True)
+        if years is not None:
+            others, old = others.filter(year__in=years), old.filter(year__in=years)
+        old.delete()
+        rows = [GainRow(account, *row) for row in others.values_list("instrument_id", *_GAIN[1:])]
+        totals += _totals([*rows, *own])
+    return totals
 
 
 def _insert(
-    table: type[OpenLot | ClosedLot | GainSum],
-    names: Sequence[str],
-    pks: dict[int, int],
-    rows: Iterable[tuple[Any, ...]],
+    kept: Books, found: dict[int, int], closed: Iterable[ClosedRow], gains: Iterable[GainRow]
 ) -> None:
-    """Rows that begin with their account; tens of thousands, so in the database's own form."""
-    prepared = [
-        (pks[account], number, *map(_prepared, values)) for number, (account, *values) in enumerate(rows)
-    ]
-    upsert(table, names, prepared, unique=["book", "number"], is_prepared=True)
+    """Rows of what was worked out, in the database's own form: there are tens of thousands."""
+    lots = ["book", "instrument", "number"]
+    insert(
+        OpenLot,
+        [*lots, *_LOT],
+        [
+            (found[account], instrument, number, *map(_prepared, lot))
+            for (account, instrument), of_key in kept.lots.items()
+            for number, lot in enumerate(of_key.open)
+        ],
+    )
+    number: Counter[Key] = Counter()
+    rows = []
+    for row in closed:
+        key = row.account, row.instrument
+        rows.append(
+            (found[row.account], row.instrument, number[key], *map(_prepared, (*row.close, row.rate)))
+        )
+        number[key] += 1
+    insert(ClosedLot, [*lots, *_CLOSE, "rate"], rows)
+    insert(GainSum, ["book", *_GAIN], [(found[row.account], *map(_prepared, row[1:])) for row in gains])
+    insert(
+        LotMark,
+        ["book", "instrument", "is_stale", "tie"],
+        [
+            (found[account], instrument, False, min(of for _, of in tied))
+            for tied in kept.ties
+            for account, instrument in tied
+        ],
+    )
 
 
 def _prepared(value: Any) -> Any:
@@ -275,17 +375,13 @@ def _prepared(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _closed(kept: Books) -> list[ClosedRow]:
-    return [
-        ClosedRow(
-            account,
-            paper,
-            close,
-            kept.rate(account, kept.papers[paper].currency, close.closed_on, close.closed_by),
-        )
-        for (account, paper), of_key in kept.lots.items()
-        for close in of_key.closed
-    ]
+def _closed(kept: Books) -> Iterator[ClosedRow]:
+    """By account and instrument, in the order in which they were closed."""
+    for (account, paper), of_key in sorted(kept.lots.items()):
+        currency = kept.papers[paper].currency
+        for close in of_key.closed:
+            rate = kept.rate(account, currency, close.closed_on, close.closed_by)
+            yield ClosedRow(account, paper, close, rate)
 
 
 class _Parts(NamedTuple):
@@ -322,24 +418,58 @@ def _parts(row: ClosedRow) -> _Parts:
 
 
 def _gains(rows: Iterable[ClosedRow]) -> list[GainRow]:
-    """The sums of each account: by instrument and year, by instrument, by year, of all."""
-    parts: defaultdict[tuple[int, int | None, int], list[_Parts]] = defaultdict(list)
+    """The sums of each account and instrument by year, and of all years."""
+    of_year: defaultdict[Key, dict[int, _Sum]] = defaultdict(dict)
     for row in rows:
-        adds, year = _parts(row), row.close.closed_on.year
-        for instrument in (row.instrument, None):
-            parts[row.account, instrument, year].append(adds)
-            parts[row.account, instrument, EVER].append(adds)
-    return [
-        GainRow(
-            account,
-            instrument,
-            year,
-            len(of_key),
-            sum(adds.gain_base is None for adds in of_key),
-            *(total(column).value for column in zip(*of_key, strict=True)),
-        )
-        for (account, instrument, year), of_key in parts.items()
-    ]
+        parts = _parts(row)
+        years = of_year[row.account, row.instrument]
+        one = years.setdefault(row.close.closed_on.year, _Sum())
+        one.add(1, parts.gain_base is None, parts)
+    found = []
+    for (account, instrument), years in sorted(of_year.items()):
+        ever = _Sum()
+        for year, one in sorted(years.items()):
+            found.append(one.row(account, instrument, year))
+            ever.add(one.lots, one.unknown, one.values)
+        found.append(ever.row(account, instrument, EVER))
+    return found
+
+
+def _totals(rows: Iterable[GainRow]) -> list[GainRow]:
+    """The sums of all instruments, from those of each.
+
+    Always in one order: so a part that is worked out again gives the same as the whole.
+    """
+    sums: defaultdict[tuple[int, int], _Sum] = defaultdict(_Sum)
+    for row in sorted(rows, key=lambda row: (row.account, row.instrument or 0)):
+        sums[row.account, row.year].add(row.lots, row.unknown, row[5:])
+    return [one.row(account, None, year) for (account, year), one in sums.items()]
+
+
+def _with_totals(rows: list[GainRow]) -> list[GainRow]:
+    return [*rows, *_totals(rows)]
+
+
+class _Sum:
+    """A sum of several parts, each over what is known of it; None where nothing is."""
+
+    __slots__ = ("lots", "unknown", "values")
+
+    def __init__(self) -> None:
+        self.lots = self.unknown = 0
+        self.values: list[Decimal | None] = [None] * len(_Parts._fields)
+
+    def add(self, lots: int, unknown: int, values: Sequence[Decimal | None]) -> None:
+        self.lots += lots
+        self.unknown += unknown
+        own = self.values
+        for index, value in enumerate(values):
+            if value is not None:
+                before = own[index]
+                own[index] = value if before is None else EXACT.add(before, value)
+
+    def row(self, account: int, instrument: int | None, year: int) -> GainRow:
+        return GainRow(account, instrument, year, self.lots, self.unknown, *self.values)
 
 
 def brought(close: Close) -> Decimal | None:
