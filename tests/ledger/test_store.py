@@ -253,6 +253,18 @@ def test_the_price_of_a_day_is_the_last_one_seen_that_day() -> None:
     assert closes == {NOW.date(): Decimal(13), LATER.date(): Decimal(14)}
 
 
+def test_prices_of_past_days_are_stored_and_of_two_of_a_day_the_statements_counts() -> None:
+    told = types.precedence(NOW, in_statement=True)
+    prices = (
+        types.Price("1", date(2025, 12, 31), Decimal(9), told),
+        types.Price("1", NOW.date(), Decimal("12.5"), told),
+    )
+    store.record(batch([position("1", price=Decimal(12), priced_at=NOW)], prices=prices))
+    store.record(batch([position("1", price=Decimal(13), priced_at=NOW)]))
+    closes = dict(models.Price.objects.values_list("on", "close"))
+    assert closes == {date(2025, 12, 31): Decimal(9), NOW.date(): Decimal("12.5")}
+
+
 def test_a_missing_price_is_no_price() -> None:
     store.record(batch([position("1", price=None)]))
     assert not models.Price.objects.exists()

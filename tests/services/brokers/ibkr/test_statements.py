@@ -297,6 +297,23 @@ def test_lots_alone_make_the_position() -> None:
     }
 
 
+def test_prices_of_positions_and_the_close_beside_a_trade_are_prices_of_their_days() -> None:
+    held = (
+        '<OpenPosition accountId="U1" currency="GBX" assetCategory="STK" symbol="VOD" conid="1002" '
+        'reportDate="20250331" position="5" markPrice="712.5" positionValue="3562.5" />'
+    )
+    told = statement(trade(closePrice="101.5"), trade(closePrice="0", tradeDate="20250305", tradeID="2"))
+    dollars = trade(assetCategory="CASH", symbol="EUR.USD", conid="12087792", closePrice="1.1", tradeID="3")
+    found = reading(
+        document(told, statement(dollars), statement(held, section="OpenPositions", toDate="20250331"))
+    ).batch
+
+    assert [(price.broker_ref, price.on, price.close) for price in found.prices] == [
+        ("1001", date(2025, 3, 4), Decimal("101.5")),
+        ("1002", date(2025, 3, 31), Decimal("7.125")),
+    ]
+
+
 def test_an_empty_section_of_positions_says_that_nothing_is_held() -> None:
     assert reading(document(statement(section="OpenPositions"))).batch.positions == {"U1": ()}
     assert reading(document(statement(section="Trades"))).batch.positions == {}

@@ -187,6 +187,7 @@ class _Writer:
             "quantity": quantity,
             "tradePrice": price,
             "tradeMoney": money,
+            "closePrice": self.world.market.close(instrument.conid, entry.on),
             "proceeds": -money if instrument.is_margined else entry.gross,
             "taxes": ZERO,
             "ibCommission": entry.commission,

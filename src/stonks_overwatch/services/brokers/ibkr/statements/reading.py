@@ -362,6 +362,8 @@ class _Reader:
                 self._repeats += sum(map(len, self._sums.pop(topic, {}).values()))
             source = CONFIRMATIONS if row.tag == "TradeConfirm" else SOURCE
             told = _CONVERT[row.tag](row, account, source, self._instruments)
+            if row.tag == "Trade":
+                self._state.take_close(row)
             for activity in self._numbered(told, account):
                 if row.tag == "CorporateAction" and activity.kind in _PAYMENTS:
                     self._charges.append(activity)
@@ -464,6 +466,7 @@ class _Reader:
             ),
             values=self._state.values(accounts),
             rates=tuple(replace(self._rates[pair], precedence=rank) for pair in sorted(self._rates)),
+            prices=self._state.prices(aliases, rank),
             navs=self._state.navs(accounts, rank),
             activities=tuple(
                 replace(a, broker_ref=aliases[a.broker_ref]) if a.broker_ref in aliases else a

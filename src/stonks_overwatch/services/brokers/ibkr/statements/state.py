@@ -111,8 +111,9 @@ class State:
             self._keep(row, account, row.section, since=_first_day(row))
 
     def take_close(self, row: Row) -> None:
-        """The day's closing price beside a trade. Raises: RowError."""
-        if (ref := row.text("conid")) and row.number("closePrice"):
+        """The day's closing price beside a trade; a currency has a rate in its place. Raises: RowError."""
+        ref = row.text("conid")
+        if ref and row.text("assetCategory") != "CASH" and row.number("closePrice"):
             self._take_price(row, ref, "closePrice")
 
     def _take_price(self, row: Row, ref: str, name: str) -> None:
