@@ -30,7 +30,7 @@ from stonks_overwatch.ledger.details import (
     InstrumentDetails,
 )
 from stonks_overwatch.ledger.fields import text
-from stonks_overwatch.ledger.imported import INVERSE
+from stonks_overwatch.ledger.imported.quotes import INVERSE
 from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 

@@ -20,6 +20,7 @@ from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports import csv_files, details_files, flex_files
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger.models import Import
+from stonks_overwatch.ledger.sql import roomy
 
 HEAD = 4096
 LONG = 10_000_000  # bytes; below that a file is through before anybody wonders
@@ -134,7 +135,7 @@ def import_file(
             known=0,
             content=content,
         )
-        with _without_collector():
+        with _without_collector(), roomy():
             stored = reader.store(path, record, now, progress if size > LONG else lambda *_: None)
         is_kept = bool(stored.rows) and not (stored.refused or dry_run or (is_listed and not stored.new))
         if is_kept:
@@ -162,7 +163,7 @@ def rebuild() -> int:
 
     Statements are a broker's: they are read again with its answers. Raises: ImportRefusedError.
     """
-    with transaction.atomic(), _without_collector():
+    with transaction.atomic(), _without_collector(), roomy():
         return csv_files.rebuild(datetime.now(UTC))
 
 
@@ -204,7 +205,7 @@ def _without_collector() -> Iterator[None]:
 
 def _kept(path: Path) -> tuple[str, bytes, bytes]:
     """SHA-256, beginning and compressed content of a file."""
-    digest, packer = hashlib.sha256(), zlib.compressobj(6)
+    digest, packer = hashlib.sha256(), zlib.compressobj(4)
     packed = []
     head = b""
     with path.open("rb") as file:

@@ -6,18 +6,27 @@ header row, commas, `.` decimals; columns in any order. docs/Import.md says what
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from stonks_overwatch.imports.stored import Refusal
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.lots import EXACT
-from stonks_overwatch.ledger.types import Activity, ActivityKind, AssetClass, ImportedActivity, Named
+from stonks_overwatch.ledger.types import (
+    CONTRACTS,
+    Activity,
+    ActivityKind,
+    AssetClass,
+    ImportedActivity,
+    Named,
+)
 
 SOURCE = "csv"
 KINDS = ACTIVITIES, PRICES, RATES = "activities", "prices", "fx"
@@ -88,7 +97,6 @@ _SIGN = {
     ActivityKind.TRANSFER_IN: 1,
     ActivityKind.TRANSFER_OUT: -1,
 }
-_CONTRACTS = {AssetClass.OPTION, AssetClass.FUTURE, AssetClass.FUTURE_OPTION, AssetClass.WARRANT}
 
 
 def guarded(given: str) -> str:
@@ -156,17 +164,20 @@ class File:
     def activities(self, account: str = "") -> Iterator[ImportedActivity]:
         """Args: account: where given, that of all rows, whatever the file says."""
         accounts: set[str] = set()
+        places = {name: place for place, name in enumerate(self.columns)}
+        # One field is added to each record: what the file has no column for is empty.
+        in_order = itemgetter(*(places.get(name, len(places)) for name in ACTIVITY_COLUMNS))
         for line, record in self._records():
             try:
-                fields = dict(zip(self.columns, record, strict=True))
+                row = _Row(*in_order([*map(str.strip, record), ""]))
                 if account:
-                    accounts |= {fields.get("account", "").strip()} - {""}
+                    accounts |= {row.account} - {""}
                     if len(accounts) > 1:
                         raise RefusedRowError(
                             f"The file has several accounts, but all rows are to be of {account}: "
                             "import it without naming an account."
                         )
-                yield _activity(line, fields, account, self._day)
+                yield _activity(line, row, account, self._day)
             except RefusedRowError as err:
                 self.refuse(line, str(err))
 
@@ -289,13 +300,34 @@ def _check_column(kind: str, name: str, place: int, columns: Sequence[str]) -> N
         raise RefusedFileError(1, f"There is no column {_shown(name)} in files of {kind}{meant}.")
 
 
-_NO_FIELDS = dict.fromkeys(ACTIVITY_COLUMNS, "")
 # The same object for the same words: what names instruments is compared by identity before all else.
 _called_so = lru_cache(10_000)(Named)
 _date = lru_cache(10_000)(date.fromisoformat)
 
 
-class _Told(NamedTuple):
+class _Row(NamedTuple):
+    """The fields of ACTIVITY_COLUMNS."""
+
+    date: str
+    account: str
+    kind: str
+    symbol: str
+    isin: str
+    name: str
+    asset_class: str
+    quantity: str
+    price: str
+    currency: str
+    amount: str
+    fee: str
+    tax: str
+    fx_rate: str
+    external_id: str
+    note: str
+
+
+@dataclass(slots=True)
+class _Told:
     """The numbers of one row in the major unit of `currency`; money has the ledger's signs."""
 
     currency: str
@@ -307,38 +339,35 @@ class _Told(NamedTuple):
     fx_rate: Decimal | None
 
 
-def _activity(
-    line: int, fields: Mapping[str, str], account: str, day: Callable[[str], str]
-) -> ImportedActivity:
+def _activity(line: int, row: _Row, account: str, day: Callable[[str], str]) -> ImportedActivity:
     """One row as an activity. Raises: RefusedRowError."""
-    row = _NO_FIELDS | {name: field.strip() for name, field in fields.items()}
-    _check_texts(row)
-    on = day(row["date"])
-    holder = account or row["account"]
+    row = _checked(row)
+    on = day(row.date)
+    holder = account or row.account
     if not holder:
         raise RefusedRowError("The row names no account: fill the column, or name one for the whole file.")
-    kind = _kind(row["kind"])
+    kind = _kind(row.kind)
     told = _numbers(row)
-    ref: str | None
+    named = ref = ratio = None
     if kind is ActivityKind.FX:
-        named, (ref, quantity), ratio = None, _exchanged(row, told), None
-        told = told._replace(quantity=quantity, price=None)
+        ref, told.quantity = _exchanged(row, told)
+        told.price = None
     else:
         named = _named(row, told)
-        ref, ratio = named.ref if named else None, None
+        ref = named.ref if named else None
         if kind in _MOVING:
             _check_moved(kind, named, told)
-            told, ratio = _moved(kind, named, told)
+            ratio = _moved(kind, named, told)
         else:
             # What a dividend names is the number it was paid for; nothing moved.
-            told = told._replace(quantity=None, price=None)
-    _check_amount(kind, told.amount, row["amount"])
+            told.quantity = told.price = None
+    _check_amount(kind, told.amount, row.amount)
     return ImportedActivity(
         line=line,
         named=named,
         activity=Activity(
             account=holder,
-            key=row["external_id"],
+            key=row.external_id,
             source=SOURCE,
             kind=kind,
             trade_date=_date(on),
@@ -350,42 +379,42 @@ def _activity(
             fee=told.fee,
             tax=told.tax,
             fx_rate=told.fx_rate,
-            description=row["note"],
+            description=row.note,
             ratio=ratio,
         ),
     )
 
 
-def _numbers(row: Mapping[str, str]) -> _Told:
-    code, scale = _major(row["currency"])
-    fx_rate = _number(row["fx_rate"], "fx_rate")
+def _numbers(row: _Row) -> _Told:
+    code, scale = _major(row.currency)
+    fx_rate = _number(row.fx_rate, "fx_rate")
     if fx_rate is not None and fx_rate <= 0:
         raise RefusedRowError("fx_rate is not above 0.")
     return _Told(
         currency=code,
-        quantity=_number(row["quantity"], "quantity"),
-        price=_times(_number(row["price"], "price"), scale),
-        amount=_times(_number(row["amount"], "amount"), scale),
-        fee=_times(_cost(row["fee"], "fee"), scale),
-        tax=_times(_cost(row["tax"], "tax"), scale),
+        quantity=_number(row.quantity, "quantity"),
+        price=_times(_number(row.price, "price"), scale),
+        amount=_times(_number(row.amount, "amount"), scale),
+        fee=_times(_cost(row.fee, "fee"), scale),
+        tax=_times(_cost(row.tax, "tax"), scale),
         fx_rate=None if fx_rate is None else EXACT.divide(fx_rate, scale),
     )
 
 
-def _named(row: Mapping[str, str], told: _Told) -> Named | None:
+def _named(row: _Row, told: _Told) -> Named | None:
     """What the row calls its instrument, with what its money says of the units."""
-    if not (row["symbol"] or row["isin"]):
+    if not (row.symbol or row.isin):
         return None
-    asset_class = _asset_class(row["asset_class"])
+    asset_class = _asset_class(row.asset_class)
     multiplier = quote_factor = None
     if told.quantity and told.price and told.amount:
         per_unit = abs(EXACT.divide(told.amount, EXACT.multiply(told.quantity, told.price)))
-        if asset_class in _CONTRACTS:
+        if asset_class in CONTRACTS:
             multiplier = _units(per_unit)
         elif asset_class is AssetClass.BOND:  # in percent of face, or in money
             quote_factor = _ONE if per_unit > Decimal("0.5") else _HUNDREDTH
-    isin = _isin(row["isin"])
-    return _called_so(isin, row["symbol"], told.currency, row["name"], asset_class, multiplier, quote_factor)
+    isin = _isin(row.isin)
+    return _called_so(isin, row.symbol, told.currency, row.name, asset_class, multiplier, quote_factor)
 
 
 def _units(per_unit: Decimal) -> Decimal | None:
@@ -395,15 +424,16 @@ def _units(per_unit: Decimal) -> Decimal | None:
     return whole if is_whole else round(per_unit, 6) or None
 
 
-def _moved(kind: ActivityKind, named: Named | None, told: _Told) -> tuple[_Told, Decimal | None]:
-    """With the quantity signed; of a split, its ratio."""
+def _moved(kind: ActivityKind, named: Named | None, told: _Told) -> Decimal | None:
+    """Give the quantity its sign; of a split, return its ratio."""
     if kind is ActivityKind.SPLIT:
-        return told._replace(quantity=None, amount=_ZERO, price=None), told.quantity
+        ratio, told.quantity, told.amount, told.price = told.quantity, None, _ZERO, None
+        return ratio
     if named is not None and kind not in _TRADES:
-        told = told._replace(amount=told.amount or _ZERO)
+        told.amount = told.amount or _ZERO
     if told.quantity is not None and kind in _OUT:
-        told = told._replace(quantity=-told.quantity)
-    return told, None
+        told.quantity = -told.quantity
+    return None
 
 
 def _check_amount(kind: ActivityKind, amount: Decimal | None, given: str) -> None:
@@ -429,7 +459,7 @@ def _check_moved(kind: ActivityKind, named: Named | None, told: _Told) -> None:
         raise RefusedRowError(f"A row of kind {kind} needs a quantity other than 0.")
     if told.quantity is not None and told.quantity < 0 and kind not in _EITHER_WAY:
         raise RefusedRowError(f"The quantity of a {kind} is positive; the kind says which way it goes.")
-    if told.price is not None and told.price < 0 and named.asset_class not in _CONTRACTS:
+    if told.price is not None and told.price < 0 and named.asset_class not in CONTRACTS:
         raise RefusedRowError("The price is negative.")
     if kind in _TRADES and told.price is None and told.amount is None:
         raise RefusedRowError(f"A {kind} needs a price or an amount.")
@@ -440,9 +470,9 @@ def _check_moved(kind: ActivityKind, named: Named | None, told: _Told) -> None:
         )
 
 
-def _exchanged(row: Mapping[str, str], told: _Told) -> tuple[str, Decimal]:
+def _exchanged(row: _Row, told: _Told) -> tuple[str, Decimal]:
     """The other currency of an exchange, and what came in of it (negative: went out)."""
-    code, scale = _major(row["symbol"], "symbol")
+    code, scale = _major(row.symbol, "symbol")
     if not told.quantity or not told.amount:
         raise RefusedRowError("An exchange needs an amount in currency and a quantity in symbol.")
     if told.quantity < 0:
@@ -463,14 +493,15 @@ def _called(symbol: str, isin: str, code: str) -> tuple[Named, Decimal]:
     return Named(isin=isin, symbol=symbol, currency=major), scale
 
 
-def _check_texts(row: dict[str, str]) -> None:
-    """Take the marks of `guarded` away from the texts of a row, and refuse what cannot be one."""
-    whole = "".join(row.values())
+def _checked(row: _Row) -> _Row:
+    """The row without the marks of `guarded` on its texts. Raises: RefusedRowError for what is no text."""
+    whole = "".join(row)
     if "'" in whole:
-        row |= {name: _unguarded(row[name]) for name in _TEXTS}
-    if max(map(len, row.values())) > _SHORT or not whole.isprintable():
+        row = row._replace(**{name: _unguarded(getattr(row, name)) for name in _TEXTS})
+    if max(map(len, row)) > _SHORT or not whole.isprintable():
         for name, longest in _LONGEST.items():
-            _check_text(name, row[name], longest)
+            _check_text(name, getattr(row, name), longest)
+    return row
 
 
 def _check_text(column: str, given: str, longest: int) -> None:
@@ -548,6 +579,7 @@ def _has_check_digit(isin: str) -> bool:
     return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
 
 
+@lru_cache(20_000)
 def _number(given: str, column: str) -> Decimal | None:
     """Raises: RefusedRowError for everything but digits with one point and a sign."""
     if not given:

@@ -9,8 +9,9 @@ from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports import canonical
 from stonks_overwatch.imports.canonical import File, RefusedFileError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
-from stonks_overwatch.ledger import imported
-from stonks_overwatch.ledger.imported import Counts
+from stonks_overwatch.ledger.imported import Counts, undoing
+from stonks_overwatch.ledger.imported.activities import record_activities
+from stonks_overwatch.ledger.imported.quotes import record_prices, record_rates
 from stonks_overwatch.ledger.models import Import
 
 UNKNOWN = "unknown"
@@ -45,11 +46,11 @@ def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stor
 def _record(file: File, record: Import, now: datetime) -> Counts:
     match file.kind:
         case canonical.ACTIVITIES:
-            return imported.record_activities(record, file.activities(record.account), file.refuse, now)
+            return record_activities(record, file.activities(record.account), file.refuse, now)
         case canonical.PRICES:
-            return imported.record_prices(record, file.prices(), file.refuse, now)
+            return record_prices(record, file.prices(), file.refuse, now)
         case _:
-            return imported.record_rates(record, file.rates())
+            return record_rates(record, file.rates())
 
 
 def rebuild(now: datetime) -> int:
@@ -57,7 +58,7 @@ def rebuild(now: datetime) -> int:
 
     Raises: ImportRefusedError when one that was read once is not read any more.
     """
-    imported.clear()
+    undoing.clear()
     records = list(Import.objects.filter(kind__in=canonical.KINDS).order_by("pk"))
     for record in records:
         file = _read_again(record, now)
@@ -67,7 +68,7 @@ def rebuild(now: datetime) -> int:
                 f"Import {record.pk} ({record.file}) cannot be read any more: line {line}: {reason}",
                 next_step=f"Undo it (stonks-overwatch import --undo {record.pk}), then rebuild again.",
             )
-    imported.sweep(now)
+    undoing.sweep(now)
     return len(records)
 
 
@@ -77,7 +78,7 @@ def undo(record: Import, now: datetime) -> None:
     if record.kind in (canonical.PRICES, canonical.RATES):
         same = Import.objects.filter(kind=record.kind, since__lte=record.until, until__gte=record.since)
         others = list(same.exclude(pk=record.pk).order_by("pk"))
-    imported.undo(record, now)
+    undoing.undo(record, now)
     for other in others:
         _read_again(other, now)
 

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
-from stonks_overwatch.ledger import details, imported
+from stonks_overwatch.ledger import details
 from stonks_overwatch.ledger.details import Details
+from stonks_overwatch.ledger.imported.beside import apply_details, without_terms
 from stonks_overwatch.ledger.models import Import
 
 _MOST_REASONS = 20
@@ -32,16 +33,16 @@ def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stor
     record.kind = details.KIND
     record.save(update_fields=["kind"])
     progress(f"{record.file}: being stored", 0, 0)
-    imported.apply_details(now)
+    apply_details(now)
     return Stored(details.KIND, rows=rows, new=rows)
 
 
 def undo(record: Import, now: datetime) -> None:
     number = record.pk
     record.delete()
-    if needed := imported.without_terms():
+    if needed := without_terms():
         raise ImportRefusedError(
             f"Import {number} alone tells what contracts of {', '.join(needed)} stand for.",
             next_step="Undo the imports of their activities first.",
         )
-    imported.apply_details(now)
+    apply_details(now)

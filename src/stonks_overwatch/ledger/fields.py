@@ -53,4 +53,5 @@ def text(number: Decimal) -> str:
     """The number without an exponent, so that equal columns hold equal text: 1E+2 is 100."""
     if not number.is_finite():
         raise ValidationError(f"{number} cannot be stored; unknown is None")
-    return format(number, "f")
+    written = str(number)
+    return format(number, "f") if "E" in written else written

@@ -11,12 +11,13 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import groupby
 from math import isnan
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.models import F, FloatField, Q, QuerySet
+from django.db.models import F, FloatField, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Coalesce
 
 from stonks_overwatch.ledger.lots import Method
@@ -79,6 +80,7 @@ _NAN = float("nan")
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
 
 
+@lru_cache(1_000)
 def currency_number(code: str) -> int:
     """A currency code as a number that float64 holds exactly."""
     return int.from_bytes(code.encode("ascii"), "big")
@@ -220,7 +222,8 @@ def _pack_activities(account_pk: int, days: set[date]) -> set[int]:
         ).values_list("month", "rows")
     }
     new: dict[date, bytes] = {}
-    for month, rows in groupby(_rows(account_pk, months), key=lambda row: _month(row[0])):
+    for written, rows in groupby(_rows(account_pk, months), key=lambda row: row[0][:7]):
+        month = date.fromisoformat(f"{written}-01")
         if month in months:
             block = array("d")
             for row in rows:
@@ -251,10 +254,6 @@ def _moved(block: bytes, days: set[float]) -> Iterator[int]:
             yield int(instrument)
 
 
-def _month(day: date) -> date:
-    return day.replace(day=1)
-
-
 def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
     """The activities of these months and those between them, in the order in which they count."""
     until = (max(months) + timedelta(days=31)).replace(day=1)
@@ -264,8 +263,8 @@ def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
         .filter(account=account_pk, counts_on__gte=min(months), counts_on__lt=until)
         .order_by("counts_on", "trade_date", "trade_at", "key")
         .values_list(
-            "counts_on",
-            "trade_date",
+            Cast("counts_on", TextField()),
+            Cast("trade_date", TextField()),
             "kind",
             "subtype",
             "instrument_id",
@@ -277,18 +276,23 @@ def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
     )
 
 
-def _numbers(row: tuple[Any, ...]) -> Iterator[float]:
+def _numbers(row: tuple[Any, ...]) -> list[float]:
     counts_on, trade_date, kind, subtype, instrument, currency, ref, *numbers = row
-    yield counts_on.toordinal()
-    yield trade_date.toordinal()
-    is_sum = subtype == SETTLEMENT and instrument is None
-    yield SETTLED if is_sum else KINDS[ActivityKind(kind)]
     is_exchange = kind == ActivityKind.FX
-    yield 0 if is_exchange or instrument is None else instrument
-    yield currency_number(currency)
-    yield currency_number(ref) if is_exchange and ref else 0
-    for number in numbers:
-        yield _NAN if number is None else number
+    return [
+        _ordinal(counts_on),
+        _ordinal(trade_date),
+        SETTLED if subtype == SETTLEMENT and instrument is None else KINDS[kind],
+        0 if is_exchange or instrument is None else instrument,
+        currency_number(currency),
+        currency_number(ref) if is_exchange and ref else 0,
+        *(_NAN if number is None else number for number in numbers),
+    ]
+
+
+@lru_cache(10_000)
+def _ordinal(day: str) -> int:
+    return date.fromisoformat(day).toordinal()
 
 
 def instruments_changed(broker: str, pks: Iterable[int]) -> None:

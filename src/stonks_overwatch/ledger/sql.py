@@ -129,3 +129,18 @@ def impatient() -> Iterator[None]:
             yield
         finally:
             cursor.execute(f"PRAGMA busy_timeout = {int(usual)}")
+
+
+@contextmanager
+def roomy() -> Iterator[None]:
+    """Inside, SQLite keeps at hand what one long transaction made: it need not write it and read it again."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with connection.cursor() as cursor:
+        usual = cursor.execute("PRAGMA cache_size").fetchone()[0]
+        cursor.execute("PRAGMA cache_size = -32000")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA cache_size = {int(usual)}")

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.db.models import Max, Min
 
-from stonks_overwatch.ledger import imported, opening, packed, telling, types
+from stonks_overwatch.ledger import opening, packed, telling, types
+from stonks_overwatch.ledger.imported.quotes import share_prices
 from stonks_overwatch.ledger.lots import MARGINED, Method, moved
 from stonks_overwatch.ledger.models import (
     Account,
@@ -40,13 +41,11 @@ from stonks_overwatch.ledger.models import (
     StateReport,
 )
 from stonks_overwatch.ledger.sql import upsert
-from stonks_overwatch.ledger.types import ActivityKind, AssetClass, Batch
+from stonks_overwatch.ledger.types import TOPICS, ActivityKind, AssetClass, Batch
 
 ZERO = Decimal(0)
 _Key = TypeVar("_Key")
 _DAY = timedelta(days=1)
-# What a complete history tells.
-TOPICS = ("trades", "cash", "corporate_actions", "transfers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +293,7 @@ class _Recording:
             if row.isin and (ref not in named or row.isin != named[ref][0])
         ]
         if found:
-            imported.share_prices(instruments=found)
+            share_prices(instruments=found)
 
     # Positions
 

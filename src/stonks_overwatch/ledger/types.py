@@ -11,9 +11,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
+from typing import TypeVar, dataclass_transform
 
 
 class AssetClass(StrEnum):
+    __hash__ = str.__hash__  # an enumeration's own is a function of Python
+
     STOCK = "stock"
     ETF = "etf"
     FUND = "fund"
@@ -30,7 +33,15 @@ class AssetClass(StrEnum):
     OTHER = "other"
 
 
+# Their price is of one unit and they stand for several.
+CONTRACTS = frozenset({AssetClass.OPTION, AssetClass.FUTURE, AssetClass.FUTURE_OPTION, AssetClass.WARRANT})
+# What a complete history tells.
+TOPICS = ("trades", "cash", "corporate_actions", "transfers")
+
+
 class ActivityKind(StrEnum):
+    __hash__ = str.__hash__
+
     BUY = "buy"
     SELL = "sell"
     DEPOSIT = "deposit"
@@ -65,7 +76,18 @@ def currency(code: str) -> str:
     return code
 
 
-@dataclass(frozen=True, slots=True)
+_Kind = TypeVar("_Kind")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def _value(of: type[_Kind]) -> type[_Kind]:
+    """A frozen dataclass, which the type checker sees to: when Python does, each takes five times as long to
+    make, and they are made by the hundred thousand.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(of)
+
+
+@_value
 class Money:
     amount: Decimal
     currency: str
@@ -82,7 +104,7 @@ class Money:
         return Money(-self.amount, self.currency)
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Account:
     """One account at one broker. `account` is the broker's own id; `currency` is the one it is kept in."""
 
@@ -93,7 +115,7 @@ class Account:
     opened_on: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Instrument:
     """What can be held. `broker_ref` is the broker's own number of it (IBKR: the conid).
 
@@ -133,7 +155,7 @@ class Instrument:
             raise ValueError(f"{self.right!r} is neither call nor put")
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Position:
     """A signed quantity of one instrument in one account, as the broker reports it.
 
@@ -154,7 +176,7 @@ class Position:
     priced_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class CashBalance:
     """Cash of one currency in one account; `futures_pnl` is the variation not yet booked to cash."""
 
@@ -171,7 +193,7 @@ class CashBalance:
         currency(self.currency)
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class AccountValue:
     """The broker's own figures of a whole account, in the account's currency: what we reconcile against.
 
@@ -198,7 +220,7 @@ def precedence(told_at: datetime, *, in_statement: bool = False) -> int:
     return int(told_at.timestamp()) + (in_statement << 40)
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class FxRate:
     """`rate` units of `quote` for one unit of `base`."""
 
@@ -219,7 +241,7 @@ class Price:
     precedence: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class NavPoint:
     """The broker's NAV of one account at the end of one day, in the account's currency."""
 
@@ -230,7 +252,7 @@ class NavPoint:
     precedence: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Activity:
     """Anything that changed an account.
 
@@ -277,7 +299,7 @@ class Activity:
         currency(self.currency)
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Named:
     """What an imported file calls an instrument: it has an ISIN or a symbol; the rest where told.
 
@@ -297,7 +319,7 @@ class Named:
         return f"{self.isin or self.symbol}:{self.currency}"
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class ImportedActivity:
     """One row of an imported file.
 
@@ -310,7 +332,7 @@ class ImportedActivity:
     activity: Activity
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Coverage:
     """The activities of one instrument in one account are completely known from `since` to `until`."""
 
@@ -320,7 +342,7 @@ class Coverage:
     until: date
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Period:
     """One source told all of an account's activities from `since` to `until`, in the topics it holds."""
 
@@ -328,10 +350,10 @@ class Period:
     source: str
     since: date
     until: date
-    topics: tuple[str, ...]  # of "trades", "cash", "corporate_actions", "transfers"
+    topics: tuple[str, ...]  # of TOPICS
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Figure:
     """One number of a broker's statement: what the ledger's own numbers are held against.
 
@@ -360,7 +382,7 @@ class QuoteKind(StrEnum):
     CLOSE = "close"  # the market is closed; its last price
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Quote:
     """A price as the market shows it, by the broker's number of the instrument. Shown, and never stored."""
 
@@ -370,7 +392,7 @@ class Quote:
     kind: QuoteKind
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class InboxItem:
     """A row that could not be typed, with its whole text. `key` makes the same row arrive once."""
 
@@ -381,7 +403,7 @@ class InboxItem:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Batch:
     """All that one run of one login brought, ready to be stored in one transaction.
 

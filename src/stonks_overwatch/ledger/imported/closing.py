@@ -1,0 +1,347 @@
+"""What follows from the activities of files: positions, cash and their value."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from django.db.models import Count, Max, Min, TextField
+from django.db.models.functions import Cast
+
+from stonks_overwatch.ledger import details, packed, types
+from stonks_overwatch.ledger.imported import BROKER
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, Lots, moved, summed
+from stonks_overwatch.ledger.matching import Terms, matched
+from stonks_overwatch.ledger.models import (
+    Account,
+    Activity,
+    CashBalance,
+    Instrument,
+    Period,
+    Position,
+    Price,
+)
+from stonks_overwatch.ledger.sql import update, upsert
+from stonks_overwatch.ledger.types import TOPICS, ActivityKind
+
+# A price counts for so long, as in reports.
+MAX_AGE = timedelta(days=7)
+_ZERO = Decimal(0)
+_AT_ONCE = 20_000
+_FEW = 500
+# Split shares have so many decimals at most: 3 shares 1:3 are 1, however 1/3 was written.
+_SHARE = Decimal("0.000000000001")
+
+Key = tuple[int, int]
+"""The rows of an account and an instrument."""
+
+
+def close_books(moved: set[Key], days: set[tuple[int, date]], now: datetime) -> None:
+    """Work out positions and cash anew.
+
+    Args:
+        moved: the instruments whose quantity or cost may have changed, by account.
+        days: on which activities came, changed or went, by account.
+    """
+    accounts = {pk for pk, _ in moved} | {pk for pk, _ in days}
+    known = Instrument.objects.filter(broker=BROKER).in_bulk()
+    for pk in sorted(accounts):
+        _close_positions(pk, {instrument for account, instrument in moved if account == pk}, known, days)
+        _close_cash(pk, now)
+    packed.activities_changed(days)
+    value_accounts(Account.objects.filter(pk__in=accounts), now)
+
+
+def holders(instruments: set[int]) -> set[Key]:
+    """The accounts that hold or held these."""
+    rows = Position.objects.filter(instrument__in=instruments, account__broker=BROKER)
+    return set(rows.values_list("account_id", "instrument_id")) if instruments else set()
+
+
+def _close_positions(
+    account_pk: int,
+    instruments: set[int],
+    known: Mapping[int, Instrument],
+    days: set[tuple[int, date]],
+) -> None:
+    """Quantities, first-in first-out costs, and what each split added. `known`: all, by row number."""
+    current = Activity.objects.current().filter(account=account_pk)
+    if current.exclude(group=None).exists():  # an event of several instruments carries cost between them
+        instruments = instruments | set(
+            current.exclude(instrument=None).values_list("instrument_id", flat=True)
+        )
+    settled: dict[int, list[types.Activity]] = {}
+    splits = []
+    for instrument_pk, activities in _moving(account_pk, instruments):
+        settled[instrument_pk], changed = _with_splits(activities)
+        splits += [(activity.quantity, pk) for pk, activity in changed]
+        days |= {(account_pk, activity.booked_on or activity.trade_date) for _, activity in changed}
+    update(Activity, ["quantity"], splits)
+    found = matched(
+        (activity for activities in settled.values() for activity in activities),
+        {str(pk): _terms(known[pk]) for pk in settled},
+    )
+    upsert(
+        Position,
+        _POSITION,
+        (
+            (account_pk, pk, *_position(known[pk], found.get(("", str(pk)), Lots((), ())), activities))
+            for pk, activities in settled.items()
+        ),
+        unique=["account", "instrument"],
+    )
+    Position.objects.filter(account=account_pk, instrument__in=instruments - settled.keys()).delete()
+
+
+_POSITION = [
+    "account", "instrument", "quantity", "is_open", "cost_basis", "average_cost", "priced_at", "changed_at",
+    "closed_at", "covered_since", "covered_until",
+]  # fmt: skip
+
+
+def _terms(instrument: Instrument) -> Terms:
+    return Terms(
+        per_unit=EXACT.multiply(instrument.multiplier, instrument.quote_factor),
+        currency=instrument.currency,
+        is_margined=instrument.asset_class in MARGINED,
+        right=instrument.right,
+        isin=instrument.isin,
+        symbol=instrument.symbol,
+    )
+
+
+def _position(instrument: Instrument, lots: Lots, activities: Sequence[types.Activity]) -> tuple[Any, ...]:
+    """Values of `_POSITION` from the quantity on; the price comes later."""
+    quantity = summed(moved(activity) for activity in activities)
+    cost = lots.cost if lots.quantity == quantity else None
+    units = EXACT.multiply(EXACT.multiply(quantity, instrument.multiplier), instrument.quote_factor)
+    days = [activity.trade_date for activity in activities]
+    last = _moment(max(days))
+    return (
+        quantity,
+        bool(quantity),
+        cost,
+        EXACT.divide(cost, units) if units and cost is not None else None,
+        last,
+        last,
+        None if quantity else last,
+        min(days),
+        max(days),
+    )
+
+
+def _moving(account_pk: int, instruments: set[int]) -> Iterator[tuple[int, list[tuple[int, types.Activity]]]]:
+    """What moves these instruments, by instrument: row number and activity."""
+    rows = Activity.objects.current().filter(account=account_pk, instrument__isnull=False)
+    rows = rows.exclude(kind=ActivityKind.FX).exclude(quantity=None, ratio=None, group=None)
+    if len(instruments) <= _FEW:
+        rows = rows.filter(instrument__in=instruments)
+    ordered = rows.order_by("instrument_id").values_list("instrument_id", "pk", *_OF_ACTIVITY)
+    for instrument_pk, group in groupby(ordered.iterator(_AT_ONCE), key=itemgetter(0)):
+        if instrument_pk in instruments:
+            yield instrument_pk, [(row[1], _activity(row)) for row in group]
+
+
+def _plain(name: str) -> Cast:
+    """A column as the database keeps it: Django's own way from there takes longer than all the rest."""
+    return Cast(name, TextField())
+
+
+_OF_ACTIVITY: tuple[str | Cast, ...] = (
+    "key", "kind", "currency", "refs", "subtype", "group", "reverses", "trade_at",
+    *map(_plain, ("trade_date", "booked_on", "acquired_on")),
+    *map(_plain, ("quantity", "price", "gross", "fee", "tax", "ratio", "value", "cost")),
+)  # fmt: skip
+_day = lru_cache(10_000)(date.fromisoformat)
+
+
+def _activity(row: Sequence[Any]) -> types.Activity:
+    """An activity from its instrument, its row number and the columns of `_OF_ACTIVITY`."""
+    (
+        instrument_pk, _, key, kind, currency, refs, subtype, group, reverses, trade_at, trade_date,
+        booked_on, acquired_on, quantity, price, gross, fee, tax, ratio, value, cost,
+    ) = row  # fmt: skip
+    return types.Activity(
+        account="",
+        key=key,
+        source=BROKER,
+        kind=ActivityKind(kind),
+        trade_date=_day(trade_date),
+        currency=currency,
+        broker_ref=str(instrument_pk),
+        trade_at=trade_at,
+        quantity=_number(quantity),
+        price=_number(price),
+        gross=_number(gross),
+        fee=_number(fee),
+        tax=_number(tax),
+        subtype=subtype,
+        group=group,
+        booked_on=_day(booked_on) if booked_on else None,
+        acquired_on=_day(acquired_on) if acquired_on else None,
+        value=_number(value),
+        cost=_number(cost),
+        refs=tuple(refs.split()),
+        reverses=reverses,
+        ratio=_number(ratio),
+    )
+
+
+def _number(written: str | None) -> Decimal | None:
+    return None if written is None else Decimal(written)
+
+
+def _with_splits(
+    activities: list[tuple[int, types.Activity]],
+) -> tuple[list[types.Activity], list[tuple[int, types.Activity]]]:
+    """The activities with what each split added to the quantity; and those splits for which that is new.
+
+    A split comes before the trades of its day and after an opening balance of that day.
+    """
+    if all(activity.ratio is None for _, activity in activities):
+        return [activity for _, activity in activities], []
+    held, settled, changed = _ZERO, [], []
+    for pk, activity in sorted(activities, key=_order):
+        if activity.ratio is not None:
+            after = EXACT.multiply(held, activity.ratio)
+            added = EXACT.subtract(after.quantize(_SHARE, context=EXACT), held)
+            if added != activity.quantity:
+                activity = replace(activity, quantity=added)  # noqa: PLW2901
+                changed.append((pk, activity))
+        held = EXACT.add(held, activity.quantity or _ZERO)
+        settled.append(activity)
+    return settled, changed
+
+
+def _order(row: tuple[int, types.Activity]) -> tuple[date, int, str]:
+    ranks = {ActivityKind.OPENING: 0, ActivityKind.SPLIT: 1}
+    return row[1].trade_date, ranks.get(row[1].kind, 2), row[1].key
+
+
+def _close_cash(account_pk: int, now: datetime) -> None:
+    """The sum of all that came and went, by currency."""
+    sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+    rows = Activity.objects.current().filter(account=account_pk)
+    parts = rows.values_list("currency", *map(_plain, ("gross", "fee", "tax")))
+    for currency, *amounts in parts.iterator(_AT_ONCE):
+        total = sums[currency]
+        for amount in amounts:
+            if amount is not None:
+                total = EXACT.add(total, Decimal(amount))
+        sums[currency] = total
+    exchanged = rows.filter(kind=ActivityKind.FX).values_list("instrument__broker_ref", "quantity")
+    for currency, quantity in exchanged.iterator(_AT_ONCE):
+        sums[currency] = EXACT.add(sums[currency], quantity or _ZERO)
+    CashBalance.objects.filter(account=account_pk).exclude(currency__in=sums).delete()
+    upsert(
+        CashBalance,
+        ["account", "currency", "amount", "updated_at"],
+        ((account_pk, currency, amount, now) for currency, amount in sums.items()),
+        unique=["account", "currency"],
+    )
+
+
+def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
+    """Value what is held in imported accounts, as of the last day of which files tell something of them.
+
+    An account without activities goes.
+    """
+    beside = details.known().accounts
+    for account in accounts:
+        span = (
+            Activity.objects.current()
+            .filter(account=account)
+            .aggregate(first=Min("trade_date"), last=Max("trade_date"))
+        )
+        if span["first"] is None:
+            account.delete()
+            continue
+        held = list(
+            Position.objects.filter(account=account, is_open=True)
+            .select_related("instrument")
+            .only("quantity", "cost_basis", *(f"instrument__{name}" for name in _UNITS))
+            .order_by("pk")
+        )
+        pks = [position.instrument_id for position in held]
+        priced = _last_prices(pks)
+        as_of = max([span["last"], *(on for on, _ in priced.values())])
+        update(
+            Position,
+            ["price", "priced_at", "market_value", "exposure", "unrealized_pnl"],
+            ((*_value(row, priced.get(row.instrument_id), as_of), row.pk) for row in held),
+        )
+        Position.objects.filter(account=account, is_open=False).update(
+            price=None, market_value="0", exposure="0", unrealized_pnl="0", cost_basis="0"
+        )
+        first = _moment(span["first"])
+        told = beside.get(account.account)
+        account.currency = told.currency if told else _kept_in(account)
+        account.alias, account.kind = (told.alias, told.kind) if told else ("", "")
+        account.opened_on = (told and told.opened_on) or span["first"]
+        account.updated_at = min(_moment(as_of), now)
+        account.positions_since = account.cash_since = first
+        account.positions_at = account.cash_at = account.updated_at
+        account.save()
+        Period.objects.filter(account=account).delete()
+        Period.objects.bulk_create(
+            Period(account=account, source=BROKER, topic=topic, since=span["first"], until=as_of)
+            for topic in TOPICS
+        )
+
+
+_UNITS = ("asset_class", "multiplier", "quote_factor")
+
+
+def _last_prices(instruments: Sequence[int]) -> dict[int, tuple[date, Decimal]]:
+    """By instrument the day and the price of the last imported one."""
+    found = {}
+    for start in range(0, len(instruments), _FEW):
+        some = instruments[start : start + _FEW]
+        last = (
+            Price.objects.filter(instrument__in=some, is_imported=True)
+            .values("instrument_id")
+            .annotate(last=Max("on"))
+            .values_list("instrument_id", "last")
+        )
+        days = dict(last)
+        rows = Price.objects.filter(instrument__in=days, on__in=set(days.values()), is_imported=True)
+        for pk, on, close in rows.values_list("instrument_id", "on", "close"):
+            if days[pk] == on:
+                found[pk] = (on, close)
+    return found
+
+
+def _value(
+    position: Position, priced: tuple[date, Decimal] | None, as_of: date
+) -> tuple[Decimal | None, datetime, Decimal | None, Decimal | None, Decimal | None]:
+    """Price, its moment, market value, exposure and profit; unknown where the price is too old."""
+    if priced is None or as_of - priced[0] > MAX_AGE:
+        return None, _moment(as_of), None, None, None
+    instrument = position.instrument
+    per_unit = EXACT.multiply(instrument.multiplier, instrument.quote_factor)
+    exposure = EXACT.multiply(EXACT.multiply(position.quantity, priced[1]), per_unit)
+    cost: Decimal | None = position.cost_basis
+    profit = None if cost is None else EXACT.subtract(exposure, cost)
+    is_margined = instrument.asset_class in MARGINED
+    return priced[1], _moment(priced[0]), profit if is_margined else exposure, exposure, profit
+
+
+def _kept_in(account: Account) -> str:
+    """The currency in which most money came and went, else that of most activities."""
+    rows = Activity.objects.current().filter(account=account)
+    external = rows.filter(kind__in=(ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL))
+    for some in (external, rows):
+        counted = some.values("currency").annotate(number=Count("pk")).order_by("-number", "currency").first()
+        if counted is not None:
+            break
+    return str(counted["currency"]) if counted else account.currency
+
+
+def _moment(day: date) -> datetime:
+    """The end of a day."""
+    return datetime.combine(day, time(23, 59, 59), UTC)
