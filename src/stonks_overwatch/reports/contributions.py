@@ -16,6 +16,7 @@ from stonks_overwatch.ledger.models import Price
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Amounts, Booked, Sums, booked, grouped, last_day, months, sums
 from stonks_overwatch.reports.documents import Computed, Document, Exact, times, total
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import MAX_AGE
 from stonks_overwatch.reports.scope import Scope, accounts
 
@@ -98,6 +99,7 @@ class _Moved(NamedTuple):
         return Amounts(self.row.in_base(self.amount), self.row.in_base(tax))
 
 
+@kept
 def contributions(scope: Scope, start: date | None = None, end: date | None = None) -> ContributionsDocument:
     """The flows from `start` to `end`, both included."""
     looked_at = accounts(scope)
@@ -212,8 +214,9 @@ def _amount(row: Booked, prices: dict[int, list[tuple[date, Decimal, str]]]) -> 
             if on <= row.on and row.on - on <= MAX_AGE and currency == row.currency
         ]
         price = known[-1] if known else None
-    per_unit = times(times(price, row.multiplier), row.quote_factor)
-    return times(row.quantity, per_unit)
+    if price is None or row.paper is None:
+        return None
+    return times(row.quantity, price * row.paper.multiplier * row.paper.quote_factor)
 
 
 def _sides(flows: Sequence[_Moved]) -> tuple[Decimal | None, Decimal | None]:

@@ -5,11 +5,12 @@ exponent, dates are ISO 8601, unknown is null. Figures as the broker gave them k
 computed ones (conversions, weights, totals) are rounded to ten decimals, and to cents only when shown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, overload
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema, core_schema
 
 _COMPUTED_DECIMALS = 10
 
@@ -40,6 +41,54 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Row = TypeVar("_Row", bound=Document)
+
+
+class Rows(Sequence[_Row]):
+    """The rows of a long table, made when they are looked at: a page shows thirty of many thousands.
+
+    In JSON they are a list of all.
+    """
+
+    def __init__(self, keys: Sequence[Any], make: Callable[[Sequence[Any]], Sequence[_Row]]) -> None:
+        """`make` gives the rows of some of the keys, in their order."""
+        self._keys = keys
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, place: int) -> _Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[_Row]: ...
+    def __getitem__(self, place: int | slice) -> _Row | Sequence[_Row]:
+        if isinstance(place, slice):
+            return self._make(self._keys[place])
+        return self._make([self._keys[place]])[0]
+
+    def __iter__(self) -> Iterator[_Row]:
+        for start in range(0, len(self._keys), _PORTION):
+            yield from self._make(self._keys[start : start + _PORTION])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (tuple, Rows)) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        rows = core_schema.list_schema(handler.generate_schema(*get_args(source)))
+        as_list = core_schema.plain_serializer_function_ser_schema(list, return_schema=rows)
+        is_rows = core_schema.is_instance_schema(cls)
+        return core_schema.json_or_python_schema(rows, is_rows, serialization=as_list)
+
+
+_PORTION = 500
+_NONE = Decimal(0)
+
+
 class Total(NamedTuple):
     """A sum and how many of its parts are unknown and therefore not in it.
 
@@ -51,15 +100,10 @@ class Total(NamedTuple):
 
 
 def total(parts: Iterable[Decimal | None]) -> Total:
-    value = Decimal(0)
-    known = unknown = 0
-    for part in parts:
-        if part is None:
-            unknown += 1
-        else:
-            known += 1
-            value += part
-    return Total(None if unknown and not known else value, unknown)
+    every = list(parts)
+    known = [part for part in every if part is not None]
+    unknown = len(every) - len(known)
+    return Total(None if unknown and not known else sum(known, _NONE), unknown)
 
 
 def times(amount: Decimal | None, factor: Decimal | None) -> Decimal | None:

@@ -5,6 +5,7 @@ not a fee (it is negative income). Taxes withheld from dividends and interest ar
 one is what was taken, the other what is left.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -13,9 +14,11 @@ from typing import NamedTuple
 from django.db.models import Q
 from pydantic import Field
 
+from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Amounts, Booked, Sums, booked, grouped, last_day, months, sums
-from stonks_overwatch.reports.documents import Computed, Document, Exact, share
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, share
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.series import series
 
@@ -78,7 +81,7 @@ class FeesDocument(Document):
     by_kind: tuple[FeeGroup, ...]
     by_account: tuple[FeeGroup, ...]
     by_instrument: tuple[FeeGroup, ...]
-    charges: tuple[Charge, ...]
+    charges: Rows[Charge]
 
 
 class _Taken(NamedTuple):
@@ -86,10 +89,11 @@ class _Taken(NamedTuple):
     kind: str
     fee: Decimal | None
     tax: Decimal | None
+    amounts: Amounts
 
-    @property
-    def amounts(self) -> Amounts:
-        return Amounts(self.row.in_base(self.fee), self.row.in_base(self.tax))
+    @classmethod
+    def of(cls, row: Booked, kind: str, fee: Decimal | None, tax: Decimal | None) -> "_Taken":
+        return cls(row, kind, fee, tax, Amounts(row.in_base(fee), row.in_base(tax)))
 
 
 _CHARGED = (
@@ -100,6 +104,7 @@ _CHARGED = (
 _TRADES = (ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX, ActivityKind.CORPORATE_ACTION)
 
 
+@kept
 def fees(scope: Scope, start: date | None = None, end: date | None = None) -> FeesDocument:
     """What was charged from `start` to `end`, both included."""
     looked_at = accounts(scope)
@@ -132,23 +137,42 @@ def fees(scope: Scope, start: date | None = None, end: date | None = None) -> Fe
             [charge for charge in taken if charge.row.broker_ref and charge.row.kind != ActivityKind.FX],
             lambda charge: (charge.row.symbol or charge.row.broker_ref or "", charge.row.name or ""),
         ),
-        charges=tuple(_charge(charge) for charge in reversed(taken)),
+        charges=_charges(looked_at, base, taken),
     )
+
+
+def _charges(looked_at: Sequence[Account], base: str, taken: Sequence[_Taken]) -> Rows[Charge]:
+    """Read again when they are looked at: a number is all that is kept of each of a hundred thousand."""
+
+    def made(numbers: Sequence[int]) -> list[Charge]:
+        rows = booked(looked_at, base, Q(pk__in={number // _PARTS for number in numbers}))
+        charges = {row.pk * _PARTS + part: one for row in rows for part, one in enumerate(_taken(row))}
+        return [_charge(charges[number]) for number in numbers if number in charges]
+
+    numbers = array("q")
+    for place, charge in enumerate(taken):
+        is_next = place > 0 and taken[place - 1].row.pk == charge.row.pk
+        numbers.append(numbers[-1] + 1 if is_next else charge.row.pk * _PARTS)
+    numbers.reverse()
+    return Rows(numbers, made)
+
+
+_PARTS = 4  # more than one activity has: itself, its fee, its tax
 
 
 def _taken(row: Booked) -> list[_Taken]:
     """The charges of one activity: itself, and the fee and the tax that are a part of it."""
     found = []
     if row.kind == ActivityKind.FEE:
-        found.append(_Taken(row, row.subtype or "other fee", row.gross, _NONE))
+        found.append(_Taken.of(row, row.subtype or "other fee", row.gross, _NONE))
     elif row.kind == ActivityKind.TAX:
-        found.append(_Taken(row, row.subtype or "other tax", _NONE, row.gross))
+        found.append(_Taken.of(row, row.subtype or "other tax", _NONE, row.gross))
     if row.fee:
         kind = "commission" if row.kind in _TRADES else "other fee"
-        found.append(_Taken(row, kind, row.fee, _NONE))
+        found.append(_Taken.of(row, kind, row.fee, _NONE))
     if row.tax:
         kind = "transaction tax" if row.kind in _TRADES else "withholding tax"
-        found.append(_Taken(row, kind, _NONE, row.tax))
+        found.append(_Taken.of(row, kind, _NONE, row.tax))
     return found
 
 

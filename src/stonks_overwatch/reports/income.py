@@ -7,18 +7,19 @@ listed and is no income. Fees taken from a dividend are fees.
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from django.db.models import Q
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
 from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
 from stonks_overwatch.ledger.models import Period as Told
-from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import (
     DAY,
     Amounts,
@@ -31,8 +32,9 @@ from stonks_overwatch.reports.booked import (
     sums,
     year_before,
 )
-from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, share, times, total
 from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 
@@ -203,7 +205,7 @@ class IncomeDocument(Document):
     by_instrument: tuple[InstrumentIncome, ...]
     by_currency: tuple[Part, ...]
     by_kind: tuple[Part, ...]
-    payments: tuple[Payment, ...]
+    payments: Rows[Payment]
     holdings: tuple[Yield, ...]
     expected: tuple[Expected, ...]
     accrued: tuple[Accrued, ...]
@@ -229,6 +231,7 @@ class Paid(NamedTuple):
         return self.kind != RETURN_OF_CAPITAL
 
 
+@kept
 def income(scope: Scope, start: date | None = None, end: date | None = None) -> IncomeDocument:
     """Income booked from `start` to `end` (both included), and what is held and expected at the end."""
     looked_at = accounts(scope)
@@ -240,7 +243,7 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
     end = min(end or today, today)
     paid = _all_paid(looked_at, base, start, today)
     recent = [row for row in paid if today - 2 * YEAR < row.row.on <= today]
-    scales = _scales(looked_at, recent, today)
+    scales = _scales(valued, recent, today)
     rates = _todays_rates(valued)
     declared = _declared(looked_at, rates, today)
     return _document(
@@ -341,7 +344,7 @@ def _kind(row: Booked) -> str:
         return "other_income"
     if row.subtype in _INTERESTS:
         return row.subtype.replace(" ", "_")
-    if row.instrument_id is not None and row.asset_class == "bond":
+    if row.paper is not None and row.paper.asset_class == AssetClass.BOND:
         return "bond_interest"
     return "credit_interest" if (row.gross or 0) >= 0 else "debit_interest"
 
@@ -354,34 +357,43 @@ def is_dividend(kind: str) -> bool:
 # Quantities of the past
 
 
-def _scales(
-    looked_at: Iterable[Account], paid: Sequence[Paid], today: date
-) -> dict[tuple[int, int, date], Decimal | None]:
-    """By account, instrument and day: how many of today's units stand for one unit of that day's quantity.
+_Scales = Mapping[tuple[int, int, date], Decimal | None]
+"""By account, instrument and day: how many of today's units stand for one unit of that day's quantity.
 
-    The value is today's quantity over the quantity held on that day, splits taken out; None where it is
-    not known or nothing was held.
-    """
-    wanted = {(p.row.account.pk, p.row.instrument_id, _earned_on(p.row)) for p in paid if p.row.instrument_id}
-    pairs = {(account_id, instrument_id) for account_id, instrument_id, _ in wanted}
-    if not pairs:
+Today's quantity over the quantity held on that day, splits taken out; None where it is not known or nothing
+was held.
+"""
+
+
+def _scales(valued: Valuation, paid: Sequence[Paid], today: date) -> _Scales:
+    """Of the days that what is held was earned on."""
+    held = {(row.account_id, row.instrument_id): row.quantity for row in valued.state.held}
+    wanted: dict[tuple[int, int], set[date]] = {}
+    for one in paid:
+        key = one.row.account.pk, one.row.instrument_id or 0
+        if key in held:
+            wanted.setdefault(key, set()).add(_earned_on(one.row))
+    if not wanted:
         return {}
     rows = (
         Activity.objects.current()
-        .filter(account__in=list(looked_at), trade_date__lte=today, quantity__isnull=False)
-        .filter(instrument__in={instrument_id for _, instrument_id in pairs})
+        .filter(account__in={account_id for account_id, _ in wanted}, quantity__isnull=False)
+        .filter(trade_date__gt=min(min(days) for days in wanted.values()), trade_date__lte=today)
         .exclude(kind=ActivityKind.FX)
+        .annotate(day=Cast("trade_date", TextField()), units=Cast("quantity", TextField()))
     )
-    moves: dict[tuple[int, int], list[tuple[date, str, Decimal]]] = {}
-    for account_id, instrument_id, on, kind, quantity in rows.order_by("-trade_date", "-id").values_list(
-        "account_id", "instrument_id", "trade_date", "kind", "quantity"
+    moves: dict[tuple[int, int], list[tuple[str, str, str]]] = {key: [] for key in wanted}
+    for account_id, instrument_id, *move in rows.order_by("-trade_date", "-id").values_list(
+        "account_id", "instrument_id", "day", "kind", "units"
     ):
-        moves.setdefault((account_id, instrument_id), []).append((on, kind, quantity or Decimal(0)))
-    scales: dict[tuple[int, int, date], Decimal | None] = {}
-    for account_id, instrument_id, on in wanted:
-        if instrument_id is not None:
-            scales[account_id, instrument_id, on] = _scale(moves.get((account_id, instrument_id), []), on)
-    return scales
+        of = moves.get((account_id, instrument_id))
+        if of is not None:
+            of.append((move[0], move[1], move[2]))
+    return {
+        (*key, on): scale
+        for key, days in wanted.items()
+        for on, scale in _scales_of(held[key], moves[key], days)
+    }
 
 
 def _earned_on(row: Booked) -> date:
@@ -389,19 +401,26 @@ def _earned_on(row: Booked) -> date:
     return row.ex_date - DAY if row.ex_date else row.on
 
 
-def _scale(newest_first: Sequence[tuple[date, str, Decimal]], on: date) -> Decimal | None:
-    now = sum((quantity for _, _, quantity in newest_first), Decimal(0))
+def _scales_of(
+    now: Decimal | None, newest_first: Sequence[tuple[str, str, str]], days: Iterable[date]
+) -> Iterator[tuple[date, Decimal | None]]:
+    """Walks once from today back to each of the days."""
+    left = iter(newest_first)
+    move = next(left, None)
     then, factor = now, Decimal(1)
-    for day, kind, quantity in newest_first:
-        if day <= on:
-            break
-        if kind == ActivityKind.OPENING:
-            return None
-        before = then - quantity
-        if kind == ActivityKind.SPLIT and before and then:
-            factor *= then / before
-        then = before
-    return now / (then * factor) if then else None
+    for on in sorted(days, reverse=True):
+        day = on.isoformat()
+        while move is not None and move[0] > day:
+            _, kind, quantity = move
+            if kind == ActivityKind.OPENING:
+                then = None
+            if then is not None:
+                before = then - Decimal(quantity)
+                if kind == ActivityKind.SPLIT and before and then:
+                    factor *= then / before
+                then = before
+            move = next(left, None)
+        yield on, now / (then * factor) if now is not None and then else None
 
 
 # What is held
@@ -413,7 +432,7 @@ class _Held:
     def __init__(
         self,
         valued: Valuation,
-        scales: Mapping[tuple[int, int, date], Decimal | None],
+        scales: _Scales,
         rates: _Rates,
         today: date,
     ) -> None:
@@ -552,7 +571,7 @@ def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple
 def _estimated(
     valued: Valuation,
     recent: Sequence[Paid],
-    scales: Mapping[tuple[int, int, date], Decimal | None],
+    scales: _Scales,
     declared: Sequence[Expected],
     rates: _Rates,
     today: date,
@@ -780,13 +799,21 @@ def _instruments(earned: Sequence[Paid]) -> tuple[InstrumentIncome, ...]:
     )
 
 
-def _payments(inside: Sequence[Paid]) -> tuple[Payment, ...]:
-    found = [_payment_of(rows) for rows in grouped(inside, lambda row: row.payment).values()]
-    return tuple(sorted(found, key=lambda row: (row.on, row.symbol or ""), reverse=True))
+def _payments(inside: Sequence[Paid]) -> Rows[Payment]:
+    def day(rows: Sequence[Paid]) -> tuple[date, str]:
+        first = _first(rows)
+        return first.on, first.symbol or ""
+
+    payments = sorted(grouped(inside, lambda row: row.payment).values(), key=day, reverse=True)
+    return Rows(payments, lambda some: [_payment_of(rows) for rows in some])
+
+
+def _first(rows: Sequence[Paid]) -> Booked:
+    return next((row for row in rows if row.row.kind != ActivityKind.TAX), rows[0]).row
 
 
 def _payment_of(rows: Sequence[Paid]) -> Payment:
-    first = next((row for row in rows if row.row.kind != ActivityKind.TAX), rows[0]).row
+    first = _first(rows)
     gross, tax = _whole(row.gross for row in rows), _whole(row.tax for row in rows)
     return Payment(
         on=first.on,

@@ -17,7 +17,7 @@ from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.allocation import By
 from stonks_overwatch.reports.daily import Group
-from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.documents import Document, Rows
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.keys import key_of, name_of
 from stonks_overwatch.reports.explain.used import rates_used
@@ -228,7 +228,7 @@ def find(name: str, arguments: Arguments) -> Seen:
             rest = tuple(used)
             return Seen(arguments, reports, root, holder, path, rest, step, value, tuple(parents), key)
         inner = getattr(holder, step, None) if step in type(holder).model_fields else None
-        if isinstance(inner, tuple):
+        if isinstance(inner, (tuple, Rows)):
             key = _next(keys, name)
             inner = _element(inner, key, name)
             used.append(key)
@@ -245,7 +245,7 @@ def _names(document: Document) -> list[str]:
     inner = [
         name
         for name in type(document).model_fields
-        if isinstance(getattr(document, name), (Document, tuple)) and name not in figures_of(document)
+        if isinstance(getattr(document, name), (Document, tuple, Rows)) and name not in figures_of(document)
     ]
     return [*figures_of(document), *inner]
 
