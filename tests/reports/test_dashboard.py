@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -232,3 +232,33 @@ def test_the_number_of_queries_does_not_grow(
     dashboard(EUR)  # works the lots out
     with django_assert_num_queries(10):
         dashboard(EUR)
+
+
+def test_a_drawing_has_every_day_of_the_last_year_and_the_ends_of_weeks_and_months_before() -> None:
+    account = worth("U1", "110")
+    days = [TUESDAY - timedelta(days=age) for age in range(800, -1, -1)]
+    for on in days:
+        builders.nav(account, str(on.toordinal()), on)
+
+    series = dashboard(EUR, every_day=False).series
+
+    cut = TUESDAY - timedelta(days=372)
+    ends = [on for on in days if on.weekday() == 6 or (on + timedelta(days=1)).day == 1]
+    before = sorted({*(on for on in ends if on < cut), cut - timedelta(days=1)})
+    assert list(series.dates)[:-1] == before + [on for on in days if on >= cut]
+    assert list(series.nav)[:-1] == [on.toordinal() for on in series.dates[:-1]]
+    assert len(dashboard(EUR).series.dates) == 802
+
+
+def test_a_drawing_takes_the_day_of_a_week_on_which_every_account_has_a_value() -> None:
+    one, other = worth("U1", "110"), worth("U2", "55")
+    friday = date(2024, 1, 19)
+    builders.nav(one, "100", friday)
+    for account in (one, other):
+        builders.nav(account, "50", friday - timedelta(days=1))
+        builders.nav(account, "60", TUESDAY)
+
+    series = dashboard(EUR, every_day=False).series
+
+    assert series.dates[0] == friday - timedelta(days=1)
+    assert series.nav[0] == 100

@@ -215,20 +215,20 @@ def test_rows_are_sorted_and_unknown_figures_come_last_either_way(
     assert sorted(order, key=table.index) == order
 
 
-def test_a_hundred_rows_are_one_page(configure: Configure, reader: Client) -> None:
+def test_eighty_rows_are_one_page(configure: Configure, reader: Client) -> None:
     configure()
     holder = updated()
-    for number in range(101):
+    for number in range(81):
         builders.position(holder, builders.instrument(f"S{number:03}"), "1", f"{1000 - number}")
 
     first, second = text(reader.get("/holdings")), text(reader.get("/holdings", {"page": 2}))
 
-    assert "1–100 of 101" in first
-    assert "S099" in first
-    assert "S100" not in first
-    assert "101–101 of 101" in second
-    assert "Stocks 101, continued" in second
-    assert "S100" in second
+    assert "1–80 of 81" in first
+    assert "S079" in first
+    assert "S080" not in first
+    assert "81–81 of 81" in second
+    assert "Stocks 81, continued" in second
+    assert "S080" in second
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "99", "9" * 30, "²"])

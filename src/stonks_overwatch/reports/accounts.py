@@ -8,6 +8,7 @@ from django.db.models import Count
 from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
 from stonks_overwatch.reports.holdings import Valuation, sum_of, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 
 
@@ -47,6 +48,7 @@ class AccountsDocument(Document):
     nav_base: Computed | None
 
 
+@kept
 def account_rows(scope: Scope) -> AccountsDocument:
     valued = valuation(scope)
     document = valued.document

@@ -1,11 +1,14 @@
 """Holdings of several accounts as one row per instrument."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from stonks_overwatch.reports.holdings import Holding
+from stonks_overwatch.reports.documents import known_sum, times
+from stonks_overwatch.reports.holdings import Holding, holdings
+from stonks_overwatch.reports.kept import kept
+from stonks_overwatch.reports.scope import Scope
 
 _SUMS = (
     "quantity",
@@ -22,6 +25,12 @@ _SUMS = (
 )
 
 
+@kept
+def per_instrument(scope: Scope) -> tuple[Holding, ...]:
+    """What `combined` makes of the holdings of the accounts looked at."""
+    return tuple(combined(holdings(scope).holdings))
+
+
 def combined(rows: Iterable[Holding]) -> list[Holding]:
     """One holding per instrument of a broker, in the order in which the instruments first come.
 
@@ -29,37 +38,37 @@ def combined(rows: Iterable[Holding]) -> list[Holding]:
     accounts. The average cost is weighted by quantity; where one account is long and another short there
     is none.
     """
+    return [as_one(parts) for parts in by_instrument(rows)]
+
+
+def by_instrument(rows: Iterable[Holding]) -> Collection[list[Holding]]:
+    """The holdings of each instrument of a broker, in the order in which the instruments first come."""
     held: dict[tuple[str, str], list[Holding]] = defaultdict(list)
     for row in rows:
         held[row.broker, row.broker_ref].append(row)
-    return [parts[0] if len(parts) == 1 else _summed(parts) for parts in held.values()]
+    return held.values()
 
 
-def _summed(parts: list[Holding]) -> Holding:
+def as_one(parts: list[Holding]) -> Holding:
+    """The holdings of one instrument as one row, see `combined`."""
+    if len(parts) == 1:
+        return parts[0]
     newest = max(parts, key=lambda part: (part.price is not None, _moment(part.price_as_of)))
+    sums = {name: known_sum(getattr(part, name) for part in parts) for name in _SUMS}
     return newest.model_copy(
         update={
             "account": ", ".join(part.account for part in parts),
-            "average_cost": _average_cost(parts),
-            **{name: _sum([getattr(part, name) for part in parts]) for name in _SUMS},
+            "average_cost": _average_cost(parts, sums["quantity"]),
+            **sums,
         }
     )
 
 
-def _sum(values: list[Decimal | None]) -> Decimal | None:
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if len(known) == len(values) else None
-
-
-def _average_cost(parts: list[Holding]) -> Decimal | None:
-    quantity = _sum([part.quantity for part in parts])
-    costs = [
-        None if part.quantity is None or part.average_cost is None else part.quantity * part.average_cost
-        for part in parts
-    ]
-    cost = _sum(costs)
-    one_side = len({(part.quantity or 0) > 0 for part in parts}) == 1
-    return cost / quantity if one_side and quantity and cost is not None else None
+def _average_cost(parts: list[Holding], quantity: Decimal | None) -> Decimal | None:
+    if not quantity or len({(part.quantity or 0) > 0 for part in parts}) > 1:
+        return None
+    cost = known_sum(times(part.quantity, part.average_cost) for part in parts)
+    return None if cost is None else cost / quantity
 
 
 def _moment(value: datetime | date | None) -> datetime:

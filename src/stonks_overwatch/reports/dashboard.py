@@ -1,19 +1,22 @@
 """The first page: what everything is worth, how that changed, what it consists of, how old it is."""
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Max, Min, Q
+from django.db.models import Max, Min, Q, TextField
+from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, NavPoint
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
 from stonks_overwatch.reports.books import moving
-from stonks_overwatch.reports.combined import combined
+from stonks_overwatch.reports.combined import as_one, by_instrument
 from stonks_overwatch.reports.daily import own_points
-from stonks_overwatch.reports.documents import Computed, Document, share, total
+from stonks_overwatch.reports.documents import Computed, Document, known_sum, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.syncs import LoginState, logins
@@ -21,6 +24,9 @@ from stonks_overwatch.reports.syncs import LoginState, logins
 TOP = 10
 # A weekend with holidays; with a longer gap "the day" would be a wrong word.
 LONGEST_DAY = timedelta(days=7)
+# A drawing has a point for each day of its last year, and is not finer than weeks before.
+EVERY_DAY_OF = timedelta(days=372)
+_MONDAY = date(1, 1, 1)
 
 
 class DayChange(Document):
@@ -91,11 +97,13 @@ class DashboardDocument(Document):
     logins: tuple[LoginState, ...]
 
 
-def dashboard(scope: Scope) -> DashboardDocument:
+@kept
+def dashboard(scope: Scope, *, every_day: bool = True) -> DashboardDocument:
+    """Without `every_day` the series has fewer of the days that are more than a year ago, see `_fewer`."""
     valued = valuation(scope)
     document = valued.document
-    held = combined(document.holdings)
-    points = _points(valued, scope.as_of)
+    held = by_instrument(document.holdings)
+    points = _points(valued, scope.as_of, every_day=every_day)
     rates = _rates(valued, points)
     days = [_account_day(valued, account, points[account.pk], rates) for account in valued.state.accounts]
     return DashboardDocument(
@@ -125,27 +133,63 @@ def _realized_since(valued: Valuation) -> date | None:
     return since
 
 
-def _points(valued: Valuation, until: date | None) -> dict[int, list[tuple[date, Decimal, str]]]:
-    """The NAVs at ends of days by account row, oldest first: the broker's, else those that we work out."""
+Points = list[tuple[date, Decimal, str]]
+"""Day, NAV and its currency, oldest first."""
+
+
+def _points(valued: Valuation, until: date | None, *, every_day: bool) -> dict[int, Points]:
+    """The NAVs at ends of days by account row: the broker's, else those that we work out."""
     rows = NavPoint.objects.filter(account__in=[account.pk for account in valued.state.accounts])
     if until:
         rows = rows.filter(on__lte=until)
-    points: dict[int, list[tuple[date, Decimal, str]]] = defaultdict(list)
-    for account_id, on, nav, currency in rows.order_by("on").values_list(
-        "account_id", "on", "nav", "currency"
-    ):
-        points[account_id].append((on, nav, currency))
+    # As text: that of days that are left out is never made a number.
+    columns = Cast("on", TextField()), Cast("nav", TextField())
+    told: dict[int, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for account_id, on, nav, currency in rows.order_by("on").values_list("account_id", *columns, "currency"):
+        told[account_id][on] = nav, currency
     # Files bring no values of the broker's: there our own valuation of the days stands in.
-    without = [account for account in valued.state.accounts if account.pk not in points]
+    without = [account for account in valued.state.accounts if account.pk not in told]
     base = valued.document.base_currency
-    for account_id, days in own_points(without, base).items() if without else ():
-        points[account_id] = [
-            (on, Decimal(f"{nav:.10f}"), base) for on, nav in days if until is None or on <= until
-        ]
-    return points
+    for account_id, own in own_points(without, base).items() if without else ():
+        told[account_id] = {
+            on.isoformat(): (f"{nav:.10f}", base) for on, nav in own if until is None or on <= until
+        }
+    days = {on for of in told.values() for on in of}
+    chosen = days if every_day else _fewer(days, valued.state.accounts, told)
+    return defaultdict(
+        list,
+        {
+            account_id: [
+                (date.fromisoformat(on), Decimal(nav), currency)
+                for on, (nav, currency) in of.items()
+                if on in chosen
+            ]
+            for account_id, of in told.items()
+        },
+    )
 
 
-def _rates(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]]) -> Rates:
+def _fewer(days: set[str], accounts: Iterable[Account], told: Mapping[int, Collection[str]]) -> set[str]:
+    """Every day of the last year; of the time before, the last day of each week and of each month.
+
+    The last on which every account that was open has a value, where there is one.
+    """
+    opened = [
+        (told.get(account.pk, ()), account.opened_on.isoformat() if account.opened_on else "")
+        for account in accounts
+    ]
+    recent = (date.fromisoformat(max(days)) - EVERY_DAY_OF).isoformat() if days else ""
+    last: dict[str | int, tuple[bool, str]] = {}
+    for on in days:
+        if on < recent:
+            is_whole = all(on in of for of, since in opened if since <= on)
+            week = (date.fromisoformat(on) - _MONDAY).days // 7
+            for period in (week, on[:7]):
+                last[period] = max(last.get(period, (False, "")), (is_whole, on))
+    return {on for on in days if on >= recent}.union(on for _, on in last.values())
+
+
+def _rates(valued: Valuation, points: dict[int, Points]) -> Rates:
     """Rates between the accounts' currencies and the base currency, for all days of the series."""
     base = valued.document.base_currency
     currencies = {currency for series in points.values() for _, _, currency in series} | {base}
@@ -155,9 +199,7 @@ def _rates(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]]
     return Rates.between(min(days), max(days + list(valued.state.days.values())), currencies)
 
 
-def _account_day(
-    valued: Valuation, account: Account, points: list[tuple[date, Decimal, str]], rates: Rates
-) -> AccountDay:
+def _account_day(valued: Valuation, account: Account, points: Points, rates: Rates) -> AccountDay:
     row = valued.nav(account)
     today = valued.state.days[account.pk]
     before = next((point for point in reversed(points) if point[0] < today), None)
@@ -196,7 +238,7 @@ def _sum_of(days: list[AccountDay]) -> DayChange:
     )
 
 
-def _series(valued: Valuation, points: dict[int, list[tuple[date, Decimal, str]]], rates: Rates) -> NavSeries:
+def _series(valued: Valuation, points: dict[int, Points], rates: Rates) -> NavSeries:
     base = valued.document.base_currency
     by_account = {
         account.pk: {on: rates.convert(nav, currency, base, on) for on, nav, currency in points[account.pk]}
@@ -242,8 +284,9 @@ def _largest_first(row: CashTotal) -> tuple[bool, Decimal, str]:
     return row.amount_base is None, -(row.amount_base or Decimal(0)), row.currency
 
 
-def _largest(rows: list[Holding]) -> tuple[Holding, ...]:
+def _largest(held: Iterable[list[Holding]]) -> tuple[Holding, ...]:
     """The holdings with the largest values, long or short."""
-    known = [(abs(row.market_value_base), row) for row in rows if row.market_value_base is not None]
-    known.sort(key=lambda pair: pair[0], reverse=True)
-    return tuple(row for _, row in known[:TOP])
+    worth = ((known_sum(row.market_value_base for row in parts), parts) for parts in held)
+    sizes = [(abs(value), parts) for value, parts in worth if value is not None]
+    sizes.sort(key=lambda pair: pair[0], reverse=True)
+    return tuple(as_one(parts) for _, parts in sizes[:TOP])

@@ -106,6 +106,16 @@ def total(parts: Iterable[Decimal | None]) -> Total:
     return Total(None if unknown and not known else sum(known, _NONE), unknown)
 
 
+def known_sum(parts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None as soon as one part is unknown."""
+    value = Decimal(0)
+    for part in parts:
+        if part is None:
+            return None
+        value += part
+    return value
+
+
 def times(amount: Decimal | None, factor: Decimal | None) -> Decimal | None:
     """The product; None when one of the two is unknown."""
     return None if amount is None or factor is None else amount * factor

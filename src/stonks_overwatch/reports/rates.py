@@ -11,6 +11,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple, Self
 
+from django.db.models import FloatField, QuerySet, TextField
+from django.db.models.functions import Cast
+
 from stonks_overwatch.ledger import ecb
 from stonks_overwatch.ledger.models import FxRate
 
@@ -33,21 +36,23 @@ class Found(NamedTuple):
 
 
 class _Series:
-    """The rates of one pair by day."""
+    """The rates of one pair by day, oldest first, as the database has them: few are ever asked for."""
 
     __slots__ = ("days", "pair", "rates")
 
     def __init__(self, pair: tuple[str, str]) -> None:
         self.pair = pair
-        self.days: list[date] = []
-        self.rates: list[Decimal] = []
+        self.days: list[str] = []  # ISO 8601, which sorts as the days do
+        self.rates: list[str] = []
 
     def at(self, on: date) -> Found | None:
-        index = bisect_right(self.days, on) - 1
-        if index < 0 or on - self.days[index] > MAX_AGE:
+        index = bisect_right(self.days, on.isoformat()) - 1
+        if index < 0:
             return None
-        day = self.days[index]
-        return Found(day, self.rates[index], ((*self.pair, day),))
+        day = date.fromisoformat(self.days[index])
+        if on - day > MAX_AGE:
+            return None
+        return Found(day, Decimal(self.rates[index]), ((*self.pair, day),))
 
 
 class Rates:
@@ -58,16 +63,30 @@ class Rates:
 
     def __init__(self, rows: Iterable[tuple[str, str, date, Decimal]]) -> None:
         """`rows`: base, quote, day, quote units for one base unit; of two of a day the last counts."""
+        told = [(base, quote, on.isoformat(), str(rate)) for base, quote, on, rate in rows if rate > 0]
+        self._take(sorted(told, key=lambda row: row[2]))
+
+    def _take(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        """`rows`: base, quote, day and positive rate as text, oldest first."""
         self._pairs: dict[tuple[str, str], _Series] = {}
         self._partners: dict[str, set[str]] = defaultdict(set)
         self._answers: dict[tuple[str, str, date], Found | None] = {}
-        for base, quote, on, rate in sorted(rows, key=lambda row: row[2]):
-            if rate > 0:
-                series = self._pairs.setdefault((base, quote), _Series((base, quote)))
-                series.days.append(on)
-                series.rates.append(rate)
+        for base, quote, on, rate in rows:
+            series = self._pairs.get((base, quote))
+            if series is None:
+                series = self._pairs[base, quote] = _Series((base, quote))
                 self._partners[base].add(quote)
                 self._partners[quote].add(base)
+            series.days.append(on)
+            series.rates.append(rate)
+
+    @classmethod
+    def _stored(cls, rows: QuerySet[FxRate]) -> Self:
+        texts = rows.annotate(day=Cast("on", TextField()), units=Cast("rate", TextField()))
+        positive = texts.annotate(size=Cast("rate", FloatField())).filter(size__gt=0)
+        found = cls(())
+        found._take(positive.order_by("on", "is_imported").values_list("base", "quote", "day", "units"))
+        return found
 
     @classmethod
     def between(cls, first: date, last: date, currencies: Iterable[str] | None = None) -> Self:
@@ -80,7 +99,7 @@ class Rates:
         if currencies is not None:
             wanted = list(currencies)
             stored = stored.filter(base__in=wanted, quote__in=wanted)
-        return cls(stored.order_by("is_imported").values_list("base", "quote", "on", "rate"))
+        return cls._stored(stored)
 
     @classmethod
     def of_days(cls, days: Iterable[date], currencies: Iterable[str]) -> Self:
@@ -92,7 +111,7 @@ class Rates:
             base__in=wanted,
             quote__in=wanted,
         )
-        return cls(stored.order_by("is_imported").values_list("base", "quote", "on", "rate"))
+        return cls._stored(stored)
 
     def rate(self, currency: str, into: str, on: date) -> Decimal | None:
         """Units of `into` for one unit of `currency` on that day; None when no source knows."""

@@ -5,7 +5,6 @@ activities, the reported one is the broker's own sum. Money is in the account's 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from stonks_overwatch.ledger.models import Account, Activity, CashBalance, NavPo
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Books, moving
 from stonks_overwatch.reports.cash import Effect, effects
-from stonks_overwatch.reports.documents import Computed, Document, total
+from stonks_overwatch.reports.documents import Computed, Document, known_sum
 from stonks_overwatch.reports.holdings import Part, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
@@ -195,8 +194,8 @@ def _totals(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]
             (part.what, rates.convert(part.amount, part.currency, account.currency, told_on[account.pk]))
             for part in valued.parts[account.pk]
         ]
-        nav = _if_known(amount for _, amount in amounts)
-        cash = _if_known(amount for what, amount in amounts if what == "cash")
+        nav = known_sum(amount for _, amount in amounts)
+        cash = known_sum(amount for what, amount in amounts if what == "cash")
         both = (("NAV", nav, account.reported_nav), ("cash", cash, account.reported_cash))
         lines[account.pk] = [_line(what, ours, theirs) for what, ours, theirs in both if theirs is not None]
     return lines
@@ -211,7 +210,7 @@ def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: l
     for balance in CashBalance.objects.filter(account__in=accounts).order_by("currency"):
         currency = balance.currency
         anchored_on = balance.anchor_at.date() if balance.anchor_at else date.min
-        cash = _if_known(
+        cash = known_sum(
             effect.amount
             for effect in known[balance.account_id, currency]
             # The opening balance holds what came before it with an unknown amount.
@@ -221,7 +220,7 @@ def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: l
         of_account.append(_line(f"cash {currency}", cash, balance.amount))
         if balance.reported_nav is not None:
             parts: list[Part] = valued.parts[balance.account_id]
-            nav = _if_known(part.amount for part in parts if part.currency == currency)
+            nav = known_sum(part.amount for part in parts if part.currency == currency)
             of_account.append(_line(f"NAV {currency}", nav, balance.reported_nav))
 
 
@@ -295,7 +294,7 @@ def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[L
     days = {valued.state.days[pk] for pk in lines}
     for point in NavPoint.objects.filter(account__in=accounts, on__in=days):
         if point.currency == currency_of[point.account_id]:
-            nav = _if_known(part.amount_account for part in valued.parts[point.account_id])
+            nav = known_sum(part.amount_account for part in valued.parts[point.account_id])
             lines[point.account_id].append(_line("NAV", nav, point.nav))
     return lines
 
@@ -320,9 +319,3 @@ def _line(
         name=what,
         instrument=instrument,
     )
-
-
-def _if_known(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum; None as soon as one amount is unknown."""
-    summed = total(amounts)
-    return None if summed.unknown else summed.value

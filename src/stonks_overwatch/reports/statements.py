@@ -21,7 +21,7 @@ from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Books, books
 from stonks_overwatch.reports.books import Paper as Contract
 from stonks_overwatch.reports.cash import net
-from stonks_overwatch.reports.documents import Computed, Document, times, total
+from stonks_overwatch.reports.documents import Computed, Document, known_sum, times
 from stonks_overwatch.reports.rates import Rates
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -348,13 +348,15 @@ class _Comparison:
         for currency, told in self.told.cash.get(span, {}).items():
             for group, reported in _by_group(told).items():
                 if self._is_covered(span, _TOPICS.get(group, "cash")):
-                    computed = _known(a for e in own for g, c, a in e.parts() if (g, c) == (group, currency))
+                    computed = known_sum(
+                        a for e in own for g, c, a in e.parts() if (g, c) == (group, currency)
+                    )
                     self._add(Found(account, group, f"{group} {currency}", since, until, computed, reported,
                                     currency=currency), own)  # fmt: skip
             ending, starting = told.get("endingCash"), told.get("startingCash")
             if ending is None or starting is None or not self._is_covered(span, "trades", "cash"):
                 continue
-            moved = _known(amount for event in own for code, amount in event.moves() if code == currency)
+            moved = known_sum(amount for event in own for code, amount in event.moves() if code == currency)
             computed = None if moved is None else starting + moved
             line = Found(
                 account, "cash", f"cash {currency}", since, until, computed, ending, currency=currency
@@ -387,7 +389,7 @@ class _Comparison:
                 text = f"A movement that the ledger does not have (the broker's number {row.numbers[0]})"
                 found.append(Suspect(activity=None, on=row.on, text=text, ours=None, theirs=row.amount))
         for event in {event.key: event for event in event_of.values()}.values():
-            ours = _known(amount for code, amount in event.moves() if code == line.currency)
+            ours = known_sum(amount for code, amount in event.moves() if code == line.currency)
             is_of_kind = any(group == line.group for group, code, _ in event.parts() if code == line.currency)
             is_off = ours is None or abs(ours - theirs.get(event.key, ZERO)) >= CENT
             if is_off and (is_of_kind or line.group == "cash"):
@@ -403,7 +405,7 @@ class _Comparison:
             for group, code, amount in event.parts():
                 if code == line.currency and line.group in (group, "cash") and (not days or event.on in days):
                     of_kind.setdefault(event.key, (event, []))[1].append(amount)
-        sums = [(event, _known(amounts)) for event, amounts in of_kind.values()]
+        sums = [(event, known_sum(amounts)) for event, amounts in of_kind.values()]
         chosen = [pair for pair in sums if pair[1] == off] or sums
         if len(chosen) > _SHOWN:
             return ()
@@ -576,10 +578,10 @@ class _Comparison:
         off: list[tuple[Event, Decimal | None]] = []
         for row in rows:
             of_row = closed[row.key]
-            brought = _known(close.proceeds for close in of_row)
+            brought = known_sum(close.proceeds for close in of_row)
             without = at_prices(of_row, self.kept.papers.get(paper.pk), self.prices[account])
             bare = None if brought is None or without is None else brought - without
-            earned = nearest(row.realized, _known(close.realized_pnl for close in of_row), bare)
+            earned = nearest(row.realized, known_sum(close.realized_pnl for close in of_row), bare)
             ours.append(earned)
             if earned is None or abs(earned - (row.realized or ZERO)) >= CENT:
                 off.append((row, earned))
@@ -590,7 +592,7 @@ class _Comparison:
         slack = CENT if off else CENT * len(rows)
         what = f"realized P&L {paper.symbol} ({ref})"
         line = Found(
-            account, "realized P&L", what, rows[0].on, rows[-1].on, _known(ours), reported, slack,
+            account, "realized P&L", what, rows[0].on, rows[-1].on, known_sum(ours), reported, slack,
             paper.pk, paper.currency,
         )  # fmt: skip
         if off:
@@ -619,7 +621,7 @@ def at_prices(
     """
     if paper is None or not paper.is_margined:
         return None
-    return _known(times(lot.quantity * paper.per_unit, prices.get(lot.opened_by)) for lot in lots)
+    return known_sum(times(lot.quantity * paper.per_unit, prices.get(lot.opened_by)) for lot in lots)
 
 
 def nearest(reported: Decimal | None, own: Decimal | None, other: Decimal | None) -> Decimal | None:
@@ -683,15 +685,9 @@ def _by_group(told: Amounts) -> dict[str, Decimal]:
     return groups
 
 
-def _known(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum; None as soon as one amount is unknown."""
-    summed = total(amounts)
-    return None if summed.unknown else summed.value
-
-
 def _converted(parts: Sequence[tuple[Decimal | None, Decimal | None]]) -> tuple[Decimal | None, Decimal]:
     """The sum of amounts at their rates, and how far the rates' last digits and a cent's rounding reach."""
-    summed = _known(times(amount, ONE if not amount else rate) for amount, rate in parts)
+    summed = known_sum(times(amount, ONE if not amount else rate) for amount, rate in parts)
     reach = sum((abs(a) * last_digit(rate) for a, rate in parts if a and rate and rate != 1), ZERO)
     return summed, CENT + reach
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from stonks_overwatch.reports.combined import combined, matches
+from stonks_overwatch.reports.combined import matches
 from stonks_overwatch.reports.documents import Total, share, total
 from stonks_overwatch.reports.holdings import Holding, unrealized_return
 
-PAGE_SIZE = 100
+PAGE_SIZE = 80
 SEPARATE = "each"  # in place of an account: every account on its own
 
 _ORDER = (
@@ -168,9 +168,8 @@ class Table:
 
 def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Table:
     """The page that is asked for. The rows are those of the accounts asked for; `nav_base` is their NAV."""
-    held = list(rows) if asked.account == SEPARATE else combined(rows)
     by_class: dict[str, list[Holding]] = defaultdict(list)
-    for row in held:
+    for row in rows:
         by_class[row.asset_class].append(row)
     classes = tuple((name, len(by_class[name])) for name in _ORDER if name in by_class)
     chosen = {
@@ -206,8 +205,7 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
 
 def filtered(rows: Iterable[Holding], asked: Asked) -> list[Holding]:
     """All rows that are asked for, whatever the page, in their order."""
-    held = list(rows) if asked.account == SEPARATE else combined(rows)
-    chosen = [row for row in held if asked.asset_class in ("", row.asset_class) and matches(row, asked.query)]
+    chosen = [row for row in rows if asked.asset_class in ("", row.asset_class) and matches(row, asked.query)]
     return _sorted(chosen, asked)
 
 

@@ -138,7 +138,7 @@ class Follower:
             valued = valuation(scope)
             if self._page != "dashboard":
                 return _Page(valued, None, ())
-            document = dashboard(scope)
+            document = dashboard(scope, every_day=False)
         except (ConfigError, UnknownAccountError):
             return None  # the page says so itself
         return _Page(valued, document.day_change, document.accounts)

@@ -23,6 +23,7 @@ from stonks_overwatch.errors import ConfigError, UnknownAccountError
 from stonks_overwatch.reports import syncs
 from stonks_overwatch.reports.accounts import AccountRow, account_rows
 from stonks_overwatch.reports.allocation import Slice
+from stonks_overwatch.reports.combined import per_instrument
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DashboardDocument, dashboard
 from stonks_overwatch.reports.documents import Computed, Document
 from stonks_overwatch.reports.holdings import Cash, Holding, holdings
@@ -87,12 +88,13 @@ def dashboard_page(request: HttpRequest) -> HttpResponse:
     if not everyone:
         return nothing_yet(request, around, "dashboard")
     account = request.GET.get("account", "")
+    csv = request.GET.get("csv", "")
     try:
-        document = dashboard(Scope(base, account=account or None))
+        document = dashboard(Scope(base, account=account or None), every_day=bool(csv))
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="dashboard", problem=err)
-    if table := _dashboard_tables(document).get(request.GET.get("csv", "")):
-        return csv_answer(f"dashboard-{request.GET['csv']}", table)
+    if csv and (table := _dashboard_tables(document).get(csv)):
+        return csv_answer(f"dashboard-{csv}", table)
     return render_page(
         request,
         "dashboard.html",
@@ -119,12 +121,14 @@ def holdings_page(request: HttpRequest) -> HttpResponse:
         return nothing_yet(request, around, "holdings")
     asked = Asked.of(request.GET)
     account = asked.account if asked.account != SEPARATE else ""
+    scope = Scope(base, account=account or None)
     try:
-        document = holdings(Scope(base, account=account or None))
+        document = holdings(scope)
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="holdings", problem=err)
+    rows = document.holdings if asked.account == SEPARATE else per_instrument(scope)
     if request.GET.get("csv") == "holdings":
-        return csv_answer("holdings", Table(Holding, filtered(document.holdings, asked)))
+        return csv_answer("holdings", Table(Holding, filtered(rows, asked)))
     if request.GET.get("csv") == "cash":
         return csv_answer("cash", Table(Cash, document.cash))
     return render_page(
@@ -137,7 +141,7 @@ def holdings_page(request: HttpRequest) -> HttpResponse:
         everyone=everyone,
         asked=asked,
         orders=ORDERS,
-        table=table(document.holdings, document.totals.nav_base, asked),
+        table=table(rows, document.totals.nav_base, asked),
     )
 
 

@@ -49,14 +49,20 @@ _UNKNOWN = Unknown('<span class="unknown">unknown</span>')
 
 def _text(value: Decimal, digits: int, *, plus: bool = False) -> str:
     """Rounded and grouped, with a true minus; what rounds to zero has no sign."""
-    rounded = _ROUNDING.quantize(value, Decimal(1).scaleb(-digits))
+    rounded = _ROUNDING.quantize(value, _unit(digits))
     sign = "" if not rounded else _MINUS if rounded < 0 else "+" if plus else ""
     return f"{sign}{rounded.copy_abs():,f}"
 
 
+@cache
+def _unit(digits: int) -> Decimal:
+    """1 at the last of so many decimals."""
+    return Decimal(1).scaleb(-digits)
+
+
 def _shortest(value: Decimal, fewest: int, most: int) -> str:
     """With as many decimals as the number has, between the two."""
-    exponent = _ROUNDING.quantize(value, Decimal(1).scaleb(-most)).normalize(_ROUNDING).as_tuple().exponent
+    exponent = _ROUNDING.quantize(value, _unit(most)).normalize(_ROUNDING).as_tuple().exponent
     return _text(value, max(fewest, -exponent if isinstance(exponent, int) else 0))
 
 
@@ -65,9 +71,19 @@ def _digits(currency: str) -> int:
     return get_currency_precision(currency)
 
 
+def _amount(number: str, currency: str) -> SafeString:
+    """A number of our own writing before its currency."""
+    return SafeString(number + _after(currency))
+
+
+@cache
+def _after(currency: str) -> str:
+    return format_html('\N{NO-BREAK SPACE}<span class="cur">{}</span>', currency)
+
+
 def plain(value: Decimal, currency: str) -> str:
     """For scripts: rounded to the currency's digits, an ordinary minus, nothing between the digits."""
-    return f"{_ROUNDING.quantize(value, Decimal(1).scaleb(-_digits(currency))):f}"
+    return f"{_ROUNDING.quantize(value, _unit(_digits(currency))):f}"
 
 
 @register.filter
@@ -80,9 +96,7 @@ def tone(value: Decimal | None) -> str:
 def money(value: Decimal | None, currency: str) -> SafeString:
     if value is None:
         return _UNKNOWN
-    return format_html(
-        '{}\N{NO-BREAK SPACE}<span class="cur">{}</span>', _text(value, _digits(currency)), currency
-    )
+    return _amount(_text(value, _digits(currency)), currency)
 
 
 @register.filter
@@ -90,13 +104,8 @@ def signed(value: Decimal | None, currency: str) -> SafeString:
     """An amount that is a change: plus or minus, coloured."""
     if value is None:
         return _UNKNOWN
-    shown = _text(value, _digits(currency), plus=True)
-    return format_html(
-        '<span class="{}">{}\N{NO-BREAK SPACE}<span class="cur">{}</span></span>',
-        tone(value),
-        shown,
-        currency,
-    )
+    shown = _amount(_text(value, _digits(currency), plus=True), currency)
+    return SafeString(f'<span class="{tone(value)}">{shown}</span>')
 
 
 @register.filter
@@ -109,7 +118,7 @@ def percent(value: Decimal | None, digits: int = 1) -> str:
 def signed_percent(value: Decimal | None, digits: int = 2) -> SafeString:
     if value is None:
         return _UNKNOWN
-    return format_html('<span class="{}">{}%</span>', tone(value), _text(value * 100, digits, plus=True))
+    return SafeString(f'<span class="{tone(value)}">{_text(value * 100, digits, plus=True)}%</span>')
 
 
 @register.filter
@@ -129,9 +138,7 @@ def price(value: Decimal | None, currency: str) -> SafeString:
     if value is None:
         return _UNKNOWN
     most = 4 if abs(value) >= 1 else 8
-    return format_html(
-        '{}\N{NO-BREAK SPACE}<span class="cur">{}</span>', _shortest(value, _digits(currency), most), currency
-    )
+    return _amount(_shortest(value, _digits(currency), most), currency)
 
 
 @register.filter
@@ -139,9 +146,7 @@ def average(value: Decimal | None, currency: str) -> SafeString:
     """An average price, which has more digits than it means: those of the currency, below one six."""
     if value is None or abs(value) >= 1:
         return money(value, currency)
-    return format_html(
-        '{}\N{NO-BREAK SPACE}<span class="cur">{}</span>', _shortest(value, _digits(currency), 6), currency
-    )
+    return _amount(_shortest(value, _digits(currency), 6), currency)
 
 
 @register.filter
