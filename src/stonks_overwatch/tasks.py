@@ -56,12 +56,23 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
             # It may have waited in the queue behind another run of the same login.
             if not only_if_due or sync.is_due(broker, login, datetime.now(UTC)):
                 sync.run(broker, login)
-                # While nobody waits: matching a long history takes seconds, and the next page needs it.
-                lot_books(list(Account.objects.all()), config.load().base_currency)
+                work_out_lots()
     except SyncRunningError as err:
         log.info("%s", err.what)
     except ConfigError as err:
         sync.record_config_error(err, broker)
+    finally:
+        close_old_connections()
+
+
+@huey.periodic_task(crontab(minute="*"))
+def work_out_lots() -> None:
+    """Match what was synced or imported, also by a command, while nobody waits: the next page needs it."""
+    close_old_connections()
+    try:
+        lot_books(list(Account.objects.all()), config.load().base_currency)
+    except ConfigError as err:
+        log.info("%s", err.what)  # enqueue_due records it
     finally:
         close_old_connections()
 

@@ -1,7 +1,7 @@
 """The lots of accounts: activities read, matched by each account's method, converted into one currency."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,6 +20,8 @@ Key = tuple[int, int]
 NO_LOTS = Lots((), ())
 _AT_ONCE = 500  # more parameters than some thousands a database does not take
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
+_TYING = (*_ACTIONS, ActivityKind.TRANSFER_IN, ActivityKind.TRANSFER_OUT)
+_FEW_DAYS = 150
 
 
 class Paper(NamedTuple):
@@ -88,7 +90,8 @@ def books(
 ) -> Books:
     """Match everything that moved a quantity, to the end of a day.
 
-    With `only`, of these: everything that is tied to one of them must be one of them.
+    With `only`, of these: everything that is tied to one of them must be one of them. Then the rates of
+    the activities' own days are enough.
 
     Without a base currency nothing is converted. `method` is used in place of each account's own. The
     activities of the other accounts of the same brokers are read too: a transfer takes its lots along.
@@ -101,7 +104,7 @@ def books(
     rows = _activities(everyone, until, only)
     papers = _papers({row.instrument_id for row in rows})
     activities, booked = _ledger_types(rows, papers)
-    rates = Rates(()) if base is None else _rates(rows, everyone, base)
+    rates = Rates(()) if base is None else _rates(rows, everyone, base, is_part=only is not None)
 
     def on(account: str, currency: str, day: date) -> Decimal | None:
         return _base_rate(rates, base, everyone[int(account)].currency, currency, day, None)
@@ -134,20 +137,21 @@ def books(
     )
 
 
-def ties(accounts: Iterable[models.Account]) -> list[set[Key]]:
+def ties(accounts: Sequence[models.Account]) -> list[set[Key]]:
     """What of these accounts, all of a broker, has to be matched together."""
-    of_several = Q(group__isnull=False) & (
-        Q(kind__in=(ActivityKind.TRANSFER_IN, ActivityKind.TRANSFER_OUT)) | Q(subtype__in=matching.EXERCISES)
-    )
-    rows = _read(
-        models.Activity.objects.current().filter(
-            Q(kind__in=_ACTIONS) | of_several, account__in=list(accounts), instrument__isnull=False
-        )
-    )
-    papers = {paper.pk: paper for paper in map(Paper._make, models.Instrument.objects.values_list(*PAPER))}
+    instruments = models.Instrument.objects.filter(broker__in={account.broker for account in accounts})
+    current = models.Activity.objects.current().filter(account__in=accounts)
+    rows = _read(current.filter(kind__in=_TYING))
+    if instruments.filter(right__isnull=False).exists():
+        rows += _read(current.filter(subtype__in=matching.EXERCISES))
+    # Asked for in the query, this would lead the database to another index, and over all rows.
+    rows = [row for row in rows if row.instrument_id]
+    if not rows:
+        return []
+    papers = {paper.pk: paper for paper in map(Paper._make, instruments.values_list(*PAPER))}
     activities, _ = _ledger_types(rows, papers)
     terms = {str(pk): _terms(paper) for pk, paper in papers.items()}
-    return [{_key(names) for names in tied} for tied in matching.ties(activities, terms)]
+    return [{_key(names) for names in some} for some in matching.ties(activities, terms)]
 
 
 def _key(names: matching.Key) -> Key:
@@ -280,7 +284,9 @@ def _ledger_types(
     return activities, booked
 
 
-def _rates(rows: Iterable[_Row], accounts: Mapping[int, models.Account], base: str) -> Rates:
+def _rates(
+    rows: Iterable[_Row], accounts: Mapping[int, models.Account], base: str, *, is_part: bool
+) -> Rates:
     brokers = {account.broker for account in accounts.values()}
     currencies = set(
         models.Instrument.objects.filter(broker__in=brokers).values_list("currency", flat=True).distinct()
@@ -290,6 +296,8 @@ def _rates(rows: Iterable[_Row], accounts: Mapping[int, models.Account], base: s
     days |= {row.acquired_on for row in rows if row.acquired_on is not None}
     if not days or currencies == {base}:
         return Rates(())
+    if is_part and len(days) <= _FEW_DAYS:
+        return Rates.of_days(days, currencies)
     # Up to the latest stored: what is still open is valued at today's.
     return Rates.between(min(days), date.max, currencies)
 

@@ -281,7 +281,8 @@ def _store(
     gains = _gains(closed)
     try:
         with impatient(), transaction.atomic():
-            if packed.clock() != since:
+            are_there = LotBook.objects.filter(pk__in=list(found.values())).count() == len(found)
+            if packed.clock() != since or not are_there:
                 return None
             if changed is None:
                 old = LotBook.objects.filter(account__in=list(names), base=base)
@@ -314,20 +315,21 @@ def _totals_again(
         if not instruments:
             continue
         own = [row for row in gains if row.account == account]
-        years: set[int] | None = {row.year for row in own}
+        before: list[GainRow] = []
         for start in range(0, len(instruments), _AT_ONCE):
             some = instruments[start : start + _AT_ONCE]
             sums = GainSum.objects.filter(book=book, instrument__in=some)
-            if years is not None:
-                years |= set(sums.values_list("year", flat=True))
+            before += (GainRow(account, *row) for row in sums.values_list(*_GAIN))
             for table in (OpenLot, ClosedLot, GainSum, LotMark):
                 table.objects.filter(book=book, instrument__in=some).delete()
+        years: set[int] | None = {row.year for row in set(own) ^ set(before)}
         if not set(instruments) <= there:
             years = None  # the sums of one that is gone went with it
         others = GainSum.objects.filter(book=book, instrument__isnull=False)
         old = GainSum.objects.filter(book=book, instrument__isnull=True)
         if years is not None:
             others, old = others.filter(year__in=years), old.filter(year__in=years)
+            own = [row for row in own if row.year in years]
         old.delete()
         rows = [GainRow(account, *row) for row in others.values_list("instrument_id", *_GAIN[1:])]
         totals += _totals([*rows, *own])
