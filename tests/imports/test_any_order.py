@@ -246,3 +246,43 @@ def test_statements_and_answers_with_states_in_any_order_are_one_ledger(
 
     assert recorded(in_time[::-1]) == whole
     assert recorded(chance.sample([*parts, *parts], 2 * len(parts))) == whole
+
+
+def _funds(section: str) -> str:
+    """The same movements of cash, as one section or the other tells them."""
+    rows = {
+        "StmtFunds": (
+            '<StatementOfFundsLine accountId="U1" currency="USD" date="20250304" reportDate="20250304" '
+            'activityCode="DEP" activityDescription="Cash Transfer" amount="500" transactionID="81" />'
+            '<StatementOfFundsLine accountId="U1" currency="USD" date="20250305" reportDate="20250305" '
+            'activityCode="OFEE" activityDescription="Fee" amount="-3" transactionID="82" />'
+        ),
+        "CashTransactions": (
+            '<CashTransaction accountId="U1" currency="USD" dateTime="20250304" reportDate="20250304" '
+            'type="Deposits/Withdrawals" description="CASH TRANSFER" amount="500" transactionID="81" />'
+            '<CashTransaction accountId="U1" currency="USD" dateTime="20250305" reportDate="20250305" '
+            'type="Other Fees" description="FEE" amount="-3" transactionID="82" />'
+        ),
+    }[section]
+    return (
+        '<FlexQueryResponse><FlexStatements><FlexStatement accountId="U1" fromDate="20250301" '
+        f'toDate="20250331"><{section}>{rows}</{section}></FlexStatement></FlexStatements></FlexQueryResponse>'
+    )
+
+
+@pytest.mark.parametrize("order", [("StmtFunds", "CashTransactions"), ("CashTransactions", "StmtFunds")])
+def test_cash_that_the_statement_of_funds_told_counts_once_when_cash_transactions_tell_it_too(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    for section in order:
+        file = tmp_path / f"{section}.xml"
+        file.write_text(_funds(section))
+        import_file(file, now=NOW)
+
+    told = models.Activity.objects.current().order_by("trade_date")
+    assert list(told.values_list("kind", "gross", "description")) == [
+        ("deposit", Decimal(500), "CASH TRANSFER"),
+        ("fee", Decimal(-3), "FEE"),
+    ]
+    sources = models.ActivitySource.objects.filter(activity__in=told)
+    assert sorted(sources.values_list("source", flat=True)) == ["flex", "flex", "flex-funds", "flex-funds"]

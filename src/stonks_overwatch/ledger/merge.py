@@ -20,7 +20,7 @@ from typing import Any
 from stonks_overwatch.ledger.types import SETTLEMENT, Activity, ActivityKind, Period
 
 # Best first. Sources that are not named here have no rank: none of them outranks another.
-RANKS = ("flex", "flex-confirmations", "flex-summaries", "web-api")
+RANKS = ("flex", "flex-confirmations", "flex-summaries", "flex-funds", "web-api")
 
 _TOPICS = {
     ActivityKind.BUY: "trades",

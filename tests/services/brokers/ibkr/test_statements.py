@@ -412,7 +412,7 @@ def test_progress_ends_at_the_size_of_the_file() -> None:
     assert told == sorted(told)
 
 
-def test_a_section_with_rows_but_without_detail_is_told_by_other_rows() -> None:
+def test_the_statement_of_funds_stands_in_for_cash_transactions_and_repeats_them_beside_them() -> None:
     line = (
         '<StatementOfFundsLine accountId="U1" currency="USD" date="20250304" activityCode="DIV" amount="5" '
         'activityDescription="Dividend" />'
@@ -420,5 +420,64 @@ def test_a_section_with_rows_but_without_detail_is_told_by_other_rows() -> None:
     alone = reading(document(statement(line, section="StmtFunds")))
     beside = reading(document(statement(line, section="StmtFunds"), statement(section="CashTransactions")))
 
-    assert "CashTransactions" in alone.batch.inbox[0].reason
-    assert (beside.repeats, beside.batch.inbox) == (1, ())
+    assert [(a.source, a.gross) for a in alone.batch.activities] == [("flex-funds", Decimal(5))]
+    assert alone.repeats == 0
+    assert (beside.repeats, beside.batch.activities, beside.batch.inbox) == (1, (), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "amount"),
+    [
+        (
+            '<HardToBorrowDetail currency="USD" conid="1" valueDate="20250304" borrowFee="-0.03" />',
+            "fee",
+            "-0.03",
+        ),
+        ('<SLBFee currency="USD" conid="1" valueDate="20250304" netLendFee="2.1" />', "interest", "2.1"),
+    ],
+)
+def test_what_grows_by_the_day_counts_where_nothing_tells_of_its_booking(
+    row: str, kind: str, amount: str
+) -> None:
+    alone = reading(document(statement(row, section="Details")))
+    beside = reading(document(statement(row, section="Details"), statement(section="CashTransactions")))
+
+    assert [(a.source, a.kind, a.gross) for a in alone.batch.activities] == [
+        ("flex-funds", kind, Decimal(amount))
+    ]
+    assert beside.batch.activities == ()
+
+
+def test_a_fee_of_a_section_of_its_own_counts_unless_the_cash_transactions_tell_it() -> None:
+    fee = '<ClientFee currency="USD" date="20250304" feeType="Advisor" net="-12" description="Fee" />'
+    cash = (
+        '<CashTransaction currency="USD" dateTime="20250305" amount="-12" type="Advisor Fees" '
+        'transactionID="71" description="Fee" />'
+    )
+
+    def counted(*rows: str) -> list[Decimal | None]:
+        told = reading(
+            document(statement(fee, section="ClientFees"), statement(*rows, section="CashTransactions"))
+        )
+        return [a.gross for a in told.batch.activities]
+
+    assert counted() == [Decimal(-12)]
+    assert counted(cash) == [Decimal(-12)]
+
+
+def test_numbers_that_were_blackened_tell_nothing_apart() -> None:
+    rows = [
+        trade(tradeID="REDACTED", transactionID="XXXX", quantity=quantity) for quantity in ("10", "10", "11")
+    ]
+    found = reading(document(statement(*rows))).batch
+
+    assert [a.quantity for a in found.activities] == [Decimal(10), Decimal(10), Decimal(11)]
+    assert len({a.key for a in found.activities}) == 3
+    assert (found.activities[0].refs, found.inbox) == ((), ())
+
+
+def test_a_section_that_counts_its_rows_is_a_section() -> None:
+    told = document(statement(trade())).replace("<Trades>", '<Trades count="1">')
+    found = reading(told)
+
+    assert (len(found.batch.activities), found.batch.inbox, dict(found.rows)) == (1, (), {"Trades": 1})

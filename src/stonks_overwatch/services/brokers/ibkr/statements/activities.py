@@ -18,6 +18,7 @@ from stonks_overwatch.services.brokers.ibkr.statements.rows import Row, RowError
 SOURCE = "flex"
 CONFIRMATIONS = "flex-confirmations"  # the same day's trades, final only in the next day's statement
 SUMMARIES = "flex-summaries"  # sums of what the best level of detail tells one by one
+FUNDS = "flex-funds"  # stands in for cash transactions that the query leaves out
 
 _ZERO, _ONE = Decimal(0), Decimal(1)
 # The event a payment belongs to: its text without who taxed it or what kind of dividend it was.
@@ -86,8 +87,8 @@ def trade(row: Row, account: str, source: str, instruments: Instruments) -> Told
             raise RowError("the row names no instrument")
         instruments.note_ratio(ref, row.number("tradeMoney", "amount"), quantity, price)
     subtype = _trade_subtype(row, is_cancelled)
-    number, transaction = row.text("tradeID"), row.text("transactionID")
-    execution = row.text("ibExecID", "execID")
+    number, transaction = row.ident("tradeID"), row.ident("transactionID")
+    execution = row.ident("ibExecID", "execID")
     refs = tuple(
         f"{name}:{value}"
         for name, value in (("trade", number), ("transaction", transaction), ("execution", execution))
@@ -103,7 +104,7 @@ def trade(row: Row, account: str, source: str, instruments: Instruments) -> Told
     is_apart = bool(fee) and fee_money[0] != code
     own_fee = _ZERO if is_apart else fee
     gross = _gross(row, asset, quantity, price, own_fee, tax, is_exchange=currencies is not None)
-    original = row.text("origTradeID"), row.text("origTransactionID")
+    original = row.ident("origTradeID"), row.ident("origTransactionID")
     reverses = _original(*original) if is_cancelled else None
     rate = row.number("fxRateToBase")
     activity = Activity(
@@ -259,9 +260,9 @@ def _exercise(row: Row, subtype: str, day: date, price: Decimal | None) -> str |
 
 
 def _original(trade_number: str | None, transaction: str | None) -> str | None:
-    if trade_number and trade_number != "0":
+    if trade_number:
         return f"trade:{trade_number}"
-    return f"transaction:{transaction}" if transaction and transaction != "0" else None
+    return f"transaction:{transaction}" if transaction else None
 
 
 def cash(row: Row, account: str, source: str, instruments: Instruments) -> Told:
@@ -280,7 +281,7 @@ def cash(row: Row, account: str, source: str, instruments: Instruments) -> Told:
     description = row.text("description") or ""
     kind, subtype = cash_kind(word, amount, description)
     ref = None if row.text("assetCategory") == "CASH" else instruments.note(row)
-    transaction = row.text("transactionID")
+    transaction = row.ident("transactionID")
     key = f"cash:{transaction}" if transaction else content_key("cash", kind, ref, trade_date, code, amount)
     rate = row.number("fxRateToBase")
     activity = Activity(
@@ -305,6 +306,25 @@ def cash(row: Row, account: str, source: str, instruments: Instruments) -> Told:
     return Told((activity,), needs_counter=not transaction)
 
 
+def funds(row: Row, account: str, instruments: Instruments) -> Told | None:
+    """A line of the statement of funds that is neither trade nor corporate action; None for other lines.
+
+    Raises: RowError.
+    """
+    code = (row.text("activityCode") or "").upper()
+    word = words.FUND_TYPES.get(code)
+    is_trade = code in words.FUND_TRADES or (word is None and (row.ident("tradeID") or row.text("buySell")))
+    if is_trade or not row.number("amount") or row.text("activityDescription") in words.FUND_BALANCES:
+        return None
+    description = row.text("activityDescription") or ""
+    return cash(row.with_fields(type=word or code, description=description), account, FUNDS, instruments)
+
+
+def is_settlement(row: Row) -> bool:
+    """Whether a line of the statement of funds is what futures and CFDs brought on one day."""
+    return words.FUND_SETTLEMENT.search(row.text("activityDescription") or "") is not None
+
+
 def cash_kind(word: str, amount: Decimal, description: str) -> tuple[ActivityKind, str]:
     known = words.CASH_TYPES.get(word.lower())
     if known is None:
@@ -323,14 +343,14 @@ def cash_kind(word: str, amount: Decimal, description: str) -> tuple[ActivityKin
 
 def _payment(row: Row, kind: ActivityKind, ref: str | None, day: date, description: str) -> str | None:
     """What a dividend and its tax, or interest and its tax, have in common."""
-    action = row.text("actionID")
+    action = row.ident("actionID")
     if action:
         return f"action:{action}"
     if interest := _INTEREST_MONTH.search(description):
         return f"interest:{interest[1].upper()}:{interest[2].upper()}"
     is_payment = kind in (ActivityKind.DIVIDEND, ActivityKind.TAX) or description.endswith("- FEE")
     if ref is None or not is_payment:
-        trade_number = row.text("tradeID")
+        trade_number = row.ident("tradeID")
         return f"trade:{trade_number}" if trade_number else None
     stem = _STEM_END.sub("", _BLANKS.sub(" ", description)).upper()
     return f"payment:{ref}:{day.isoformat()}:{stem}"
@@ -356,7 +376,7 @@ def corporate_action(row: Row, account: str, source: str, instruments: Instrumen
     word = row.text("type") or ""
     description = row.text("description", "actionDescription") or ""
     kind, subtype = action_kind(word, description, quantity, gross)
-    action, transaction = row.text("actionID"), row.text("transactionID")
+    action, transaction = row.ident("actionID"), row.ident("transactionID")
     key = (
         f"action:{action or ''}/{transaction}"
         if transaction
@@ -445,7 +465,7 @@ def transfer(row: Row, account: str, source: str, instruments: Instruments) -> T
         raise RowError("the row names no instrument")
     moved = None if is_cash else abs(quantity) * sign
     gross = abs(amount) * sign if is_cash else amount or None
-    transaction = row.text("transactionID")
+    transaction = row.ident("transactionID")
     other = row.text("account", "deliveringBroker", "company")
     word = (row.text("type") or "").lower()
     key = (
@@ -487,7 +507,7 @@ def _both_sides(account: str, other: str | None, day: date, what: str, size: Dec
     return f"transfer:{day.isoformat()}:{what}:{_plain(size)}:{':'.join(sorted((account, other)))}"
 
 
-def charge(row: Row, account: str, kept_in: str | None, instruments: Instruments) -> Told:
+def charge(row: Row, account: str, source: str, kept_in: str | None, instruments: Instruments) -> Told:
     """Cash that a section of its own tells, and the cash transactions may tell as well.
 
     `kept_in` is the account's currency, that of rows told in it. Raises: RowError.
@@ -498,6 +518,9 @@ def charge(row: Row, account: str, kept_in: str | None, instruments: Instruments
         "TransactionTaxDetail": (ActivityKind.TAX, "transaction tax", "taxAmount", "taxDescription"),
         "CFDCharge": (ActivityKind.INTEREST, "cfd financing", "total", "activityDescription"),
         "DebitCardActivity": (ActivityKind.WITHDRAWAL, "debit card", "amount", "merchantNameLocation"),
+        "ClientFee": (ActivityKind.FEE, "client fee", "net", "description"),
+        "HardToBorrowDetail": (ActivityKind.FEE, "borrow fee", "borrowFee", "description"),
+        "SLBFee": (ActivityKind.INTEREST, "stock loan", "netLendFee", "description"),
     }[row.tag]
     amount = row.number(field)
     if amount is None:
@@ -508,11 +531,11 @@ def charge(row: Row, account: str, kept_in: str | None, instruments: Instruments
     if code is None:
         raise RowError("the row has no currency")
     booked_on = row.day("reportDate")
-    trade_date = row.day("date", "postingDate") or booked_on
+    trade_date = row.day("date", "postingDate", "valueDate") or booked_on
     if trade_date is None:
         raise RowError("the row has no date")
     ref = instruments.note(row)
-    transaction, number = row.text("transactionID"), row.text("tradeId", "tradeID")
+    transaction, number = row.ident("transactionID"), row.ident("tradeId", "tradeID")
     description = row.text(text) or ""
     key = (
         f"charge:{transaction}"
@@ -522,7 +545,7 @@ def charge(row: Row, account: str, kept_in: str | None, instruments: Instruments
     activity = Activity(
         account=account,
         key=key,
-        source=SOURCE,
+        source=source,
         kind=kind,
         trade_date=trade_date,
         currency=code,
@@ -548,7 +571,18 @@ def settlement(row: Row, account: str) -> Activity | None:
     until = row.day("toDate") or row.statement.until
     if money is None or not amount or since is None or until is None:
         return None
-    code, unit = money
+    return _settled(account, money[0], since, until, amount * money[1])
+
+
+def daily_settlement(row: Row, account: str) -> Activity | None:
+    """What one contract brought in cash on one day, from the statement of funds. Raises: RowError."""
+    money, amount, on = row.currency(), row.number("amount"), row.day("reportDate", "date")
+    if money is None or not amount or on is None:
+        return None
+    return _settled(account, money[0], on, on, amount * money[1])
+
+
+def _settled(account: str, code: str, since: date, until: date, amount: Decimal) -> Activity:
     return Activity(
         account=account,
         key=f"settlement:{code}:{since.isoformat()}:{until.isoformat()}",
@@ -556,7 +590,7 @@ def settlement(row: Row, account: str) -> Activity | None:
         kind=ActivityKind.OTHER,
         trade_date=since,
         currency=code,
-        gross=amount * unit,
+        gross=amount,
         description="Daily settlement of futures and CFDs",
         subtype=SETTLEMENT,
         booked_on=until,

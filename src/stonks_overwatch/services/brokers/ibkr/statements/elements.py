@@ -18,6 +18,7 @@ _CHUNK = 1 << 18
 _MAX_TAG = 4 << 20  # the longest real tags, cash reports, have 20 kB
 _MAX_DEPTH = 32
 _FRAME = {"FlexQueryResponse", "FlexStatements", "FlexStatement"}
+_COUNTED = {"count"}  # a section may say how many rows it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class _Document:
             )
         elif not parent or tag in _FRAME:
             pass
-        elif attributes:
+        elif attributes.keys() - _COUNTED:
             self._events.append(Element(tag, section or tag, attributes, self._parser.CurrentLineNumber))
         else:
             self._events.append(SectionStart(tag))

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import BinaryIO
 
 from stonks_overwatch.errors import StatementError
@@ -25,12 +26,16 @@ from stonks_overwatch.ledger.types import (
 from stonks_overwatch.services.brokers.ibkr.statements import words
 from stonks_overwatch.services.brokers.ibkr.statements.activities import (
     CONFIRMATIONS,
+    FUNDS,
     SOURCE,
     SUMMARIES,
     Told,
     cash,
     charge,
     corporate_action,
+    daily_settlement,
+    funds,
+    is_settlement,
     settlement,
     trade,
     transfer,
@@ -72,7 +77,11 @@ _CONVERT = {
     "CorporateAction": corporate_action,
     "Transfer": transfer,
 }
-_CHARGES = frozenset({"SalesTax", "TransactionTax", "TransactionTaxDetail", "CFDCharge", "DebitCardActivity"})
+_CHARGES = frozenset(
+    {"SalesTax", "TransactionTax", "TransactionTaxDetail", "CFDCharge", "DebitCardActivity", "ClientFee"}
+)
+# What grows day by day and is booked once a month: the cash transactions tell it then.
+_ACCRUED = frozenset({"HardToBorrowDetail", "SLBFee"})
 # A corporate action of these kinds is a payment, which the cash transactions tell as a rule.
 _PAYMENTS = frozenset({ActivityKind.DIVIDEND, ActivityKind.INTEREST, ActivityKind.FEE})
 _BEST = frozenset({"EXECUTION", "TRADE_TRANSFERS", "DETAIL", "TRANSFER"})
@@ -232,6 +241,8 @@ class _Reader:
         self._detailed: set[tuple[str, str]] = set()  # account and section that have the best level
         self._sums: defaultdict[tuple[str, str], dict[str, list[Activity]]] = defaultdict(dict)
         self._charges: list[Activity] = []
+        self._settled: dict[tuple[str, str], Activity] = {}  # the sums of days, by account and key
+        self._stand_ins: defaultdict[str, list[Activity]] = defaultdict(list)  # by the section they are from
         self._unwitnessed: dict[str, list[tuple[Row, str | None]]] = {}
         self._rates: dict[tuple[str, str, date], FxRate] = {}
         self._checked: set[tuple[str, ...]] = set()
@@ -295,6 +306,8 @@ class _Reader:
                 self._state.take(row, account)
                 if tag == "CashReportCurrency" and (settled := settlement(row, account)):
                     self._add(settled, row)
+                elif tag in _ACCRUED:
+                    self._take_accrued(row, account)
         else:
             self._inbox.unread(row, account, "rows of this kind are not known")
             return
@@ -394,22 +407,52 @@ class _Reader:
         self._repeats += 1
         if known != activity:
             # One number for two contents: both are kept, and the inbox says so.
-            other = replace(activity, key=f"{activity.key}#{_digest(repr(activity))[:8]}")
+            other = replace(activity, key=f"{activity.key}#{_digest(repr(activity))[:8]}", refs=())
             self._activities.setdefault((other.account, other.key), other)
             self._inbox.refuse(row, activity.account, "another row has the same number; both are counted")
 
     def _take_charge(self, row: Row, account: str) -> None:
-        is_of_trade = row.tag.startswith("TransactionTax") and row.text("tradeId", "tradeID") is not None
+        is_of_trade = row.tag.startswith("TransactionTax") and row.ident("tradeId", "tradeID") is not None
         if is_of_trade and row.text("source") != "STANDALONE" and "Trades" in self.sections:
             self._repeats += 1  # it is in the trade's own taxes
             return
-        told = charge(row, account, self._state.currency(account), self._instruments)
+        told = charge(row, account, SOURCE, self._state.currency(account), self._instruments)
         self._charges.extend(self._numbered(told, account))
 
+    def _take_accrued(self, row: Row, account: str) -> None:
+        if row.number("borrowFee", "netLendFee"):
+            told = charge(row, account, FUNDS, self._state.currency(account), self._instruments)
+            self._stand_ins[row.section].extend(self._numbered(told, account))
+
+    def _take_funds(self, row: Row, account: str) -> None:
+        """A line of the statement of funds: kept as a figure, and in case nothing else tells of it."""
+        self._meet(account)
+        self._state.take_movement(row, account)
+        self._repeats += 1
+        if (row.text("levelOfDetail") or "").upper() == "BASECURRENCY":
+            return
+        if is_settlement(row):
+            self._settle(daily_settlement(row, account))
+        elif "CashTransactions" not in self.sections and (told := funds(row, account, self._instruments)):
+            self._stand_ins[row.section].extend(self._numbered(told, account))
+            code = (row.text("activityCode") or "").upper()
+            if code not in words.FUND_TYPES:
+                self._tell_word(row, "activityCode", code, "its kind is guessed from the words in it")
+
+    def _settle(self, settled: Activity | None) -> None:
+        """Add what a contract brought on a day to what others did."""
+        if settled is not None:
+            key = settled.account, settled.key
+            before = self._settled[key].gross if key in self._settled else None
+            total = (before or 0) + (settled.gross or 0)
+            self._settled[key] = replace(settled, gross=Decimal(total))
+
     def _take_repeat(self, row: Row, account: str | None) -> None:
-        if row.tag == "StatementOfFundsLine" and account is not None:
-            self._meet(account)
-            self._state.take_movement(row, account)
+        if row.tag == "StatementOfFundsLine":
+            if account is None:
+                raise RowError("the row names no account")
+            self._take_funds(row, account)
+            return
         witness = words.WITNESSED_BY.get(row.tag)
         if witness is None or witness in self.sections:
             self._repeats += 1
@@ -436,6 +479,7 @@ class _Reader:
     def reading(self, login: str, fetched_at: datetime) -> Reading:
         summed = self._take_sums()
         self._take_charges()
+        self._take_stand_ins()
         self._take_unwitnessed()
         aliases = self._instruments.aliases()
         for code, text in self._instruments.unknown_classes().items():
@@ -520,6 +564,17 @@ class _Reader:
                 if twin is not None:
                     same.remove(twin)
 
+    def _take_stand_ins(self) -> None:
+        """Count each day's settlement; and what only the statement of funds tells, or else daily accruals."""
+        self._activities = {k: a for k, a in self._settled.items() if a.gross} | self._activities
+        if "CashTransactions" in self.sections:
+            return
+        sections = {"StmtFunds"} if "StmtFunds" in self.sections else self._stand_ins.keys()
+        for section in sorted(sections):
+            for activity in self._stand_ins[section]:
+                self._activities.setdefault((activity.account, activity.key), activity)
+            self._repeats -= len(self._stand_ins[section]) if section == "StmtFunds" else 0
+
     def _take_unwitnessed(self) -> None:
         for tag, rows in self._unwitnessed.items():
             witness = words.WITNESSED_BY[tag]
@@ -545,6 +600,8 @@ class _Reader:
                 source = CONFIRMATIONS if section == "TradeConfirms" else SOURCE
                 is_summed = (account, section) in summed
                 topics[SUMMARIES if is_summed else source].append(words.TOPICS[section])
+            if "StmtFunds" in self.sections and "CashTransactions" not in self.sections:
+                topics[FUNDS].append("cash")
             for since, until in _joined(spans):
                 found += [Period(account, s, since, until, tuple(t)) for s, t in sorted(topics.items())]
         return tuple(found)

@@ -75,6 +75,11 @@ class Row:
             return next((text for other in others if (text := self.told.get(other)) is not None), None)
         return value
 
+    def ident(self, name: str, *others: str) -> str | None:
+        """A number that IBKR gave; None for words that users put there before they pass a file on."""
+        text = self.text(name, *others)
+        return text if text and any(map(str.isdigit, text)) and text.strip("0") else None
+
     def number(self, name: str, *others: str) -> Decimal | None:
         """Raises: RowError for what is no finite number."""
         text = self.text(name, *others)
@@ -126,6 +131,11 @@ class Row:
     def renamed(self, tag: str) -> "Row":
         """The same fields under the tag that says what they are: a `Trade` can be a closed lot."""
         return Row(tag, self.section, self._attributes, self.statement, self._dates, self.line)
+
+    def with_fields(self, **fields: str) -> "Row":
+        """The same row with some fields told otherwise."""
+        attributes = self._attributes | fields
+        return Row(self.tag, self.section, attributes, self.statement, self._dates, self.line)
 
     def raw(self) -> str:
         """The row as text for the inbox; of rows that hold a person's data only the names of the fields."""

@@ -45,6 +45,7 @@ WANTED = (
     Section("InterestAccruals", "Interest Accruals", "interest earned and not paid yet"),
     Section("TransactionTaxes", "Transaction Fees", "stamp duties and other taxes on trades"),
     Section("SalesTaxes", "Sales Tax", "taxes on the broker's fees"),
+    Section("StmtFunds", "Statement of Funds", "cash day by day: what futures settled, what others lack"),
 )  # fmt: skip
 WANTED_CONFIRMATIONS = (Section("TradeConfirms", "Trade Confirmation", "the day's purchases and sales"),)
 
@@ -142,6 +143,25 @@ CASH_TYPES = {
     "price adjustments": CashKind(ActivityKind.OTHER, "price adjustment"),
     "other income": CashKind(ActivityKind.OTHER, "other income"),
 }
+# Lines of the statement of funds by their code, in the words of the cash transactions ...
+FUND_TYPES = {
+    "DEP": "Deposits/Withdrawals",
+    "WITH": "Deposits/Withdrawals",
+    "DIV": "Dividends",
+    "PIL": "Payment In Lieu Of Dividends",
+    "FRTAX": "Withholding Tax",
+    "CINT": "Broker Interest Received",
+    "DINT": "Broker Interest Paid",
+    "INTR": "Bond Interest Received",
+    "INTP": "Bond Interest Paid",
+    "OFEE": "Other Fees",
+    "STAX": "Sales Tax",
+}
+# ... those that tell of trades, exercises, currency exchanges and corporate actions ...
+FUND_TRADES = _words("BUY SELL FOREX ASSIGN EXE EXP CORP COMM TTAX")
+# ... and what futures settled, in no code of its own.
+FUND_BALANCES = frozenset({"Starting Balance", "Ending Balance"})
+FUND_SETTLEMENT = re.compile(r"\bMTM\b", re.IGNORECASE)
 # For a type that is in no table: a word in it that leaves little doubt.
 CASH_WORDS = (
     ("tax", CASH_TYPES["withholding tax"].kind),
@@ -225,7 +245,7 @@ ACTION_DESCRIPTIONS = (
     (re.compile(r"\bspin-?off\b", re.IGNORECASE), ACTION_TYPES["SO"]),
     (re.compile(r"\bstock dividend\b", re.IGNORECASE), ACTION_TYPES["SD"]),
     (
-        re.compile(r"\bmerge[dr]\b|\bmerger\b|\bacquisition\b|\bliquidation\b", re.IGNORECASE),
+        re.compile(r"\bmerge[dr]\b|\bmerger\b|\bacqui(?:sition|red)\b|\bliquidation\b", re.IGNORECASE),
         ACTION_TYPES["TC"],
     ),
     (re.compile(r"\btendered\b|\btender\b", re.IGNORECASE), ACTION_TYPES["TO"]),
@@ -246,7 +266,7 @@ FIGURES = _words(
     MTMPerformanceSummaryUnderlying MTDYTDPerformanceSummaryUnderlying ChangeInPositionValue
     HardToBorrowDetail SLBFee SLBOpenContract SLBCollateral TierInterestDetail PriorPeriodPosition
     NetStockPosition UnsettledTransfer PendingExcercise FxPosition MutualFundDividendDetail
-    IncentiveCouponAccrualDetail StockGrantActivity UnbundledCommissionDetail RoutingCommission ClientFee
+    IncentiveCouponAccrualDetail StockGrantActivity UnbundledCommissionDetail RoutingCommission
     ClientFeesDetail"""
 )
 # In place of a currency: the sum of all, in the account's.
@@ -268,7 +288,6 @@ TOLD_ELSEWHERE = _words(
 )
 # The sections without which such rows are the only witnesses.
 WITNESSED_BY = {
-    "StatementOfFundsLine": "CashTransactions",
     "OptionEAE": "Trades",
     "TransferLot": "Transfers",
 }
@@ -328,7 +347,7 @@ READ = (
     _words(
         """AccountInformation Trade Order SymbolSummary AssetSummary WashSale Lot TradeConfirm TradeTransfer
     CashTransaction CorporateAction Transfer SalesTax TransactionTax TransactionTaxDetail CFDCharge
-    DebitCardActivity"""
+    DebitCardActivity ClientFee"""
     )
     | FIGURES
 )
@@ -357,4 +376,8 @@ SECTION_OF = {
     "InterestAccrualsCurrency": "InterestAccruals",
     "TransactionTax": "TransactionTaxes",
     "SalesTax": "SalesTaxes",
+    "StatementOfFundsLine": "StmtFunds",
+    "ClientFee": "ClientFees",
+    "HardToBorrowDetail": "HardToBorrowDetails",
+    "SLBFee": "SLBFees",
 }
