@@ -121,6 +121,7 @@ def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
 def pages() -> Iterator[str]:
     yield from PAGES
     yield from (f"/instrument/{pk}" for pk in Instrument.objects.values_list("pk", flat=True)[:2])
+    yield f"/instrument/{Instrument.objects.get(symbol='ASML').pk}?sell=3&at=640.5"
 
 
 @pytest.mark.usefixtures("_portfolio", "_marked")

@@ -784,3 +784,36 @@ def of_holdings(book: Book, chosen: Truths) -> Daily:
             contribution += _sums(flows.day[at], values * rates_then, book.days)
     nothing = np.zeros(book.days)
     return Daily(nav, contribution, nothing, nothing, nothing, moved, nothing, carried)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingDays:
+    """One instrument on each day, in the base currency; shape (days,) each, see Holdings."""
+
+    value: Floats
+    paid: Floats
+    income: Floats
+
+
+def each_day(book: Book, row: int) -> HoldingDays:
+    """The days of one instrument, by its row in the tables; between two days with a price as in Holdings."""
+    chosen = np.arange(book.instruments.numbers.size) == row
+    start = replace(
+        book.start,
+        quantity=np.where(chosen, book.start.quantity, 0.0),
+        paid=np.where(chosen, book.start.paid, 0.0),
+    )
+    alone = replace(book, events=book.events.only(book.events.instrument == row), start=start)
+    is_income = np.isin(alone.events.kind, _INCOME)
+    paid, earned = (
+        of_holdings(replace(alone, events=alone.events.only(kept)), chosen).contribution
+        for kept in (~is_income, is_income)
+    )
+    flows = _flows(alone)
+    value = np.zeros(book.days)
+    for chunk in _chunks(alone, flows):
+        worth = chunk.value if chunk.worth is chunk.value else _even(alone, flows, chunk)
+        rates = book.rates[book.instruments.currency[chunk.rows]]
+        with np.errstate(invalid="ignore"):
+            value += np.where(worth == 0.0, 0.0, worth * rates).sum(axis=0)
+    return HoldingDays(value, paid, -earned)

@@ -7,10 +7,11 @@ the rate of its own day.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period
 from stonks_overwatch.reports.booked import DAY, grouped, last_day, months
@@ -176,32 +177,62 @@ def _by_currency(
     return found
 
 
+class Basis(NamedTuple):
+    """What a balance of a day is worked out from: a report of a later one, and what moved until then."""
+
+    on: date
+    balance: Decimal
+    moved: Sequence[Effect]
+
+
 def _worked_back(
     of: _Account, currency: str, moved: Sequence[Effect], days: Sequence[date]
 ) -> list[Decimal | None]:
     """The balance at the end of each day: that of the next report without what was moved until then."""
+    amounts: list[Decimal | None] = []
+    for basis in _bases(of, currency, moved, days):
+        moved_since = (
+            sum((effect.amount or Decimal(0) for effect in basis.moved), Decimal(0)) if basis else None
+        )
+        amounts.append(None if basis is None or moved_since is None else basis.balance - moved_since)
+    return amounts
+
+
+def _bases(
+    of: _Account, currency: str, moved: Sequence[Effect], days: Sequence[date]
+) -> Iterator[Basis | None]:
+    """Of each day; None where it cannot be known."""
     ordered = sorted(moved, key=lambda effect: effect.on)
     moved_on = [effect.on for effect in ordered]
     explained = total(effect.amount for effect in ordered if not effect.is_guess)
     is_explained = not explained.unknown and explained.value == of.balances.get((of.updated_on, currency), 0)
-    amounts: list[Decimal | None] = []
     for day in days:
         if of.opened_on is not None and day < of.opened_on:
-            amounts.append(Decimal(0))
+            yield Basis(day, Decimal(0), ())
             continue
         end = next((end for end in of.ends if end >= day and of.is_told(day, end)), None)
         if end is None and day >= of.updated_on:
             end = of.updated_on
         if end is None or (end == of.updated_on and day < end and not is_explained):
-            amounts.append(None)
+            yield None
             continue
         between = ordered[bisect_right(moved_on, day) : bisect_right(moved_on, end)]
         if any(effect.is_opening or effect.is_guess or effect.amount is None for effect in between):
-            amounts.append(None)
+            yield None
             continue
-        moved_since = sum((effect.amount or Decimal(0) for effect in between), Decimal(0))
-        amounts.append(of.balances.get((end, currency), Decimal(0)) - moved_since)
-    return amounts
+        yield Basis(end, of.balances.get((end, currency), Decimal(0)), between)
+
+
+def bases(looked_at: Sequence[Account], currency: str, on: date) -> list[tuple[Account, Basis | None]]:
+    """What the accounts' balances at the end of a day are worked out from."""
+    facts = _facts(looked_at, list(CashBalance.objects.filter(account__in=looked_at)))
+    moved: dict[int, list[Effect]] = defaultdict(list)
+    for effect in effects(looked_at):
+        if effect.currency == currency:
+            moved[effect.account_id].append(effect)
+    return [
+        (account, next(_bases(facts[account.pk], currency, moved[account.pk], [on]))) for account in looked_at
+    ]
 
 
 def _whole(balances: Sequence[Balance]) -> Decimal | None:

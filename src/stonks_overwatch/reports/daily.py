@@ -167,6 +167,10 @@ def _of_group(
 
 def books(looked_at: Sequence[Account], base: str, first: int, last: int) -> list[Book]:
     """What a valuation of each account from the end of day `first` takes."""
+    return _booked(looked_at, base, first, last)[1]
+
+
+def _booked(looked_at: Sequence[Account], base: str, first: int, last: int) -> "tuple[Tables, list[Book]]":
     blocks: dict[int, list[bytes | memoryview]] = {account.pk: [] for account in looked_at}
     # The engine puts activities in the order of their days: sorting blocks here would only cost time.
     rows = ActivityBlock.objects.filter(account__in=looked_at)
@@ -178,7 +182,45 @@ def books(looked_at: Sequence[Account], base: str, first: int, last: int) -> lis
     for account in looked_at:
         book = tables.book(blocks[account.pk], tables.nothing(), first)
         found.append(replace(book, start=valuation.held_before(book)))
-    return found
+    return tables, found
+
+
+class Worth(NamedTuple):
+    """A part of an account's value at the end of a day, by our own valuation; NaN is unknown.
+
+    A position has an instrument (its row), a quantity and a price in the currency; cash has neither, its
+    quantity is the amount. `value` is in the base currency.
+    """
+
+    account: Account
+    instrument: int | None
+    currency: str
+    quantity: float
+    price: float
+    value: float
+
+
+def worth(looked_at: Sequence[Account], base: str, on: date) -> list[Worth]:
+    """What the accounts held at the end of a day."""
+    day = on.toordinal()
+    tables, found = _booked(looked_at, base, day, day)
+    codes = [packed.currency_code(number) for number in tables.currencies.tolist()]
+    rows = tables.instruments.numbers.tolist()
+    parts = []
+    for account, book in zip(looked_at, found, strict=True):
+        _, held = valuation.daily(book, tables.currencies, day)
+        values = valuation.by_holding(book, book.rates[0]).end.tolist()
+        for number, quantity in zip(held.instruments.tolist(), held.quantity.tolist(), strict=True):
+            row = rows.index(number)
+            currency = codes[int(tables.instruments.currency[row])]
+            price = float(book.prices.filled[row, 0])
+            parts.append(Worth(account, number, currency, quantity, price, values[row]))
+        # Profit of futures that was told in sum counts with the futures already.
+        free = held.cash - held.settled
+        for code, amount, rate in zip(codes, free.tolist(), book.rates[:, 0].tolist(), strict=True):
+            if amount:
+                parts.append(Worth(account, None, code, amount, float("nan"), amount * rate))
+    return parts
 
 
 def own_points(looked_at: Sequence[Account], base: str) -> dict[int, list[tuple[date, float]]]:

@@ -24,6 +24,8 @@ UNKNOWN = "unknown"
 CASH = "cash"
 TOP = 10
 
+NAMES = {"cash": "Cash", "accrued": "Accrued", "futures": "Futures, not settled"}
+
 
 class Member(Document):
     """One holding of a group, or its cash, accruals or unsplit futures of one currency.
@@ -107,7 +109,7 @@ def diversification(scope: Scope, by: By) -> DiversificationDocument:
         groups=tuple(groups),
         unknown_weight=unnamed.weight if unnamed else Decimal(0),
         unknown=sum(group.unknown for group in groups),
-        positions=concentration(row.market_value_base for row in combined(_positions(valued))),
+        positions=concentration(row.market_value_base for row in combined(positions_of(valued))),
         by_group=concentration(group.value_base for group in groups),
     )
 
@@ -146,7 +148,7 @@ def concentration(values: Iterable[Decimal | None]) -> Concentration:
     )
 
 
-def _positions(valued: Valuation) -> list[Holding]:
+def positions_of(valued: Valuation) -> list[Holding]:
     """The holdings, without futures whose profit the account tells as a whole."""
     whole = {
         (part.account.broker, part.account.account, part.currency)
@@ -167,7 +169,7 @@ def _positions(valued: Valuation) -> list[Holding]:
 
 def members_of(valued: Valuation, by: By) -> list[tuple[str, Member]]:
     nav = valued.document.totals.nav_base
-    rows = _positions(valued)
+    rows = positions_of(valued)
     if by not in ("account", "broker"):
         rows = combined(rows)
     members = [
@@ -186,8 +188,7 @@ def members_of(valued: Valuation, by: By) -> list[tuple[str, Member]]:
         for row in rows
     ]
     others = [part for parts in valued.parts.values() for part in parts if part.what != "position"]
-    by_member = grouped(others, lambda part: (_key_of_part(part, by), part.what, part.currency))
-    names = {"cash": "Cash", "accrued": "Accrued", "futures": "Futures, not settled"}
+    by_member = grouped(others, lambda part: (key_of_part(part, by), part.what, part.currency))
     for (key, what, currency), parts in by_member.items():
         if all(part.amount == 0 for part in parts):
             continue
@@ -197,7 +198,7 @@ def members_of(valued: Valuation, by: By) -> list[tuple[str, Member]]:
                 key,
                 Member(
                     symbol=currency,
-                    name=f"{names[what]} {currency}",
+                    name=f"{NAMES[what]} {currency}",
                     broker="",
                     broker_ref=None,
                     asset_class=parts[0].asset_class,
@@ -213,7 +214,7 @@ def _key_of_holding(row: Holding, by: By) -> str:
     return str(getattr(row, by) or UNKNOWN)
 
 
-def _key_of_part(part: Part, by: By) -> str:
+def key_of_part(part: Part, by: By) -> str:
     match by:
         case "account":
             return part.account.account

@@ -29,6 +29,7 @@ _DAYS_OF_YEAR = 365.0
 # An option is priced in the open; on its last day it has hours, not a year's fraction of 0.
 _SHORTEST = 0.5 / _DAYS_OF_YEAR
 _PRECISION = Decimal("1e-12")
+_PERCENT = Decimal("0.01")
 BASIS = "act/act"
 
 # "DBR 2 1/2 08/15/46", "T 4.25 05/15/35", "AAPL 3.85% 08/04/46": a rate before the maturity.
@@ -353,7 +354,7 @@ def _option(
         vega=_decimal(greeks.vega / 100 if greeks else None),
         delta_base=of_position(greeks.delta if greeks else None, in_units),
         # The delta changes by gamma × 1 % of the price, and moves units × price of value.
-        gamma_base=of_position(greeks.gamma / 100 if greeks else None, times(in_units, price)),
+        gamma_base=of_position(greeks.gamma if greeks else None, times(times(in_units, price), _PERCENT)),
         theta_base=of_position(greeks.theta / _DAYS_OF_YEAR if greeks else None, unit_base),
         vega_base=of_position(greeks.vega / 100 if greeks else None, unit_base),
         why=why,
@@ -376,7 +377,7 @@ def _greeks(
         return None, None, "The option has expired."
     # An option on a future is carried at the rate, which is Black's model.
     carry = rate if row.asset_class == AssetClass.FUTURE_OPTION else dividend_yield
-    years = max((row.expires_on - on).days / _DAYS_OF_YEAR, _SHORTEST)
+    years = years_left((row.expires_on - on).days)
     is_call, price, strike = row.right == "call", float(spot.price), float(row.strike)
     if min(price, strike) <= 0:
         return None, None, "A price of 0 or less is outside the model."
@@ -401,6 +402,11 @@ def _greeks(
         dividends=float(carry),
     )
     return greeks, volatility, None
+
+
+def years_left(days: int) -> float:
+    """The time to expiry that the option model takes."""
+    return max(days / _DAYS_OF_YEAR, _SHORTEST)
 
 
 def _decimal(figure: float | None) -> Decimal | None:

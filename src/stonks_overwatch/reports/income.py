@@ -277,6 +277,47 @@ def bookings(scope: Scope, start: date | None = None, end: date | None = None) -
     ]
 
 
+class Scaled(NamedTuple):
+    """One booking at what is held now: units now for one unit then, and the amounts at today's rate."""
+
+    paid: Paid
+    scale: Decimal | None
+    gross_base: Decimal | None
+    tax_base: Decimal | None
+
+
+class Payments(NamedTuple):
+    """The regular bookings of one instrument of the last 365 days, and of the 365 before, oldest first."""
+
+    this_year: list[Scaled]
+    before: list[Scaled]
+
+
+def payments_of(scope: Scope, broker: str, reference: str) -> Payments:
+    """What yields and estimates of an instrument are worked out from."""
+    looked_at = accounts(scope)
+    today = last_day(looked_at, scope.as_of)
+    if today is None:
+        return Payments([], [])
+    valued = valuation(scope)
+    recent = [
+        row
+        for row in _all_paid(looked_at, scope.base_currency, today - YEAR, today)
+        if today - 2 * YEAR < row.row.on <= today
+        and row.kind in REGULAR
+        and (row.row.account.broker, row.row.broker_ref) == (broker, reference)
+    ]
+    held = _Held(valued, _scales(valued, recent, today), _todays_rates(valued), today)
+    names = {account for name, account, ref in held.holdings if (name, ref) == (broker, reference)}
+    found = Payments([], [])
+    for paid in recent:
+        if paid.row.account.account in names:
+            gross, tax = (held.at_todays_quantity(paid, amount) for amount in (paid.gross, paid.tax))
+            of = found.this_year if paid.row.on > today - YEAR else found.before
+            of.append(Scaled(paid, held.scale(paid), gross, tax))
+    return found
+
+
 def is_withholding(row: Booked) -> bool:
     return row.kind == ActivityKind.TAX and row.subtype in _WITHHELD
 
@@ -445,11 +486,14 @@ class _Held:
 
     def at_todays_quantity(self, paid: Paid, amount: Decimal | None) -> Decimal | None:
         """In the base currency at today's rate."""
+        rate = self.rates.get((paid.row.account.pk, paid.row.currency))
+        return times(times(amount, self.scale(paid)), rate)
+
+    def scale(self, paid: Paid) -> Decimal | None:
         row = paid.row
         if row.instrument_id is None:
             return None
-        scale = self.scales.get((row.account.pk, row.instrument_id, _earned_on(row)))
-        return times(times(amount, scale), self.rates.get((row.account.pk, row.currency)))
+        return self.scales.get((row.account.pk, row.instrument_id, _earned_on(row)))
 
 
 def _todays_rates(valued: Valuation) -> _Rates:

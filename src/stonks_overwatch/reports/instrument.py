@@ -208,14 +208,8 @@ def _whole(parts: list[Decimal | None]) -> Decimal | None:
 def _earned(open_lots: list[LotRow], closed: list[ClosedLot], rows: list[Booked]) -> Earned:
     unrealized = _whole([row.unrealized_pnl_base for row in open_lots])
     gained = _whole([row.gain_base for row in closed])
-    paid = [row for row in rows if row.kind in _INCOME]
-    # Tax that was withheld from a dividend belongs to it; other taxes and fees are charges.
-    groups = {row.group for row in paid if row.group}
-    withheld = [row for row in rows if row.kind == ActivityKind.TAX and row.group in groups]
-    charges = [
-        row for row in rows if row.kind in (ActivityKind.TAX, ActivityKind.FEE) and row not in withheld
-    ]
-    income = _whole([row.in_base(_net(row)) for row in (*paid, *withheld)])
+    paid, charges = _income_and_charges(rows)
+    income = _whole([row.in_base(_net(row)) for row in paid])
     charged = _whole([row.in_base(_net(row)) for row in charges])
     both: list[LotRow | ClosedLot] = [*open_lots, *closed]
     return Earned(
@@ -228,6 +222,24 @@ def _earned(open_lots: list[LotRow], closed: list[ClosedLot], rows: list[Booked]
         charges_base=charged,
         total_base=_whole([unrealized, gained, income, charged]),
     )
+
+
+def _income_and_charges(rows: list[Booked]) -> tuple[list[Booked], list[Booked]]:
+    """Tax that was withheld from a dividend belongs to it; other taxes and fees are charges."""
+    paid = [row for row in rows if row.kind in _INCOME]
+    groups = {row.group for row in paid if row.group}
+    withheld = [row for row in rows if row.kind == ActivityKind.TAX and row.group in groups]
+    charges = [
+        row for row in rows if row.kind in (ActivityKind.TAX, ActivityKind.FEE) and row not in withheld
+    ]
+    return [*paid, *withheld], charges
+
+
+def income_and_charges(scope: Scope, number: int) -> tuple[list[Booked], list[Booked]]:
+    """What was booked with an instrument, by its row."""
+    looked_at = accounts(scope)
+    end = last_day(looked_at, scope.as_of)
+    return _income_and_charges(booked(looked_at, scope.base_currency, Q(instrument=number), end=end))
 
 
 def _net(row: Booked) -> Decimal | None:

@@ -72,6 +72,41 @@ def _document(total: Total | None, index: Index | None, first: int, last: int) -
     )
 
 
+class PeriodDays(Document):
+    """Every day of a period from the end of the day before it, counted from its begin; null is unknown.
+
+    `contributed` is the value at the begin and what came in since, `growth` that of one unit of currency,
+    `fall` the fraction below the highest growth so far.
+    """
+
+    dates: tuple[date, ...]
+    nav: tuple[Computed | None, ...]
+    contributed: tuple[Computed | None, ...]
+    growth: tuple[Computed | None, ...]
+    fall: tuple[Computed | None, ...]
+
+
+def from_begin(document: SeriesDocument) -> PeriodDays:
+    """The days of a series counted from the first of them."""
+    put_in = document.nav[0] if document.nav else None
+    first = highest = next((level for level in document.twr_index if level is not None), None)
+    contributed, growth, fall = [], [], []
+    for number, (flow, level) in enumerate(zip(document.net_contribution, document.twr_index, strict=True)):
+        if number:
+            put_in = None if put_in is None or flow is None else put_in + flow
+        highest = max(highest, level) if highest is not None and level is not None else highest
+        contributed.append(put_in)
+        growth.append(level / first if level is not None and first else None)
+        fall.append(level / highest - 1 if level is not None and highest else None)
+    return PeriodDays(
+        dates=document.dates,
+        nav=document.nav,
+        contributed=tuple(contributed),
+        growth=tuple(growth),
+        fall=tuple(fall),
+    )
+
+
 def decimals(values: list[float | None]) -> tuple[Decimal | None, ...]:
     return tuple(map(decimal, values))
 

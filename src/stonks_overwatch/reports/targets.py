@@ -132,7 +132,7 @@ def targets(
     units = _units(valued, by)
     plan = _plan(groups, units, nav, money, minimum, two_sided=two_sided)
     after = (nav or _NONE) + money
-    rows = [_row(group, nav, plan, after, _cash_key(valued, by)) for group in groups]
+    rows = [_row(group, nav, plan, after, cash_key(by, valued.document.base_currency)) for group in groups]
     bought = sum((order.amount_base for order in plan.orders if order.side == "buy"), _NONE)
     sold = sum((order.amount_base for order in plan.orders if order.side == "sell"), _NONE)
     return TargetsDocument(
@@ -176,7 +176,7 @@ def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target]) -> list[_
     else:
         for key, member in members_of(valued, by):
             parts.setdefault(key, []).append(member.value_base)
-    parts.setdefault(_cash_key(valued, by), [])
+    parts.setdefault(cash_key(by, valued.document.base_currency), [])
     groups = []
     for key, values in parts.items():
         summed = total(values)
@@ -185,9 +185,9 @@ def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target]) -> list[_
     return sorted(groups, key=_order)
 
 
-def _cash_key(valued: Valuation, by: GroupBy) -> str:
+def cash_key(by: GroupBy, base: str) -> str:
     """The group that money without an order stays in."""
-    return valued.document.base_currency if by == "currency" else CASH
+    return base if by == "currency" else CASH
 
 
 def _order(group: _Group) -> tuple[bool, Decimal, Decimal, str]:
@@ -330,12 +330,12 @@ def _place(
     return amount
 
 
-def _row(group: _Group, nav: Decimal | None, plan: _Plan, whole: Decimal, cash_key: str) -> TargetRow:
+def _row(group: _Group, nav: Decimal | None, plan: _Plan, whole: Decimal, of_cash: str) -> TargetRow:
     weight = share(group.value, nav)
     target = group.target
     drift = None if weight is None or target is None else weight - target.weight
     after = None if group.value is None else group.value + plan.moved.get(group.key, _NONE)
-    if group.key == cash_key and after is not None and nav is not None:
+    if group.key == of_cash and after is not None and nav is not None:
         after += whole - nav - sum(plan.moved.values(), _NONE)
     missing = (
         None if target is None or nav is None or group.value is None else target.weight * nav - group.value

@@ -6,13 +6,13 @@ for an unknown account or instrument, 422 for an argument that cannot be used, e
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Query, Schema
 from ninja.errors import ValidationError
 from ninja.openapi.docs import Swagger
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from stonks_overwatch import config
 from stonks_overwatch.errors import (
@@ -34,7 +34,8 @@ from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.diversification import DiversificationDocument, diversification
 from stonks_overwatch.reports.documents import Document
-from stonks_overwatch.reports.explain import Arguments, Explanation, explain
+from stonks_overwatch.reports.explain import Explanation, explain
+from stonks_overwatch.reports.explain.asked import AskedFigure, Currency, Only
 from stonks_overwatch.reports.exposures import RATE, ExposuresDocument, exposures
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
@@ -72,7 +73,7 @@ class Asked(Schema):
     account: str | None = None
     broker: str | None = None
     as_of: date | None = None
-    base: Annotated[str, StringConstraints(pattern="^[A-Za-z]{3}$", to_upper=True)] | None = None
+    base: Currency | None = None
 
     def scope(self) -> Scope:
         return Scope(
@@ -93,7 +94,7 @@ class AskedDays(Asked):
 class AskedHoldings(AskedDays):
     """`only` looks at some holdings alone, like asset_class=etf or instrument=US0378331005."""
 
-    only: Annotated[str, StringConstraints(pattern=f"^({'|'.join(Group.FIELDS)})=")] | None = None
+    only: Only | None = None
 
     def group(self) -> Group | None:
         if self.only is None:
@@ -112,46 +113,6 @@ class AskedActivities(AskedDays):
     """Without `kind` all kinds."""
 
     kind: ActivityKind | None = None
-
-
-class AskedFigure(AskedHoldings):
-    """Where a figure stands: what its report is asked, and a `row` for each list on the way to it."""
-
-    by: By | Literal["instrument"] = "asset_class"
-    year: int | None = None
-    method: Method | None = None
-    benchmark: str = ""
-    price_return: bool = False
-    instrument: int | None = None
-    rate: Decimal = RATE
-    money: Annotated[Decimal, Field(ge=0)] = Decimal(0)
-    minimum: Annotated[Decimal, Field(ge=0)] = Decimal(0)
-    two_sided: bool = False
-    q: str = ""
-    each: bool = False
-    row: list[str] = []
-    page: int = 1
-
-    def arguments(self) -> Arguments:
-        return Arguments(
-            scope=self.scope(),
-            start=self.start,
-            end=self.end,
-            by=self.by,
-            year=self.year,
-            method=self.method,
-            benchmark=self.benchmark,
-            price_return=self.price_return,
-            instrument=self.instrument,
-            only=self.group(),
-            rate=self.rate,
-            money=self.money,
-            minimum=self.minimum,
-            two_sided=self.two_sided,
-            query=self.q,
-            each=self.each,
-            rows=tuple(self.row),
-        )
 
 
 _NOT_FOUND = (UnknownAccountError, UnknownFigureError, UnknownInstrumentError)
@@ -368,7 +329,7 @@ def get_dashboard(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
 @api.get("/explain/{figure}", response=Explanation)
 def get_explanation(request: HttpRequest, figure: str, asked: Query[AskedFigure]) -> HttpResponse:
     """How one figure of a report came about: formula, inputs, rates, ledger rows."""
-    return _answer(explain(figure, asked.arguments(), asked.page))
+    return _answer(explain(figure, asked.arguments(config.load().base_currency), asked.page))
 
 
 @api.get("/import", response=ImportsDocument)

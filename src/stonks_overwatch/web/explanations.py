@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from stonks_overwatch.errors import StonksError
 from stonks_overwatch.reports.explain import PAGE, Input, LedgerRow, RateUsed, explain
-from stonks_overwatch.web.api import AskedFigure
+from stonks_overwatch.reports.explain.asked import AskedFigure
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import render_page
@@ -21,11 +21,12 @@ _REFUSED = StonksError(
 @require_safe
 def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
     around = frame()
+    base = around.config.base_currency
     told = {**request.GET.dict(), "row": request.GET.getlist("row")}
     try:
         asked = AskedFigure.model_validate(told)
         csv = request.GET.get("csv", "")
-        explanation = explain(figure, asked.arguments(), asked.page, size=_EVERYTHING if csv else PAGE)
+        explanation = explain(figure, asked.arguments(base), asked.page, size=_EVERYTHING if csv else PAGE)
     except ValidationError:
         return render_page(request, "problem.html", around, status=400, page="dashboard", problem=_REFUSED)
     except StonksError as err:

@@ -28,7 +28,7 @@ from stonks_overwatch.reports.performance import (
 from stonks_overwatch.reports.periods import Days
 from stonks_overwatch.reports.risk import ComparisonDocument, RiskDocument, compared, risk_of
 from stonks_overwatch.reports.scope import Scope, accounts
-from stonks_overwatch.reports.series import SeriesDocument, days_of
+from stonks_overwatch.reports.series import SeriesDocument, days_of, from_begin
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import Frame, frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
@@ -261,29 +261,23 @@ def _benchmark(asked: Asked, base: str, daily: DailyTotal) -> Benchmark | None:
 
 
 def _rows(document: SeriesDocument, comparison: ComparisonDocument | None) -> list[DayRow]:
-    """The days with what was put in so far, growth from the first day and falls from the highest so far."""
-    contributed = document.nav[0] if document.nav else None
-    first = next((level for level in document.twr_index if level is not None), None)
-    highest = first
-    rows = []
+    """The days, counted from the first of them, with the benchmark's beside them."""
+    days = from_begin(document)
     beside = {}
     if comparison is not None:
         pairs = zip(comparison.benchmark_index, comparison.benchmark_nav, strict=True)
         beside = dict(zip(comparison.dates, pairs, strict=True))
-    for number, on in enumerate(document.dates):
-        flow, level = document.net_contribution[number], document.twr_index[number]
-        if number:
-            contributed = None if contributed is None or flow is None else contributed + flow
-        highest = max(highest, level) if highest is not None and level is not None else highest
+    rows = []
+    for number, on in enumerate(days.dates):
         index, nav = beside.get(on, (None, None))
         rows.append(
             DayRow(
                 on=on,
-                nav=document.nav[number],
-                net_contribution=flow,
-                contributed=contributed,
-                twr_index=level / first if level is not None and first else None,
-                drawdown=level / highest - 1 if level is not None and highest else None,
+                nav=days.nav[number],
+                net_contribution=document.net_contribution[number],
+                contributed=days.contributed[number],
+                twr_index=days.growth[number],
+                drawdown=days.fall[number],
                 benchmark_index=index,
                 benchmark_nav=nav,
                 source=document.sources[number],

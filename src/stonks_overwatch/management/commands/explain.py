@@ -1,15 +1,18 @@
 """`explain`: how one figure of a report came about."""
 
-from typing import Any, get_args
+from typing import Any
 
 from django.core.management.base import CommandParser
+from pydantic import ValidationError
 
+from stonks_overwatch import config
+from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.tables import moment, table
-from stonks_overwatch.reports.allocation import By
 from stonks_overwatch.reports.documents import exact_text
-from stonks_overwatch.reports.explain import Arguments, Explanation, Input, explain
+from stonks_overwatch.reports.explain import Explanation, Input, explain
+from stonks_overwatch.reports.explain.asked import AskedFigure, asked_in
 
 
 class Command(PeriodCommand):
@@ -17,40 +20,54 @@ class Command(PeriodCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("figure", metavar="FIGURE", help="report and path in its JSON, with dots")
         parser.add_argument(
-            "--row",
-            action="append",
-            default=[],
-            metavar="KEY",
-            help="which row of a list; once for each list",
+            "figure",
+            metavar="FIGURE",
+            help="report and path in its JSON, with dots; or the address of a figure, as a page has it",
         )
-        parser.add_argument("--by", choices=get_args(By), default="asset_class", help="for allocation")
-        parser.add_argument("--year", type=int, help="for realized")
-        parser.add_argument(
-            "--method", choices=[m.value for m in Method], help="for holdings, lots, realized"
-        )
-        parser.add_argument("--benchmark", metavar="NAME", default="", help="for performance and risk")
-        parser.add_argument("--instrument", type=int, metavar="NUMBER", help="for instrument")
-        parser.add_argument("--page", type=int, default=1, help="of inputs and rows, 50 at a time")
+        add = parser.add_argument
+        add("--row", action="append", metavar="KEY", help="which row of a list; once for each list")
+        add("--by", metavar="WHAT", help="for allocation, diversification, targets")
+        add("--year", metavar="YEAR", help="for realized")
+        add("--method", choices=[m.value for m in Method], help="for holdings, lots, realized")
+        add("--benchmark", metavar="NAME", help="for performance, risk and comparison")
+        add("--price-return", action="store_true", default=None, help="leave a benchmark's dividends out")
+        add("--only", metavar="FIELD=VALUE", help="some holdings alone, for series, performance and risk")
+        add("--instrument", metavar="NUMBER", help="for instrument and what_if")
+        add("--rate", metavar="FRACTION", help="what option models assume, for exposures")
+        add("--money", metavar="AMOUNT", help="new money, for targets")
+        add("--minimum", metavar="AMOUNT", help="smallest order, for targets")
+        add("--two-sided", action="store_true", default=None, help="sell too, for targets")
+        add("--query", dest="q", metavar="TEXT", help="what holdings are searched for, for their groups")
+        add("--each", action="store_true", default=None, help="accounts apart, for groups of holdings")
+        add("--sell", metavar="QUANTITY", help="for what_if")
+        add("--at", metavar="PRICE", help="for what_if")
+        add("--page", metavar="NUMBER", help="of inputs and rows, 50 at a time")
 
     def handle(self, *, json: bool, **options: Any) -> None:
-        arguments = Arguments(
-            scope=self.scope(options),
-            start=options["start"],
-            end=options["end"],
-            by=options["by"],
-            year=options["year"],
-            method=Method(options["method"]) if options["method"] else None,
-            benchmark=options["benchmark"],
-            instrument=options["instrument"],
-            rows=tuple(options["row"]),
-        )
-        document = explain(options["figure"], arguments, options["page"])
+        figure, words = asked_in(options["figure"])
+        named = {"start": "from", "end": "to"}
+        words |= {
+            named.get(name, name): value
+            for name, value in options.items()
+            if value is not None and named.get(name, name) in _WORDS
+        }
+        try:
+            asked = AskedFigure.model_validate(words)
+        except ValidationError as err:
+            first = err.errors()[0]
+            raise UnknownFigureError(
+                f"The argument {'.'.join(map(str, first['loc'][:1]))} cannot be used: {first['msg']}.",
+                next_step="See explain --help for the arguments and their forms.",
+            ) from None
+        document = explain(figure, asked.arguments(config.load().base_currency), asked.page)
         if json:
             self.print_document(document)
         else:
             self.stdout.write(_shown(document))
+
+
+_WORDS = {field.alias or name for name, field in AskedFigure.model_fields.items()}
 
 
 def _shown(document: Explanation) -> str:

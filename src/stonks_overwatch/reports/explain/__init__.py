@@ -1,13 +1,33 @@
 """How a figure came about: its formula, what went into it, the rates used and the ledger rows behind it.
 
 Every figure of a report has a name, the path in the report's JSON (finding.py), and is told of by the class
-of the document that it stands in: valued.py and its neighbours register one function per figure, which
+of the document that it stands in: positions.py and its neighbours register one function per figure, which
 gathers the inputs from the reports themselves. Nothing is computed a second time: the inputs give the value.
 """
 
 from itertools import islice
 
-from stonks_overwatch.reports.explain import matched, money, returns, spread, valued
+from stonks_overwatch.reports.explain import (
+    activities,
+    added,
+    agreement,
+    bridge,
+    cash,
+    charges,
+    days,
+    exposed,
+    flows,
+    income,
+    instrument,
+    lots,
+    periods,
+    planned,
+    positions,
+    risks,
+    sold,
+    spread,
+    sums,
+)
 from stonks_overwatch.reports.explain.documents import Explanation, How, Input, LedgerRow, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import (
     FIGURES,
@@ -35,7 +55,27 @@ __all__ = [
 ]
 
 PAGE = 50
-AREAS = (matched, money, returns, spread, valued)
+AREAS = (
+    activities,
+    added,
+    agreement,
+    bridge,
+    cash,
+    charges,
+    days,
+    exposed,
+    flows,
+    income,
+    instrument,
+    lots,
+    periods,
+    planned,
+    positions,
+    risks,
+    sold,
+    spread,
+    sums,
+)
 
 
 def explain(figure: str, arguments: Arguments, page: int = 1, size: int = PAGE) -> Explanation:
@@ -93,7 +133,7 @@ def _row(seen: Seen) -> Made:
         inputs.append(
             seen.input(told.title, value, unit_of(told.unit, seen), f"{seen.path}.{name}", *seen.rows)
         )
-    return Made("computed", "each figure has its own explanation", inputs)
+    return Made("listed", "each figure has its own explanation", inputs)
 
 
 def _why_unknown(seen: Seen, made: Made) -> str:

@@ -16,7 +16,7 @@ from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.allocation import By
-from stonks_overwatch.reports.daily import Group
+from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
 from stonks_overwatch.reports.documents import Document, Rows
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.keys import key_of, name_of
@@ -34,6 +34,7 @@ class Arguments:
     `only` are the holdings looked at by series and returns; `rate` is what the greeks assume; `money`,
     `minimum` and `two_sided` are those of a plan for new money.
     `query` and `each` are those of the holdings page: words to search for, accounts not taken together.
+    `sell` and `at` are quantity and price of a sale that might be.
     """
 
     scope: Scope
@@ -52,6 +53,8 @@ class Arguments:
     two_sided: bool = False
     query: str = ""
     each: bool = False
+    sell: Decimal | None = None
+    at: Decimal | None = None
     rows: tuple[str, ...] = ()
 
     def address(self, figure: str, *rows: str, **other: Any) -> str:
@@ -74,7 +77,9 @@ class Arguments:
             ("money", asked.money if figure.startswith("targets.") else None),
             ("minimum", asked.minimum if figure.startswith("targets.") else None),
             ("two_sided", asked.two_sided and figure.startswith("targets.")),
-            ("instrument", asked.instrument if figure.startswith("instrument.") else None),
+            ("instrument", asked.instrument if figure.startswith(_OF_INSTRUMENT) else None),
+            ("sell", asked.sell if figure.startswith("what_if.") else None),
+            ("at", asked.at if figure.startswith("what_if.") else None),
             ("q", asked.query if ".groups" in figure else None),
             ("each", "1" if asked.each and ".groups" in figure else None),
             *(("row", row) for row in asked.rows),
@@ -82,6 +87,7 @@ class Arguments:
         return f"/explain/{figure}?{urlencode([(name, value) for name, value in words if value])}"
 
 
+_OF_INSTRUMENT = ("instrument.", "what_if.")
 _BY = ("allocation.", "diversification.", "targets.")
 
 
@@ -100,6 +106,10 @@ class Reports:
     @cached_property
     def valued(self) -> Valuation:
         return valuation(self.arguments.scope, self.arguments.method)
+
+    @cached_property
+    def daily(self) -> DailyTotal | None:
+        return daily_total(self.arguments.scope, self.arguments.only)
 
     def rates(self, first: date, last: date) -> Rates:
         if (first, last) not in self._rates:

@@ -20,12 +20,10 @@ def key_of(row: Document) -> str:
         names = ("broker", "account", "broker_ref", "opened_by", "closed_by", "quantity")
     elif told.get("id"):
         names = ("id", "kind") if {"fee", "amount_base"} <= set(fields) else ("id",)  # parts of one activity
-    elif "what" in told:
-        names = ("what",)
+    elif alone := next((name for mark, name in _ALONE if mark in fields), None):
+        names = (alone,)
     elif "key" in told:
         names = ("key", "name") if told.get("name") else ("key",)
-    elif "year" in told:
-        names = ("year",)
     elif "on" in told:
         names = ("on", "kind", "broker", "account", "broker_ref", "currency")
     elif "basis_points" in fields:
@@ -39,6 +37,8 @@ def key_of(row: Document) -> str:
     return " ".join(_text(told[name]) for name in names if told.get(name) not in (None, ""))
 
 
+# A row with the one field is called by the other; "sold" is what a sale comes to by one method.
+_ALONE = (("sold", "method"), ("what", "what"), ("year", "year"))
 _IDENTIFYING = (
     "id",
     "source",
@@ -57,6 +57,7 @@ _IDENTIFYING = (
     "asset_class",
     "underlying",
     "symbol",
+    "method",
     "opened_by",
     "closed_by",
     "quantity",

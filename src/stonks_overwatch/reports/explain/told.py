@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from math import isnan
 from typing import Any
 
-from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.documents import Document, total
 from stonks_overwatch.reports.explain.documents import How, Input, Ledger, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import FIGURES, Figure, Seen, Unit, unit_of
+from stonks_overwatch.reports.explain.keys import key_of
 
 Making = Callable[[Seen], Made]
 
@@ -52,6 +54,17 @@ def sum_of(
     return Made("sum", formula, inputs, rates, ledger, note)
 
 
+def formula(
+    words: str,
+    inputs: Sequence[Input] = (),
+    rates: Sequence[RateUsed] = (),
+    ledger: Sequence[Ledger] = (),
+    note: str = "",
+) -> Made:
+    """The words are arithmetic over the names of the inputs; see `How`."""
+    return Made("formula", words, inputs, rates, ledger, note)
+
+
 def reported(
     formula: str, ledger: Sequence[Ledger] = (), note: str = "", inputs: Sequence[Input] = ()
 ) -> Made:
@@ -61,6 +74,87 @@ def reported(
 def unique(rates: Iterable[RateUsed]) -> list[RateUsed]:
     """Each rate once, in the order in which they first come."""
     return list({(rate.base, rate.quote, rate.for_day): rate for rate in rates}.values())
+
+
+FLOATING = "Computed in floating point: the inputs give it to about nine digits."
+
+
+def floating(number: float) -> Decimal | None:
+    """A number of the engine with every digit; None for unknown (NaN)."""
+    return None if isnan(number) else Decimal(repr(number))
+
+
+def always(_: object) -> bool:
+    return True
+
+
+def total_value(seen: Seen) -> Input:
+    return seen.input(
+        "total value", seen.valued.document.totals.nav_base, seen.base, "holdings.totals.nav_base"
+    )
+
+
+def over_nav(name: str, text: str = "value") -> Making:
+    """A neighbour as a part of the value of everything looked at."""
+
+    def made(seen: Seen) -> Made:
+        inputs = [seen.beside(name, text, seen.base), total_value(seen)]
+        return Made("quotient", f"{text} ÷ total value", inputs)
+
+    return made
+
+
+def column(
+    rows: Callable[[Seen], Iterable[Any]],
+    name: str,
+    where: str,
+    words: str,
+    unit: Unit = base,
+    named: Callable[[Any], str] | None = None,
+) -> Making:
+    """A field summed over rows of the report, whatever list they stand in."""
+
+    def made(seen: Seen) -> Made:
+        # The keys of the lists above the rows, where the rows stand in the figure's own row.
+        inside = seen.rows if where.startswith(f"{seen.path}.") else ()
+        inputs = [
+            seen.input(
+                (named or row_name)(row),
+                getattr(row, name),
+                unit_of(unit, seen),
+                f"{where}.{name}",
+                *inside,
+                key_of(row),
+            )
+            for row in rows(seen)
+        ]
+        return sum_of(inputs, words)
+
+    return made
+
+
+def row_name(row: Any) -> str:
+    for name in ("name", "symbol", "underlying", "key", "asset_class", "account"):
+        if getattr(row, name, None):
+            return str(getattr(row, name))
+    return key_of(row)
+
+
+def part_of(model: type[Document], name: str, of: str, title: str, text: str, meaning: str = "") -> None:
+    """A share of the document's totals."""
+
+    @figure(model, name, title, fraction, meaning)
+    def made(seen: Seen) -> Made:
+        report, rows = seen.path.split(".")
+        if rows == "by_instrument":  # not every booking is of an instrument
+            whole = total(getattr(row, of) for row in seen.root.by_instrument).value
+            of_all = seen.input(f"{text} of all instruments", whole, seen.base)
+        else:
+            of_all = seen.input(
+                f"{text} of all", getattr(seen.root.totals, of), seen.base, f"{report}.totals.{of}"
+            )
+        inputs = [seen.beside(of, text, seen.base), of_all]
+        return Made("quotient", f"{text} ÷ {text} of all", inputs)
 
 
 def siblings(

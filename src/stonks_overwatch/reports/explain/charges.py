@@ -1,0 +1,149 @@
+"""How fees and taxes are summed."""
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from stonks_overwatch.reports.explain.activities import booked_in_base, booked_row
+from stonks_overwatch.reports.explain.documents import Made
+from stonks_overwatch.reports.explain.finding import REPORTS, Seen
+from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.explain.told import (
+    always,
+    base,
+    figure,
+    formula,
+    fraction,
+    own,
+    part_of,
+    sum_of,
+)
+from stonks_overwatch.reports.explain.used import by_ids
+from stonks_overwatch.reports.fees import Charge, FeeGroup, FeesDocument, FeeTotals, fees
+from stonks_overwatch.reports.series import days_of
+
+REPORTS["fees"] = lambda arguments, _: fees(arguments.scope, arguments.start, arguments.end)
+
+
+_CHARGED: dict[str, Callable[[Charge, Any], bool]] = {
+    "totals": lambda *_: True,
+    "by_month": lambda charge, row: f"{charge.on:%Y-%m}" == row.key,
+    "by_year": lambda charge, row: str(charge.on.year) == row.key,
+    "by_kind": lambda charge, row: charge.kind == row.key,
+    "by_account": lambda charge, row: charge.account == row.key,
+    "by_instrument": lambda charge, row: (charge.symbol or charge.broker_ref) == row.key,
+}
+
+
+def _charges(seen: Seen) -> list[Charge]:
+    document: FeesDocument = seen.root
+    belongs = _CHARGED[seen.path.split(".")[1]]
+    return [charge for charge in reversed(document.charges) if belongs(charge, seen.holder)]
+
+
+def _of_charges(words: str, only: Callable[[Charge], bool]) -> Callable[[Seen], Made]:
+    def made(seen: Seen) -> Made:
+        rows = [charge for charge in _charges(seen) if only(charge)]
+        inputs = [
+            seen.input(
+                f"{charge.kind} {charge.symbol or ''}".strip(),
+                charge.amount_base,
+                seen.base,
+                "fees.charges.amount_base",
+                key_of(charge),
+                as_of=charge.on,
+            )
+            for charge in rows
+        ]
+        return sum_of(inputs, words, ledger=[by_ids([charge.id for charge in rows])])
+
+    return made
+
+
+for _of_fees in (FeeGroup, FeeTotals):
+    figure(_of_fees, "gross_base", "Fees", base, "Negative: what was taken.")(
+        _of_charges("sum of the fees", lambda charge: charge.tax == 0)
+    )
+    figure(_of_fees, "tax_base", "Taxes", base, "Negative: what was taken.")(
+        _of_charges("sum of the taxes", lambda charge: charge.fee == 0)
+    )
+    figure(_of_fees, "net_base", "Fees and taxes", base, "Negative: what was taken.")(
+        _of_charges("sum of fees and taxes", always)
+    )
+part_of(FeeGroup, "share", "net_base", "Share", "fees and taxes")
+
+
+def _over_average(seen: Seen, average: Decimal | None) -> Made:
+    taken = seen.holder.net_base
+    inputs = [
+        seen.input(
+            "fees and taxes, without their sign",
+            None if taken is None else -taken,
+            seen.base,
+            f"{seen.path}.net_base",
+            *seen.rows,
+        ),
+        seen.input("average value of the days", average, seen.base, source="the daily values of Performance"),
+    ]
+    return Made("quotient", "fees and taxes ÷ average value", inputs)
+
+
+@figure(FeeGroup, "of_value", "Of value", fraction, "Of the average value of the days; not annualised.")
+def _group_of_value(seen: Seen) -> Made:
+    days = [(on, nav) for on, nav in _days(seen) if on.isoformat().startswith(seen.holder.key)]
+    return _over_average(seen, sum((nav for _, nav in days), Decimal(0)) / len(days) if days else None)
+
+
+def _days(seen: Seen) -> list[tuple[date, Decimal]]:
+    """The days of the report whose value is known."""
+    document: FeesDocument = seen.root
+    daily = seen.reports.daily
+    if daily is None or document.start is None or document.end is None:
+        return []
+    told = days_of(daily, document.start, document.end)
+    return [(on, nav) for on, nav in zip(told.dates, told.nav, strict=True) if nav is not None]
+
+
+@figure(FeeTotals, "of_value", "Of the average value", fraction, "Not annualised.")
+def _total_of_value(seen: Seen) -> Made:
+    return _over_average(seen, seen.holder.average_nav_base)
+
+
+@figure(FeeTotals, "average_nav_base", "Average value", base, "Of the days whose value is known.")
+def _average(seen: Seen) -> Made:
+    days = _days(seen)
+    asked = {"start": None, "end": None}
+    inputs = [
+        seen.input("days", Decimal(len(days)), ""),
+        *(
+            seen.input("value of a day", nav, seen.base, "series.nav", on.isoformat(), as_of=on, asked=asked)
+            for on, nav in days
+        ),
+    ]
+    return formula("Σ value of a day ÷ days", inputs)
+
+
+@figure(FeeTotals, "of_value_yearly", "A year, of the average value", fraction)
+def _yearly(seen: Seen) -> Made:
+    document: FeesDocument = seen.root
+    days = (document.end - document.start).days + 1 if document.start and document.end else 0
+    inputs = [
+        seen.input(
+            "of the average value × 365",
+            None if seen.holder.of_value is None else seen.holder.of_value * 365,
+            fraction,
+        ),
+        seen.input("days", Decimal(days), ""),
+    ]
+    return Made("quotient", "of the average value × 365 ÷ days", inputs)
+
+
+figure(Charge, "fee", "Fee", own)(booked_row)
+figure(Charge, "tax", "Tax", own)(booked_row)
+
+
+@figure(Charge, "amount_base", "Charge", base, "At the rate of its own day.")
+def _charge(seen: Seen) -> Made:
+    name = "tax" if seen.holder.fee == 0 else "fee"
+    return booked_in_base(seen, seen.beside(name, name, own(seen)), seen.holder.id)

@@ -1,0 +1,469 @@
+"""How purchases and sales are matched: the figures of open lots and realized gains."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Method
+from stonks_overwatch.ledger.models import Account, Activity, Instrument
+from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.documents import Document, times, total
+from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
+from stonks_overwatch.reports.explain.finding import REPORTS, Seen, Unit
+from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.explain.told import (
+    at_rate,
+    base,
+    figure,
+    formula,
+    own,
+    plain,
+    reported,
+    siblings,
+    sum_of,
+)
+from stonks_overwatch.reports.explain.used import by_ids
+from stonks_overwatch.reports.lot_books import lot_books
+from stonks_overwatch.reports.lots import LotRow, LotTotals, lots
+from stonks_overwatch.reports.realized import ClosedLot, Gains, InstrumentGains, YearGains, realized
+
+REPORTS["lots"] = lambda arguments, _: lots(arguments.scope, arguments.method)
+REPORTS["realized"] = lambda arguments, _: realized(arguments.scope, arguments.year, arguments.method)
+
+
+def _behind(row: LotRow | ClosedLot, *keys: str) -> list[Ledger]:
+    """The activities that opened and closed a lot."""
+    return [by_ids([f"{row.broker}:{row.account}:{key}" for key in keys if key])]
+
+
+# Open lots
+
+
+class _Matched(NamedTuple):
+    """The lots of one position, and the activities that opened and closed them."""
+
+    account: Account
+    open: tuple[Lot, ...]
+    closed: tuple[Close, ...]
+
+    @classmethod
+    def of(cls, seen: Seen) -> "_Matched":
+        row = seen.holder
+        account = seen.account(row.broker, row.account)
+        kept = lot_books([account], seen.base, seen.arguments.scope.as_of, seen.arguments.method)
+        opened = [one.lot for one in kept.open([row.instrument])]
+        closed = [one.close for one in kept.closed(instrument=row.instrument)]
+        return cls(account, tuple(opened), tuple(reversed(closed)))
+
+    def activity(self, seen: Seen, key: str) -> Activity | None:
+        """Of a key; lots that came by a transfer were opened in another account."""
+        rows = Activity.objects.current().filter(key=key, account__broker=self.account.broker)
+        mine = rows.filter(account=self.account, instrument=seen.holder.instrument).first()
+        return mine or rows.filter(instrument=seen.holder.instrument).first() or rows.first()
+
+
+class _Money(NamedTuple):
+    """What one activity paid (for a sale: received), in parts whose sum it is, and the rate of its day."""
+
+    inputs: list[Input]
+    whole: Decimal | None
+    quantity: Decimal
+
+
+def _money(seen: Seen, matched: _Matched, key: str, *, is_cost: bool) -> _Money:
+    """In the row's currency, or in the base currency where the figure is in it."""
+    row = matched.activity(seen, key)
+    if row is None:
+        return _Money([], None, Decimal(0))
+    side = -1 if is_cost else 1
+    paper = row.instrument
+    parts: list[tuple[str, Decimal]] = []
+    if row.cost is not None and row.kind not in (ActivityKind.BUY, ActivityKind.SELL):
+        parts = [("cost as told", row.cost)]
+    elif (
+        row.price is not None and row.quantity and paper and (not row.gross or paper.asset_class in MARGINED)
+    ):
+        # A trade in a future moves no cash, or its profit alone: its money is what the price says.
+        parts = [
+            ("quantity × price", -side * row.quantity * row.price * paper.multiplier * paper.quote_factor)
+        ]
+    elif row.gross:
+        parts = [("amount", side * row.gross)]
+    if parts and parts[0][0] != "cost as told":
+        charges = (("commission", row.fee), ("tax", row.tax))
+        parts += [(text, side * value) for text, value in charges if value]
+    inputs = []
+    rate = _rate_of(seen, row) if seen.field.endswith("_base") else Decimal(1)
+    unit = seen.base if seen.field.endswith("_base") else row.currency
+    for text, value in parts:
+        source = "" if rate in (None, 1) else f"{value:f} {row.currency} at {rate:f}"
+        told = times(value, rate)
+        inputs.append(seen.input(text, told, unit, as_of=row.trade_date, source=source))
+    whole = total(one.value for one in inputs)
+    known = None if whole.unknown or not parts else whole.value
+    return _Money(inputs, known, abs(row.quantity or Decimal(0)))
+
+
+def _rate_of(seen: Seen, row: Activity) -> Decimal | None:
+    """Base currency for one unit of the activity's: as booked with it, else of its day."""
+    account = row.account
+    on = row.acquired_on or row.trade_date
+    rates = seen.reports.rates(on, on)
+    if row.fx_rate and row.acquired_on is None and row.currency != seen.base:
+        return times(row.fx_rate, rates.rate(account.currency, seen.base, on))
+    return rates.rate(row.currency, seen.base, on)
+
+
+def _with_rest(
+    seen: Seen, inputs: list[Input], unit: str, why: str, words: str, ledger: Sequence[Ledger]
+) -> Made:
+    """The inputs, and what they leave of the figure, so that they sum to it."""
+    found = total(one.value for one in inputs)
+    if seen.value is not None and not found.unknown:
+        rest = seen.value - (found.value or Decimal(0))
+        if abs(rest) > _ROUNDED:
+            inputs = [*inputs, seen.input(why, rest, unit)]
+    return sum_of(inputs, words, ledger=ledger)
+
+
+_ROUNDED = Decimal("1e-9")
+
+
+def _between(seen: Seen, since: date) -> str:
+    """What changed lots without a trade since a day, as a name for what it carried."""
+    kinds = (
+        ActivityKind.CORPORATE_ACTION,
+        ActivityKind.SPLIT,
+        ActivityKind.TRANSFER_IN,
+        ActivityKind.TRANSFER_OUT,
+    )
+    rows = Activity.objects.current().filter(
+        instrument=seen.holder.instrument, kind__in=kinds, trade_date__gte=since
+    )
+    named = [
+        f"{kind.replace('_', ' ')} of {on.isoformat()}" for kind, on in rows.values_list("kind", "trade_date")
+    ]
+    return ", ".join(dict.fromkeys(named)) or "matched with lots of the other side"
+
+
+def _opened_on(seen: Seen) -> date:
+    return seen.holder.acquired_on or date.min
+
+
+def _unit(seen: Seen) -> str:
+    return seen.base if seen.field.endswith("_base") else str(seen.holder.currency)
+
+
+def _taken(seen: Seen, matched: _Matched, name: str) -> list[Input]:
+    """What later sales closed of the lot that one activity opened, taken away."""
+    unit = "" if name == "quantity" else _unit(seen)
+    return [
+        seen.input("closed by a later trade", _negative(getattr(close, name)), unit, as_of=close.closed_on)
+        for close in matched.closed
+        if close.opened_by == seen.holder.opened_by
+    ]
+
+
+def _negative(value: Decimal | None) -> Decimal | None:
+    return None if value is None else -value
+
+
+@figure(LotRow, "quantity", "Quantity", plain, "What is still open of one purchase.")
+def _open_quantity(seen: Seen) -> Made:
+    row, matched = seen.holder, _Matched.of(seen)
+    activity = matched.activity(seen, row.opened_by)
+    bought = None if activity is None else activity.quantity
+    inputs = [seen.input("opened", bought, "", as_of=row.acquired_on), *_taken(seen, matched, "quantity")]
+    words = "what the activity opened, less what later trades closed of it"
+    return _with_rest(seen, inputs, "", _between(seen, _opened_on(seen)), words, _behind(row, row.opened_by))
+
+
+def _open_cost(seen: Seen) -> Made:
+    row, matched = seen.holder, _Matched.of(seen)
+    name = seen.field
+    ledger = _behind(row, row.opened_by)
+    if row.method is Method.AVERAGE:
+        return _average(seen, matched, name, ledger)
+    if name == "cost_base" and row.asset_class in MARGINED:
+        return _at_rate("cost", "cost")(seen)
+    paid = _money(seen, matched, row.opened_by, is_cost=True)
+    inputs = [*paid.inputs, *_taken(seen, matched, name)]
+    words = "what the activity cost, less the cost of what later trades closed of it"
+    return _with_rest(seen, inputs, _unit(seen), _between(seen, _opened_on(seen)), words, ledger)
+
+
+def _average(seen: Seen, matched: _Matched, name: str, ledger: list[Ledger]) -> Made:
+    """Every unit of the position costs the same."""
+    costs = [getattr(lot, name) for lot in matched.open]
+    whole = total(costs)
+    inputs = [
+        seen.input("cost of all lots", None if whole.unknown else whole.value, _unit(seen)),
+        seen.beside("quantity", "quantity", ""),
+        seen.input("quantity of all lots", total(lot.quantity for lot in matched.open).value, ""),
+    ]
+    return formula("cost of all lots × quantity ÷ quantity of all lots", inputs, ledger=ledger)
+
+
+figure(LotRow, "cost", "Cost", own, "With commissions.")(_open_cost)
+figure(
+    LotRow, "cost_base", "Cost", base, "At the rates booked with the activities, else those of their days."
+)(_open_cost)
+
+
+def _position_key(seen: Seen) -> str:
+    row = seen.holder
+    return f"{row.broker} {row.broker_ref} {row.account}"
+
+
+def _of_position(name: str, text: str, unit: Unit) -> Callable[[Seen], Input]:
+    def told(seen: Seen) -> Input:
+        key = _position_key(seen)
+        found = next((row for row in seen.valued.document.holdings if key_of(row) == key), None)
+        value = getattr(found, name) if found else None
+        return seen.input(
+            text, value, unit if isinstance(unit, str) else unit(seen), f"holdings.holdings.{name}", key
+        )
+
+    return told
+
+
+@figure(LotRow, "price", "Price", own)
+def _lot_price(seen: Seen) -> Made:
+    return reported("the price of the position", inputs=[_of_position("price", "price", own)(seen)])
+
+
+@figure(LotRow, "market_value", "Value", own, "The lot's part of what the position stands for.")
+def _lot_value(seen: Seen) -> Made:
+    inputs = [
+        _of_position("exposure", "value of the position", own)(seen),
+        seen.beside("quantity", "quantity of the lot", ""),
+        _of_position("quantity", "quantity of the position", plain)(seen),
+    ]
+    words = "value of the position × quantity of the lot ÷ quantity of the position"
+    if seen.value is not None and inputs[0].value is None:
+        held = Instrument.objects.get(pk=seen.holder.instrument)
+        inputs = [
+            seen.beside("price", "price", own(seen)),
+            seen.beside("quantity", "quantity", ""),
+            seen.input("multiplier", held.multiplier * held.quote_factor, ""),
+        ]
+        return Made("product", "price × quantity × multiplier", inputs)
+    return formula(words, inputs)
+
+
+def _at_rate(name: str, text: str) -> Callable[[Seen], Made]:
+    def made(seen: Seen) -> Made:
+        row = seen.holder
+        account = seen.account(row.broker, row.account)
+        on = seen.valued.state.days[account.pk]
+        rate = seen.reports.rates(on, on).rate(row.currency, seen.base, on)
+        rates = seen.rates_used(row.currency, seen.base, on)
+        return at_rate(seen, seen.beside(name, text, row.currency), row.currency, rate, on, rates)
+
+    return made
+
+
+figure(LotRow, "market_value_base", "Value", base, "At the rate of the day of the account's last update.")(
+    _at_rate("market_value", "value")
+)
+for _unit, _suffix in ((own, ""), (base, "_base")):
+    siblings(
+        LotRow,
+        f"unrealized_pnl{_suffix}",
+        "Unrealized P&L",
+        _unit,
+        "difference",
+        ((f"market_value{_suffix}", "value", _unit), (f"cost{_suffix}", "cost", _unit)),
+        "value − cost",
+    )
+
+EFFECTS = (
+    (
+        "price_effect_base",
+        "Effect of the price",
+        "gain in the instrument's currency × rate when it was bought",
+    ),
+    ("currency_effect_base", "Effect of the currency", "cost × change of the rate since it was bought"),
+    ("cross_effect_base", "Effect of both", "gain in the instrument's currency × change of the rate"),
+)
+
+
+def _effects(model: type[Document], gain: str, title: str) -> None:
+    """The three effects sum to the gain: each is told as the gain less the two others."""
+    for name, text, words in EFFECTS:
+        others = [(other, told.lower(), base) for other, told, _ in EFFECTS if other != name]
+        siblings(
+            model,
+            name,
+            text,
+            base,
+            "difference",
+            ((gain, title, base), *others),
+            f"{words}; it is also {title} − the two other effects",
+        )
+
+
+_effects(LotRow, "unrealized_pnl_base", "unrealized P&L")
+_effects(ClosedLot, "gain_base", "gain")
+
+
+def _over(
+    rows: Callable[[Seen], Sequence[Any]], where: str, text: str
+) -> Callable[[str], Callable[[Seen], Made]]:
+    """A sum of one column over rows of the same document."""
+
+    def of(name: str) -> Callable[[Seen], Made]:
+        def made(seen: Seen) -> Made:
+            inputs = [
+                seen.input(
+                    f"{row.symbol} in {row.account}",
+                    getattr(row, name),
+                    seen.base,
+                    f"{where}.{name}",
+                    key_of(row),
+                )
+                for row in rows(seen)
+            ]
+            return sum_of(inputs, text)
+
+        return made
+
+    return of
+
+
+_sum_of_lots = _over(lambda seen: seen.root.lots, "lots.lots", "sum of the open lots")
+for _name, _title in (
+    ("cost_base", "Cost"),
+    ("market_value_base", "Value"),
+    ("unrealized_pnl_base", "Unrealized P&L"),
+    *((name, title) for name, title, _ in EFFECTS),
+):
+    figure(LotTotals, _name, _title, base)(_sum_of_lots(_name))
+
+
+# Closed lots
+
+
+def _of_close(name: str) -> Callable[[Seen], Made]:
+    """The lot's part of what its purchase cost, or of what its sale brought."""
+    is_cost = name.startswith("cost")
+
+    def made(seen: Seen) -> Made:
+        row: ClosedLot = seen.holder
+        matched = _Matched.of(seen)
+        is_short = row.side == "short"
+        key = row.opened_by if is_cost is not is_short else row.closed_by
+        money = _money(seen, matched, key, is_cost=is_cost)
+        ledger = _behind(row, row.opened_by, row.closed_by)
+        size = abs(row.quantity)
+        what = "purchase" if is_cost else "sale"
+        words = f"the lot's part of what the {what} {'cost' if is_cost else 'brought'} ({row.method})"
+        if money.whole is not None and money.quantity and seen.value is not None:
+            share = money.whole * size / money.quantity
+            if abs(share - seen.value) <= _ROUNDED:
+                summed = " + ".join(one.name for one in money.inputs)
+                inputs = [
+                    *money.inputs,
+                    seen.input("quantity", size, ""),
+                    seen.input(f"quantity of the {what}", money.quantity, ""),
+                ]
+                if size == money.quantity:
+                    return sum_of(
+                        money.inputs, f"what the {what} {'cost' if is_cost else 'brought'}", (), ledger
+                    )
+                return formula(f"({summed}) × quantity ÷ quantity of the {what}", inputs, ledger=ledger)
+        why = f"{_between(seen, _opened_on(seen))}, and what other lots have of it"
+        return _with_rest(seen, list(money.inputs), _unit(seen), why, words, ledger)
+
+    return made
+
+
+for _unit_of_it, _suffix in ((own, ""), (base, "_base")):
+    for _name, _title in (("proceeds", "Proceeds"), ("cost", "Cost")):
+        figure(ClosedLot, f"{_name}{_suffix}", _title, _unit_of_it, "With commissions.")(
+            _of_close(f"{_name}{_suffix}")
+        )
+    siblings(
+        ClosedLot,
+        f"gain{_suffix}",
+        "Gain",
+        _unit_of_it,
+        "difference",
+        ((f"proceeds{_suffix}", "proceeds", _unit_of_it), (f"cost{_suffix}", "cost", _unit_of_it)),
+        "proceeds − cost",
+    )
+
+
+@figure(ClosedLot, "quantity", "Quantity", plain, "Of one purchase, closed by one sale.")
+def _closed_quantity(seen: Seen) -> Made:
+    row, matched = seen.holder, _Matched.of(seen)
+    activity = matched.activity(seen, row.closed_by)
+    moved = None if activity is None or activity.quantity is None else -activity.quantity
+    inputs = [seen.input("closed in all", moved, "", as_of=row.disposed_on)]
+    others = [
+        one for one in matched.closed if one.closed_by == row.closed_by and one.opened_by != row.opened_by
+    ]
+    inputs += [seen.input("of other lots", -one.quantity, "", as_of=one.opened_on) for one in others]
+    words = f"what the trade closed, less what of it closed other lots ({row.method})"
+    why = "opened the other side, or of a corporate action"
+    return _with_rest(seen, inputs, "", why, words, _behind(row, row.opened_by, row.closed_by))
+
+
+def _closed(seen: Seen) -> list[ClosedLot]:
+    """The closed lots that a row sums up."""
+    row, asked = seen.holder, seen.arguments
+    year = row.year if isinstance(row, YearGains) else asked.year
+    found = seen.root.lots if year == asked.year else realized(asked.scope, year, asked.method).lots
+    if isinstance(row, InstrumentGains):
+        return [one for one in found if one.instrument == row.instrument]
+    return list(found)
+
+
+def _gains(
+    name: str, words: str, only: Callable[[ClosedLot], bool] = lambda _: True
+) -> Callable[[Seen], Made]:
+    column = name if name in ClosedLot.model_fields else "gain_base"
+
+    def made(seen: Seen) -> Made:
+        year = seen.holder.year if isinstance(seen.holder, YearGains) else seen.arguments.year
+        inputs = [
+            seen.input(
+                f"{row.symbol} in {row.account}",
+                getattr(row, column),
+                own(seen) if name == "gain" else seen.base,
+                f"realized.lots.{column}",
+                key_of(row),
+                as_of=row.disposed_on,
+                asked={"year": year},
+            )
+            for row in reversed(_closed(seen))
+            if only(row)
+        ]
+        return sum_of(inputs, words)
+
+    return made
+
+
+for _name, _title in (
+    ("proceeds_base", "Proceeds"),
+    ("cost_base", "Cost"),
+    ("gain_base", "Gain"),
+    *((name, title) for name, title, _ in EFFECTS),
+):
+    figure(Gains, _name, _title, base)(_gains(_name, "sum of the closed lots"))
+figure(Gains, "short_term_base", "Gain of what was held up to a year", base)(
+    _gains(
+        "short_term_base", "sum of the gains of lots held up to a year", lambda row: row.is_long_term is False
+    )
+)
+figure(Gains, "long_term_base", "Gain of what was held longer", base)(
+    _gains(
+        "long_term_base",
+        "sum of the gains of lots held for more than a year",
+        lambda row: bool(row.is_long_term),
+    )
+)
+figure(InstrumentGains, "gain", "Gain", own, "In the instrument's currency.")(
+    _gains("gain", "sum of the closed lots")
+)

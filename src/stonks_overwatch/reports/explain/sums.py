@@ -1,0 +1,413 @@
+"""How values are summed: cash, totals, accounts, parts of an allocation, the dashboard."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint
+from stonks_overwatch.reports.accounts import AccountRow, AccountsDocument, account_rows
+from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, allocation, key_of_part
+from stonks_overwatch.reports.books import books
+from stonks_overwatch.reports.cash import effects
+from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DayChange, NavSeries, dashboard
+from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.explain.cash import moved_back
+from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
+from stonks_overwatch.reports.explain.finding import REPORTS, Seen, by_of
+from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.explain.told import (
+    at_rate,
+    base,
+    figure,
+    fraction,
+    over_nav,
+    own,
+    reported,
+    sum_of,
+    unique,
+)
+from stonks_overwatch.reports.explain.used import (
+    balances,
+    money,
+    points,
+)
+from stonks_overwatch.reports.holdings import (
+    AccountNav,
+    Cash,
+    Part,
+    Totals,
+)
+from stonks_overwatch.reports.scope import Scope
+
+REPORTS["dashboard"] = lambda arguments, _: dashboard(arguments.scope)
+REPORTS["accounts"] = lambda arguments, _: account_rows(arguments.scope)
+REPORTS["allocation"] = lambda arguments, _: allocation(arguments.scope, by_of(arguments))
+
+
+_PART = "As a part of the value of everything looked at."
+figure(Slice, "weight", "Weight", fraction, _PART)(over_nav("value_base"))
+figure(CashTotal, "weight", "Weight", fraction, _PART)(over_nav("amount_base"))
+figure(AccountRow, "weight", "Share of all accounts", fraction, _PART)(over_nav("nav_base"))
+
+
+# Cash
+
+
+def _balance(seen: Seen) -> tuple[Account, str]:
+    return seen.account(seen.holder.broker, seen.holder.account), seen.holder.currency
+
+
+@figure(Cash, "amount", "Cash", own, "Negative when it is owed.")
+def _cash(seen: Seen) -> Made:
+    account, currency = _balance(seen)
+    ledger = [
+        balances(CashBalance.objects.filter(account=account, currency=currency)),
+        money(account, currency),
+    ]
+    if seen.valued.state.is_latest(account):
+        return reported("as the broker reported it; the activities that led to it are below", ledger)
+    on = seen.valued.state.days[account.pk]
+    latest = CashBalance.objects.filter(account=account, currency=currency).first()
+    told = None if latest is None or seen.value is None else latest.amount
+    inputs = [seen.input("latest reported balance", told, currency, as_of=account.updated_at)]
+    later = [one for one in effects([account]) if one.currency == currency and one.on > on]
+    inputs += moved_back(seen, sorted(later, key=lambda one: one.on)) if told is not None else []
+    words = "the latest reported balance, less what came and went since that day"
+    return sum_of(inputs, words, ledger=ledger)
+
+
+@figure(Cash, "amount_base", "Cash", base, "At the rate of the day the account was last updated.")
+def _cash_base(seen: Seen) -> Made:
+    account, currency = _balance(seen)
+    on = seen.valued.state.days[account.pk]
+    factor = seen.valued.factors.into_base[account.pk, currency]
+    rates = seen.rates_used(currency, seen.base, on)
+    return at_rate(seen, seen.beside("amount", "cash", currency), currency, factor, on, rates)
+
+
+@figure(CashTotal, "amount", "Cash", own, "Over all accounts looked at.")
+def _cash_total(seen: Seen) -> Made:
+    return _cash_of(seen, "amount", seen.holder.currency)
+
+
+@figure(CashTotal, "amount_base", "Cash", base, "Over all accounts looked at.")
+def _cash_total_base(seen: Seen) -> Made:
+    return _cash_of(seen, "amount_base", seen.base)
+
+
+def _cash_of(seen: Seen, name: str, unit: str) -> Made:
+    rows = [row for row in seen.valued.document.cash if row.currency == seen.holder.currency]
+    inputs = [
+        seen.input(f"in {row.account}", getattr(row, name), unit, f"holdings.cash.{name}", key_of(row))
+        for row in rows
+    ]
+    return sum_of(inputs, "sum over the accounts")
+
+
+# Sums of everything
+
+
+_NAMES = {"cash": "cash", "accrued": "accrued interest and dividends", "futures": "futures, not settled yet"}
+
+
+def addend(seen: Seen, part: Part, unit: str) -> Input:
+    account = part.account
+    text = part.symbol if part.what == "position" else f"{_NAMES[part.what]} {part.currency}"
+    if len(seen.valued.state.accounts) > 1:
+        text = f"{text} in {account.account}"
+    value = part.amount_account if unit else part.amount_base
+    figure_name = ""
+    rows: tuple[str, ...] = ()
+    if part.what == "position":
+        figure_name = "holdings.holdings.market_value" + ("" if unit else "_base")
+        rows = (f"{account.broker} {part.broker_ref} {account.account}",)
+    elif part.what == "cash" and part.amount != 0:
+        figure_name = "holdings.cash.amount" + ("" if unit else "_base")
+        rows = (f"{account.broker} {account.account} {part.currency}",)
+    source = ""
+    if unit and part.currency != unit and part.amount is not None:
+        source = f"{part.amount:f} {part.currency} in {unit}"
+    return seen.input(
+        text,
+        value,
+        unit or seen.base,
+        figure_name,
+        *rows,
+        as_of=seen.valued.state.days[account.pk],
+        source=source,
+    )
+
+
+def rates_of(seen: Seen, parts: Iterable[Part], into: str) -> list[RateUsed]:
+    wanted = dict.fromkeys((part.currency, seen.valued.state.days[part.account.pk]) for part in parts)
+    return [rate for currency, on in wanted for rate in seen.rates_used(currency, into, on)]
+
+
+def every(seen: Seen) -> list[Part]:
+    return [part for parts in seen.valued.parts.values() for part in parts]
+
+
+@figure(
+    Totals, "nav_base", "Total value", base, "Net asset value: what would be left if everything were sold."
+)
+def _nav(seen: Seen) -> Made:
+    inputs = [
+        seen.beside("market_value_base", "investments", seen.base),
+        seen.beside("cash_base", "cash", seen.base),
+        seen.beside("accrued_base", "accrued interest and dividends", seen.base),
+    ]
+    return sum_of(inputs, "investments + cash + accrued interest and dividends")
+
+
+def _kinds(kinds: tuple[str, ...], words: str) -> Callable[[Seen], Made]:
+    def made(seen: Seen) -> Made:
+        mine = _mine(seen)
+        parts = [part for part in every(seen) if part.what in kinds and mine(part)]
+        inputs = [addend(seen, part, "") for part in parts]
+        ledger = []
+        if "accrued" in kinds or "cash" in kinds:
+            ledger.append(
+                balances(CashBalance.objects.filter(account__in={part.account.pk for part in parts}))
+            )
+        return sum_of(inputs, words, rates_of(seen, parts, seen.base), ledger)
+
+    return made
+
+
+def _mine(seen: Seen) -> Callable[[Part], bool]:
+    """Whether an addend belongs to the account that the figure is of; all do where it is of none."""
+    holder = seen.holder
+    if isinstance(holder, Totals):
+        return lambda _: True
+    return lambda part: (part.account.broker, part.account.account) == (holder.broker, holder.account)
+
+
+_SUMS = (
+    (
+        "market_value_base",
+        "Investments",
+        ("position", "futures"),
+        "sum of the values of all positions",
+        "Futures and CFDs count with the profit they carry.",
+    ),
+    ("cash_base", "Cash", ("cash",), "sum of all cash balances", "Negative balances count too."),
+    (
+        "accrued_base",
+        "Accrued",
+        ("accrued",),
+        "sum of accrued interest and declared dividends",
+        "Earned and not paid yet, as the brokers report it.",
+    ),
+)
+for _name, _title, _what, _words, _meaning in _SUMS:
+    for _model in (Totals, AccountRow):
+        figure(_model, _name, _title, base, _meaning)(_kinds(_what, _words))
+
+
+@figure(
+    Totals, "unrealized_pnl_base", "Unrealized P&L", base, "What selling everything now would earn or lose."
+)
+@figure(AccountRow, "unrealized_pnl_base", "Unrealized P&L", base, "Of the positions of this account.")
+def _unrealized_total(seen: Seen) -> Made:
+    rows = seen.valued.document.holdings
+    if isinstance(seen.holder, AccountRow):
+        wanted = (seen.holder.broker, seen.holder.account)
+        rows = tuple(row for row in rows if (row.broker, row.account) == wanted)
+    inputs = [
+        seen.input(
+            row.symbol or row.name,
+            row.unrealized_pnl_base,
+            seen.base,
+            "holdings.holdings.unrealized_pnl_base",
+            key_of(row),
+        )
+        for row in rows
+    ]
+    return sum_of(inputs, "sum over all positions")
+
+
+@figure(
+    Totals,
+    "realized_pnl_base",
+    "Realized P&L",
+    base,
+    "Proceeds less cost of everything that was closed, unknown as soon as one part is.",
+)
+def _realized_total(seen: Seen) -> Made:
+    scope = seen.arguments.scope
+    kept = books(seen.valued.state.accounts, seen.base, scope.as_of, seen.arguments.method)
+    inputs = []
+    for (account, instrument), lots in kept.lots.items():
+        if lots.closed:
+            paper, holder = kept.papers[instrument], kept.accounts[account]
+            earned = total(close.realized_pnl_base for close in lots.closed)
+            inputs.append(
+                seen.input(
+                    f"{paper.symbol or paper.name} in {holder.account}",
+                    None if earned.unknown else earned.value,
+                    seen.base,
+                    "realized.by_instrument.gain_base",
+                    f"{holder.broker} {paper.broker_ref}",
+                    asked={"scope": _of_account(seen, holder), "year": None},
+                )
+            )
+    return sum_of(inputs, "sum of the realized gains of every instrument, unknown when one of them is")
+
+
+def _of_account(seen: Seen, account: Account) -> Scope:
+    return replace(seen.arguments.scope, account=account.account, broker=account.broker)
+
+
+# Accounts
+
+
+@figure(AccountNav, "nav_base", "Value of the account", base)
+@figure(AccountRow, "nav_base", "Value of the account", base)
+@figure(AccountDay, "nav_base", "Value of the account", base)
+def _account_nav_base(seen: Seen) -> Made:
+    parts = list(filter(_mine(seen), every(seen)))
+    inputs = [addend(seen, part, "") for part in parts]
+    words = "values of the positions + cash + accrued interest and dividends"
+    return sum_of(inputs, words, rates_of(seen, parts, seen.base))
+
+
+@figure(AccountNav, "nav", "Value of the account", own)
+@figure(AccountRow, "nav", "Value of the account", own)
+@figure(AccountDay, "nav", "Value of the account", own)
+def _account_nav(seen: Seen) -> Made:
+    parts = list(filter(_mine(seen), every(seen)))
+    currency = seen.holder.currency
+    inputs = [addend(seen, part, currency) for part in parts]
+    words = "values of the positions + cash + accrued interest and dividends, in the account's currency"
+    return sum_of(inputs, words, rates_of(seen, parts, currency))
+
+
+@figure(AccountRow, "reported_nav", "Value as the broker reports it", own)
+def _reported_nav(seen: Seen) -> Made:
+    return reported(
+        "the broker's own net liquidation value", inputs=[seen.beside("nav", "computed here", own(seen))]
+    )
+
+
+# The dashboard
+
+
+@figure(
+    DayChange,
+    "value_base",
+    "Change of the day",
+    base,
+    "Against the broker's value at the end of the last day before; deposits since then count as change.",
+)
+def _day_change(seen: Seen) -> Made:
+    day = seen.parents[-1] if seen.parents else None
+    if not isinstance(day, AccountDay):
+        inputs = [
+            seen.input(
+                f"of {row.account}",
+                row.day_change.value_base,
+                seen.base,
+                "dashboard.accounts.day_change.value_base",
+                key_of(row),
+            )
+            for row in seen.root.accounts
+        ]
+        return sum_of(inputs, "sum over the accounts, unknown when one of them is")
+    now = seen.input("value now", day.nav_base, seen.base, "dashboard.accounts.nav_base", *seen.rows)
+    account = seen.account(day.broker, day.account)
+    since = seen.holder.since
+    if since is None or seen.value is None or day.nav_base is None:
+        return Made("difference", "value now − value at the end of the day before", [now])
+    point = NavPoint.objects.get(account=account, on=since)
+    earlier = seen.input(
+        f"value at the end of {since.isoformat()}", _earlier(seen, point), seen.base, as_of=since
+    )
+    return Made(
+        "difference",
+        "value now − value at the end of the day before",
+        [now, earlier],
+        seen.rates_used(point.currency, seen.base, since),
+        [points(NavPoint.objects.filter(pk=point.pk))],
+    )
+
+
+def _earlier(seen: Seen, point: NavPoint) -> Decimal | None:
+    """The broker's value in the base currency at its day's rate; where that is unknown at today's."""
+    rates = seen.reports.rates(point.on, max(seen.valued.state.days.values()))
+    found = rates.convert(point.nav, point.currency, seen.base, point.on)
+    if found is not None:
+        return found
+    return rates.convert(point.nav, point.currency, seen.base, seen.valued.state.days[point.account_id])
+
+
+@figure(DayChange, "fraction", "Change of the day", fraction, "The change over the earlier value.")
+def _day_fraction(seen: Seen) -> Made:
+    change = seen.holder.value_base
+    day = seen.parents[-1] if seen.parents else None
+    if isinstance(day, AccountDay):
+        now = day.nav_base
+    else:
+        now = total(row.nav_base for row in seen.root.accounts).value
+    earlier = None if now is None or change is None else now - change
+    inputs = [
+        seen.beside("value_base", "change", seen.base),
+        seen.input("value before", earlier, seen.base, as_of=seen.holder.since, source="value now − change"),
+    ]
+    return Made("quotient", "change ÷ value before", inputs)
+
+
+@figure(NavSeries, "nav", "Value", base, "At the end of the day, at that day's rates; the last one is now.")
+def _nav_of_day(seen: Seen) -> Made:
+    on = date.fromisoformat(seen.key)
+    accounts = seen.valued.state.accounts
+    if on == max(seen.valued.state.days.values()) and seen.value == seen.valued.document.totals.nav_base:
+        now = seen.input("total value now", seen.value, seen.base, "holdings.totals.nav_base")
+        return sum_of([now], "the total value now")
+    found = {point.account_id: point for point in NavPoint.objects.filter(account__in=accounts, on=on)}
+    rates = seen.reports.rates(on, on)
+    inputs = []
+    for account in accounts:
+        if account.opened_on is None or account.opened_on <= on:
+            point = found.get(account.pk)
+            value = None if point is None else rates.convert(point.nav, point.currency, seen.base, on)
+            inputs.append(seen.input(f"value of {account.account}", value, seen.base, as_of=on))
+    used = [rate for point in found.values() for rate in seen.rates_used(point.currency, seen.base, on)]
+    words = "sum of the brokers' values of the day, unknown when an account has none"
+    return sum_of(inputs, words, unique(used), [points(NavPoint.objects.filter(account__in=accounts, on=on))])
+
+
+# Allocation
+
+
+@figure(Slice, "value_base", "Value of the part", base, "Signed: a short position or a loan lowers its part.")
+def _slice(seen: Seen) -> Made:
+    by: By = next(one.by for one in (seen.root, *seen.parents) if isinstance(one, AllocationDocument))
+    parts = [part for part in every(seen) if key_of_part(part, by) == seen.holder.key]
+    inputs = [addend(seen, part, "") for part in parts]
+    return sum_of(inputs, "sum of everything that belongs to it", rates_of(seen, parts, seen.base))
+
+
+@figure(AllocationDocument, "total_base", "Total value", base)
+def _slices(seen: Seen) -> Made:
+    inputs = [
+        seen.input(
+            row.key,
+            row.value_base,
+            seen.base,
+            "allocation.slices.value_base",
+            row.key,
+            asked={"by": seen.holder.by},
+        )
+        for row in seen.holder.slices
+    ]
+    return sum_of(inputs, "sum of the parts")
+
+
+@figure(AccountsDocument, "nav_base", "Total value", base)
+def _all_accounts(seen: Seen) -> Made:
+    inputs = [
+        seen.input(row.account, row.nav_base, seen.base, "accounts.accounts.nav_base", key_of(row))
+        for row in seen.holder.accounts
+    ]
+    return sum_of(inputs, "sum of the accounts")
