@@ -17,6 +17,7 @@ from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period
 from stonks_overwatch.reports.booked import DAY, grouped, last_day, months
 from stonks_overwatch.reports.cash import Effect, effects
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import TOPICS, cash_known_from
@@ -58,6 +59,7 @@ class CashDocument(Document):
     total_base: Computed | None
 
 
+@kept
 def cash_over_time(scope: Scope, start: date | None = None, end: date | None = None) -> CashDocument:
     """From the first day whose cash is known, or from `start`."""
     looked_at = accounts(scope)

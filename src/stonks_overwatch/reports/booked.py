@@ -13,6 +13,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
+from stonks_overwatch.reports.cash import number
 from stonks_overwatch.reports.documents import Computed, Document, times, total
 from stonks_overwatch.reports.rates import Rates
 
@@ -125,11 +126,6 @@ def booked(
             on, quantity, price, gross, fee, tax, value, ex_date, fx_rate,
         ) in rows
     ]  # fmt: skip
-
-
-def number(text: str | None) -> Decimal | None:
-    """The number that a column of exact decimals holds as this text."""
-    return None if text is None else Decimal(text)
 
 
 def _papers(pks: set[int]) -> dict[int, Paper]:

@@ -5,6 +5,9 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from django.db.models import Case, F, TextField, When
+from django.db.models.functions import Cast, Coalesce
+
 from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.ledger.types import ActivityKind
 
@@ -36,25 +39,33 @@ def effects(accounts: Iterable[Account]) -> Iterator[Effect]:
 
     The opening balance of an instrument moved no money and has none.
     """
-    rows = Activity.objects.current().filter(account__in=list(accounts))
-    for row in rows.values_list(
-        "account_id",
-        "currency",
-        "trade_date",
-        "booked_on",
-        "kind",
-        "is_derived",
-        "gross",
-        "fee",
-        "tax",
-        "quantity",
-        "instrument__broker_ref",
-    ):
-        account_id, currency, trade_date, booked_on, kind, is_derived, gross, fee, tax, quantity, ref = row
+    rows = (
+        Activity.objects.current()
+        .filter(account__in=list(accounts))
+        .exclude(kind=ActivityKind.OPENING, instrument__isnull=False)
+        # Of tens of thousands: as texts, which take a tenth of the time of the model's fields.
+        .annotate(
+            day=Cast(Coalesce("booked_on", "trade_date"), TextField()),
+            **{f"{name}_text": Cast(name, TextField()) for name in ("gross", "fee", "tax")},
+            bought=Case(When(kind=ActivityKind.FX, then=F("instrument__broker_ref"))),
+            units=Case(When(kind=ActivityKind.FX, then=Cast("quantity", TextField()))),
+        )
+        .values_list(
+            "account_id", "currency", "kind", "is_derived", "day",
+            "gross_text", "fee_text", "tax_text", "bought", "units",
+        )
+    )  # fmt: skip
+    days: dict[str, date] = {}
+    for account_id, currency, kind, is_derived, day, gross, fee, tax, bought, units in rows:
+        on = days.get(day) or days.setdefault(day, date.fromisoformat(day))
         is_opening = kind == ActivityKind.OPENING
-        if is_opening and ref is not None:
-            continue
-        on, is_guess = booked_on or trade_date, is_derived and not is_opening
-        yield Effect(account_id, currency, on, net(gross, fee, tax), is_opening, is_guess)
-        if kind == ActivityKind.FX and ref is not None:
-            yield Effect(account_id, ref, on, quantity, is_opening, is_guess)
+        is_guess = is_derived and not is_opening
+        amount = net(number(gross), number(fee), number(tax))
+        yield Effect(account_id, currency, on, amount, is_opening, is_guess)
+        if bought is not None:
+            yield Effect(account_id, bought, on, number(units), is_opening, is_guess)
+
+
+def number(text: str | None) -> Decimal | None:
+    """The number that a column of exact decimals holds as this text."""
+    return None if text is None else Decimal(text)

@@ -18,6 +18,7 @@ from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.documents import Computed, Document, share, total
 from stonks_overwatch.reports.holdings import Holding, Part, Valuation, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 
 UNKNOWN = "unknown"
@@ -89,6 +90,7 @@ class DiversificationDocument(Document):
     by_group: Concentration
 
 
+@kept
 def diversification(scope: Scope, by: By) -> DiversificationDocument:
     valued = valuation(scope)
     nav = valued.document.totals.nav_base

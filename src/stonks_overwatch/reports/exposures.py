@@ -19,6 +19,7 @@ from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import grouped, last_day, year_before
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
 from stonks_overwatch.reports.holdings import Valuation, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Held
@@ -238,6 +239,7 @@ class _Position(NamedTuple):
     option: OptionExposure | None
 
 
+@kept
 def exposures(scope: Scope, rate: Decimal = RATE, dividend_yield: Decimal = Decimal(0)) -> ExposuresDocument:
     """`rate` and `dividend_yield` are continuous yearly ones, for the greeks."""
     valued = valuation(scope)

@@ -12,6 +12,7 @@ from stonks_overwatch.ledger.models import Account, Instrument, Price
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Booked, booked, last_day
 from stonks_overwatch.reports.documents import Computed, Document, Exact, times, total
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import lot_books, papers
 from stonks_overwatch.reports.lots import LotRow, lot_rows
 from stonks_overwatch.reports.rates import Rates
@@ -120,6 +121,7 @@ class InstrumentDocument(Document):
     prices: Prices
 
 
+@kept
 def instrument(
     scope: Scope, number: int, start: date | None = None, method: Method | None = None
 ) -> InstrumentDocument:
@@ -136,7 +138,7 @@ def instrument(
     base = scope.base_currency
     looked_at = [account for account in accounts(scope) if account.broker == paper.broker]
     state = state_of(looked_at, scope.as_of)
-    kept = lot_books(looked_at, base, scope.as_of, method)
+    matched = lot_books(looked_at, base, scope.as_of, method)
     days = state.days.values()
     rates = Rates.between(min(days), max(days)) if days else Rates(())
     held = [row for row in state.held if row.instrument_id == paper.pk]
@@ -146,10 +148,10 @@ def instrument(
         for row in held
     ]
     described = papers([paper.pk])[paper.pk]
-    open_lots = lot_rows(base, state, held, kept, rates)
+    open_lots = lot_rows(base, state, held, matched, rates)
     closed = [
-        closed_lot(row, by_pk[row.account], described, kept.methods[row.account])
-        for row in kept.closed(instrument=paper.pk)
+        closed_lot(row, by_pk[row.account], described, matched.methods[row.account])
+        for row in matched.closed(instrument=paper.pk)
     ]
     end = last_day(looked_at, scope.as_of)
     rows = booked(looked_at, base, Q(instrument=paper.pk), end=end)

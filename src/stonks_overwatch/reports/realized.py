@@ -10,6 +10,7 @@ from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.books import Paper
 from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.documents import Computed, Document, Exact, Total, total
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import (
     EVER,
     ClosedRow,
@@ -119,25 +120,39 @@ class RealizedDocument(Document):
 
 
 def realized(
-    scope: Scope, year: int | None = None, method: Method | None = None, page: slice = slice(None)
+    scope: Scope,
+    year: int | None = None,
+    method: Method | None = None,
+    page: tuple[int, int] | None = None,
 ) -> RealizedDocument:
     """The closed lots by the accounts' own methods, or by the given one.
 
-    `page` are the rows of `lots` that are wanted; the sums are of all.
+    `page` are the places, from and to, of the wanted rows of `lots`; the sums are of all.
     """
+    if page is None:  # tens of thousands of lots are not kept
+        return _realized(scope, year, method, slice(None))
+    return _page(scope, year, method, page)
+
+
+@kept
+def _page(scope: Scope, year: int | None, method: Method | None, page: tuple[int, int]) -> RealizedDocument:
+    return _realized(scope, year, method, slice(*page))
+
+
+def _realized(scope: Scope, year: int | None, method: Method | None, page: slice) -> RealizedDocument:
     looked_at = {account.pk: account for account in accounts(scope)}
-    kept = lot_books(list(looked_at.values()), scope.base_currency, scope.as_of, method)
-    rows = kept.closed(year or EVER, None, page)
-    of_instrument = kept.gains(year or EVER, by_instrument=True)
+    matched = lot_books(list(looked_at.values()), scope.base_currency, scope.as_of, method)
+    rows = matched.closed(year or EVER, None, page)
+    of_instrument = matched.gains(year or EVER, by_instrument=True)
     numbers = {row.instrument for row in rows} | {row.instrument or 0 for row in of_instrument}
     described = papers(numbers)
-    by_year = _grouped(kept.gains(None), lambda row: row.year)
+    by_year = _grouped(matched.gains(None), lambda row: row.year)
     by_instrument = _grouped(of_instrument, lambda row: row.instrument or 0)
     return RealizedDocument(
         base_currency=scope.base_currency,
         year=year,
         lots=tuple(
-            closed_lot(row, looked_at[row.account], described[row.instrument], kept.methods[row.account])
+            closed_lot(row, looked_at[row.account], described[row.instrument], matched.methods[row.account])
             for row in rows
         ),
         by_year=tuple(
@@ -149,7 +164,7 @@ def realized(
                 key=lambda row: (row.gain_base is None, -(row.gain_base or 0), row.symbol),
             )
         ),
-        totals=Gains(**_sums(kept.gains(year or EVER))),
+        totals=Gains(**_sums(matched.gains(year or EVER))),
     )
 
 
@@ -160,8 +175,8 @@ def realized_between(
 
     By the accounts' own methods, or by the given one; with `only`, of some holdings.
     """
-    kept = lot_books(list(accounts(scope)), scope.base_currency, scope.as_of, method)
-    rows = kept.closed(start.year if start.year == end.year else EVER)
+    matched = lot_books(list(accounts(scope)), scope.base_currency, scope.as_of, method)
+    rows = matched.closed(start.year if start.year == end.year else EVER)
     chosen = None if only is None else set(only.rows().values_list("pk", flat=True))
     return total(
         row.close.realized_pnl_base

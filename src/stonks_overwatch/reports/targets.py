@@ -16,6 +16,7 @@ from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.diversification import CASH, UNKNOWN, members_of
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
 from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 
 GroupBy = Literal["asset_class", "currency", "country", "sector", "exchange", "instrument"]
@@ -109,6 +110,7 @@ class _Unit(NamedTuple):
     is_fractional: bool
 
 
+@kept
 def targets(
     scope: Scope,
     by: GroupBy,

@@ -79,8 +79,8 @@ class AskedGains:
         )
 
 
-def _rows(page: int) -> slice:
-    return slice((page - 1) * ROWS, page * ROWS)
+def _rows(page: int) -> tuple[int, int]:
+    return (page - 1) * ROWS, page * ROWS
 
 
 def _method(parameters: Mapping[str, str]) -> Method | None:
@@ -98,7 +98,7 @@ def realized_page(request: HttpRequest) -> HttpResponse:
     asked = AskedGains.of(request.GET)
     scope, wanted = Scope(base, account=asked.account or None), request.GET.get("csv", "")
     try:
-        document = realized(scope, asked.year, asked.method, slice(None) if wanted else _rows(asked.page))
+        document = realized(scope, asked.year, asked.method, None if wanted else _rows(asked.page))
         pages = max(1, -(-document.totals.lots // ROWS))
         if asked.page > pages and not wanted:
             document = realized(scope, asked.year, asked.method, _rows(pages))
@@ -181,7 +181,7 @@ def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
         method=method,
         methods=METHODS,
         closed=Sheet.of(document.closed, asked.page),
-        activities=document.activities[:100],
+        activities=document.activities[:ROWS],
         plot=_price_plot(document),
         months=_month_ends(document),
         sale=sale,
