@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -473,6 +474,23 @@ def test_a_change_that_is_not_told_yet_is_asked_about_again_later(small: tuple[S
 
     assert wanted(timedelta(hours=7)) == APPLE
     assert wanted(timedelta(minutes=30)) != APPLE
+
+
+def test_instruments_without_transactions_do_not_keep_the_others_waiting(small: tuple[Sandbox, Run]) -> None:
+    _, run = small
+    keep(run())
+    now = datetime.now(UTC)
+    IbkrPosition.objects.update(changed_at=now - timedelta(hours=10))
+    IbkrTransaction.objects.all().delete()
+    IbkrQuestion.objects.all().delete()
+    holdings = {}
+    for row in IbkrPosition.objects.all():
+        holdings[row.conid] = Holding(row.conid, {MAIN: row.quantity or Decimal(0)}, Decimal(2), "STK")
+        if row.conid != APPLE:
+            agenda.note("", "pa/transactions", str(row.conid), now - timedelta(hours=7))
+    holdings[APPLE] = replace(holdings[APPLE], value=Decimal(1))
+
+    assert agenda.next_instrument("", [MAIN], holdings, [MAIN], now) == APPLE
 
 
 def test_a_question_that_fails_does_not_block_the_others(small: tuple[Sandbox, Run]) -> None:

@@ -49,7 +49,8 @@ def next_instrument(
     `holdings` is what the `accounts` hold now; what is not among them is sold in the `complete` ones.
 
     First those that changed since they were asked about, the latest change before the others and then the
-    largest: at the start that is every instrument. Then whichever was asked about longest ago.
+    largest: at the start that is every instrument. Then those whose change was asked about in vain, and at
+    last whichever was asked about longest ago.
     """
     changed_at, classes = _changes(accounts, holdings, complete, now)
     asked = _asked(login, "pa/transactions")
@@ -70,8 +71,10 @@ def next_instrument(
     # The money of a currency pair is in the cash balances; PortfolioAnalyst knows no trades of it.
     known = [conid for conid in changed_at if classes.get(conid) != "CASH"]
     wanted = [conid for conid in known if is_wanted(conid)]
+    # What was never asked about since it changed must not wait for what has no answer yet.
+    unasked = [conid for conid in wanted if asked.get(str(conid), NEVER) < changed_at[conid]]
     if wanted:
-        return max(wanted, key=lambda conid: (changed_at[conid], size(conid), -conid))
+        return max(unasked or wanted, key=lambda conid: (changed_at[conid], size(conid), -conid))
     return min(known, key=lambda conid: (asked.get(str(conid), NEVER), conid), default=None)
 
 

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
@@ -390,6 +391,7 @@ def _public_half_notices(login: IbkrLogin, name: KeyField, key: _Key) -> tuple[_
     )
 
 
+@lru_cache(maxsize=8)  # reading one takes as long as a sync's whole login
 def _rsa_private(content: bytes) -> RSA.RsaKey:
     """An RSA private key from PEM (also with CRLF, a BOM, escaped line breaks, or in one line) or DER."""
     label, der = _der_of_key(content)
@@ -700,6 +702,7 @@ def _dh_parameters(der: bytes) -> int:
     return int(prime)
 
 
+@lru_cache(maxsize=4)
 def _is_probably_prime(number: int) -> bool:
     """Fermat's test: finds every typing error that matters here, in a few milliseconds."""
     return number % 2 == 1 and all(pow(base, number - 1, number) == 1 for base in (2, 3))
