@@ -36,6 +36,12 @@ class CredentialsRefusedError(StonksError):
     code = "credentials_refused"
 
 
+class ClockRefusedError(CredentialsRefusedError):
+    """The broker did not accept the login because this computer's clock is wrong; later it may."""
+
+    code = "clock_off"
+
+
 class NotActiveError(CredentialsRefusedError):
     """The broker does not know the credentials: they are wrong, or so new that it has not activated them."""
 
@@ -68,6 +74,12 @@ class BrokerUnavailableError(BrokerUnreachableError):
     """The broker answered that it is down at the moment (5xx, maintenance)."""
 
     code = "unavailable"
+
+
+class BrokerMaintenanceError(BrokerUnavailableError):
+    """The broker is down in the hours of one of its regular interruptions."""
+
+    code = "maintenance"
 
 
 class BrokerBusyError(StonksError):

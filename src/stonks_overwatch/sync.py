@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from stonks_overwatch import config, paths
 from stonks_overwatch.errors import (
     BrokerBusyError,
+    BrokerMaintenanceError,
     BrokerTimeoutError,
     BrokerUnavailableError,
     BrokerUnreachableError,
@@ -42,7 +43,12 @@ from stonks_overwatch.services.brokers.base import Progress, Raw
 log = logging.getLogger(__name__)
 
 # These pass by themselves and cost the broker nothing, so the next try comes soon.
-PASSING = {BrokerUnreachableError.code, BrokerTimeoutError.code, BrokerUnavailableError.code}
+PASSING = {
+    BrokerUnreachableError.code,
+    BrokerTimeoutError.code,
+    BrokerUnavailableError.code,
+    BrokerMaintenanceError.code,
+}
 LONGEST_PAUSE = timedelta(hours=4)
 SECONDS_BETWEEN_PROGRESS = 0.3
 

@@ -1,10 +1,7 @@
-from datetime import datetime
-
 import pytest
 
 from stonks_overwatch.services import brokers
 from stonks_overwatch.services.brokers.base import Finding
-from stonks_overwatch.services.brokers.ibkr.checking import quiet_hours
 from stonks_overwatch.services.brokers.ibkr.sandbox import preset
 from tests.services.brokers.ibkr.conftest import LogIn, asked
 
@@ -106,22 +103,3 @@ def test_an_address_that_is_not_allowed_is_a_finding(login: LogIn, monkeypatch: 
     monkeypatch.setenv("IBIND_OAUTH1A_REST_URL", "http://example.org/v1/api/")
 
     assert statuses(brokers.load("ibkr").check(user)) == {"address": "error"}
-
-
-@pytest.mark.parametrize(
-    ("moment", "said"),
-    [
-        ("2026-11-25T06:05+00:00", "nightly reset"),  # 01:05 in New York
-        ("2026-11-25T00:30+00:00", "nightly reset"),  # 01:30 in Zurich
-        ("2026-11-24T17:10+00:00", "nightly reset"),  # 01:10 in Hong Kong
-        ("2026-07-15T05:05+00:00", "nightly reset"),  # 01:05 in New York, in summer
-        ("2026-11-28T23:30+00:00", "weekend maintenance"),  # Saturday, 18:30 in New York
-        ("2026-11-29T10:30+00:00", "weekend maintenance"),  # Sunday, 05:30 in New York
-        ("2026-11-29T12:00+00:00", None),
-        ("2026-11-28T15:00+00:00", None),
-        ("2026-11-25T14:30+00:00", None),
-    ],
-)
-def test_ibkrs_regular_interruptions_are_known_by_their_hour(moment: str, said: str | None) -> None:
-    found = quiet_hours(datetime.fromisoformat(moment))
-    assert found is None if said is None else said in (found or "")

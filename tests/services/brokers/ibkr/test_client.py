@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,16 +23,18 @@ from stonks_overwatch.errors import (
     AccessNotEnabledError,
     AccountNotVisibleError,
     BrokerBusyError,
+    BrokerMaintenanceError,
     BrokerTimeoutError,
     BrokerUnavailableError,
     BrokerUnreachableError,
+    ClockRefusedError,
     CredentialsRefusedError,
     StonksError,
     UnexpectedAnswerError,
 )
 from stonks_overwatch.redaction import Secret
 from stonks_overwatch.services.brokers.ibkr import client as client_module
-from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, decode
+from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, decode, quiet_hours
 from stonks_overwatch.services.brokers.ibkr.credentials import PreparedCredentials, prepare
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrPenalty
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, preset
@@ -229,7 +231,7 @@ def test_a_wrong_clock_is_named_when_the_login_is_refused(connect: Connect) -> N
     sandbox, ibkr = connect()
     sandbox.faults.add(preset("clock_skew", seconds=-600.0))  # IBKR's clock is ten minutes behind ours
 
-    with pytest.raises(CredentialsRefusedError, match="clock is 10 minutes fast"):
+    with pytest.raises(ClockRefusedError, match="clock is 10 minutes fast"):
         ibkr.portfolio_accounts()
 
     assert ibkr.clock_ahead is not None
@@ -554,3 +556,33 @@ def test_the_package_is_imported_without_ibind() -> None:
     )
 
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        ("2026-11-25T06:05+00:00", "nightly reset"),  # 01:05 in New York
+        ("2026-11-25T00:30+00:00", "nightly reset"),  # 01:30 in Zurich
+        ("2026-11-24T17:10+00:00", "nightly reset"),  # 01:10 in Hong Kong
+        ("2026-07-15T05:05+00:00", "nightly reset"),  # 01:05 in New York, in summer
+        ("2026-11-28T23:30+00:00", "weekend maintenance"),  # Saturday, 18:30 in New York
+        ("2026-11-29T10:30+00:00", "weekend maintenance"),  # Sunday, 05:30 in New York
+        ("2026-11-29T12:00+00:00", None),
+        ("2026-11-28T15:00+00:00", None),
+        ("2026-11-25T14:30+00:00", None),
+    ],
+)
+def test_ibkrs_regular_interruptions_are_known_by_their_hour(moment: str, said: str | None) -> None:
+    assert quiet_hours(datetime.fromisoformat(moment)) == said
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "unavailable_html", "html"])
+def test_an_interruption_is_called_what_it_is_by_ibkrs_own_clock(connect: Connect, fault: str) -> None:
+    sandbox, ibkr = connect()
+    sandbox.faults.add(preset(fault))
+    # 22:00 in New York on a Saturday, whatever it is here.
+    skew = datetime.fromisoformat("2026-11-28T22:00-05:00").timestamp() - time.time()
+    sandbox.faults.add(preset("clock_skew", seconds=skew))
+
+    with pytest.raises(BrokerMaintenanceError, match="this is the hour of its weekend maintenance"):
+        ibkr.log_in()

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db.models import Max
 
@@ -48,7 +47,7 @@ def check(login: IbkrLogin) -> list[Finding]:
     except BrokerUnreachableError as err:
         if not isinstance(err, BrokerUnavailableError):
             return [_failed("address", err)]
-        return [_reached(address), *_clock(asked), _down(err, asked)]
+        return [_reached(address), *_clock(asked), _failed("login", err)]
     except ConfigError as err:  # nothing was sent
         return [_failed("login", err)]
     except UnexpectedAnswerError as err:
@@ -69,35 +68,6 @@ def check(login: IbkrLogin) -> list[Finding]:
 
 def _reached(address: str) -> Finding:
     return Finding("address", "ok", f"{address} answers.")
-
-
-def _down(error: BrokerUnavailableError, asked: ReadOnlyClient) -> Finding:
-    """IBKR says that it is down; said why, where the hour tells it, which is IBKR's own."""
-    why = quiet_hours(datetime.now(UTC) - (asked.clock_ahead or timedelta(0)))
-    if why is None:
-        return _failed("login", error)
-    return Finding(
-        "login", "error", f"{error.what} {why}", "Nothing: it passes, and syncs go on by themselves."
-    )
-
-
-def quiet_hours(now: datetime) -> str | None:
-    """Which of IBKR's regular interruptions `now` falls into, as a sentence; None outside of them.
-
-    IBKR names the hours in words only (around 01:00 of each region, Saturday evening in the USA), so these
-    windows are wide.
-    """
-    in_new_york = now.astimezone(ZoneInfo("America/New_York"))
-    is_weekend = (in_new_york.weekday() == 5 and in_new_york.hour >= 18) or (
-        in_new_york.weekday() == 6 and in_new_york.hour < 6
-    )
-    if is_weekend:
-        return "This is the hour of its weekend maintenance."
-    for zone in ("America/New_York", "Europe/Zurich", "Asia/Hong_Kong"):
-        local = now.astimezone(ZoneInfo(zone))
-        if timedelta(minutes=15) <= timedelta(hours=local.hour, minutes=local.minute) <= timedelta(hours=2):
-            return "This is the hour of its nightly reset."
-    return None
 
 
 def _not_ibkr(error: UnexpectedAnswerError) -> Finding:

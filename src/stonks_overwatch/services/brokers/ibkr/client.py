@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -27,9 +28,11 @@ from requests.adapters import HTTPAdapter
 from stonks_overwatch.errors import (
     AccessNotEnabledError,
     AccountNotVisibleError,
+    BrokerMaintenanceError,
     BrokerTimeoutError,
     BrokerUnavailableError,
     BrokerUnreachableError,
+    ClockRefusedError,
     CredentialsRefusedError,
     NotActiveError,
     RefusedCallError,
@@ -367,7 +370,8 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
             self._note_clock(response, fetched_at)
             if response.status_code == 429:
                 raise self.pacer.penalise()
-            result.data = _body(f"{method} {path}", known, response)
+            theirs = fetched_at - (self.clock_ahead or timedelta(0))
+            result.data = _body(f"{method} {path}", known, response, theirs)
             if known.name == LOGIN:
                 _check_login(result.data)
             if known.name == ACCOUNTS and result.data:
@@ -491,7 +495,7 @@ class ReadOnlyClient(IbkrClient):  # type: ignore[misc]  # iBind has no types
                 "and new, wait until IBKR has activated it.",
             )
         if abs(ahead) > CLOCK_TOLERANCE:
-            return CredentialsRefusedError(
+            return ClockRefusedError(
                 f"IBKR refused the login, probably because this computer's clock is {off(ahead)}.",
                 next_step="Let the system set its clock by itself, then test the connection again.",
             )
@@ -618,17 +622,19 @@ def _persist(attempt: Callable[[], Body]) -> Body:
     return attempt()
 
 
-def _body(call: str, known: Endpoint, response: requests.Response) -> Any:
-    """The decoded answer, once its status and its shape are as they should be."""
+def _body(call: str, known: Endpoint, response: requests.Response, now: datetime) -> Any:
+    """The decoded answer, once its status and its shape are as they should be. `now` is IBKR's time."""
     content = response.content
     if response.status_code >= 300:
-        raise _status_error(call, response.status_code, _error_text(content))
+        raise _status_error(call, response.status_code, _error_text(content), now)
     if not content.strip():
         raise UnexpectedAnswerError("IBKR", call, "an empty answer")
     try:
         body = decode(content)
     except ValueError:
         is_page = content.lstrip()[:1] == b"<"
+        if is_page and quiet_hours(now):
+            raise _unavailable(f"a web page in place of data for {call}", now) from None
         raise UnexpectedAnswerError(
             "IBKR", call, "a web page in place of data" if is_page else "text that is not JSON"
         ) from None
@@ -642,8 +648,8 @@ def _body(call: str, known: Endpoint, response: requests.Response) -> Any:
     return body
 
 
-def _status_error(call: str, status: int, said: str) -> StonksError:
-    """The error of a status, `said` being the text that came with it."""
+def _status_error(call: str, status: int, said: str, now: datetime) -> StonksError:
+    """The error of a status, `said` being the text that came with it, `now` IBKR's time."""
     if status == 401:
         return _UnauthorizedError(said)
     if status == 403:
@@ -658,14 +664,44 @@ def _status_error(call: str, status: int, said: str) -> StonksError:
             next_step="Start with IBIND_OAUTH1A_REST_URL=https://1.api.ibkr.com/v1/api/ in the environment.",
         )
     if status >= 500:
-        return BrokerUnavailableError(
-            f"IBKR is not available at the moment: status {status} for {call}{said and f', {said!r}'}.",
-            next_step="Wait: it is tried again by itself. IBKR resets every night around 01:00 local to the "
-            "region, and works on its systems on Saturday evenings (US time).",
-        )
+        return _unavailable(f"status {status} for {call}{said and f', {said!r}'}", now)
     if status < 400:
         return _NotAskedAgainError("IBKR", call, f"a redirect (status {status}), which is not followed")
     return _NotAskedAgainError("IBKR", call, f"status {status}{said and f': {said}'}")
+
+
+def _unavailable(how: str, now: datetime) -> BrokerUnavailableError:
+    """IBKR is down; said why, where the hour tells it, which is IBKR's own."""
+    what = f"IBKR is not available at the moment: {how}"
+    if why := quiet_hours(now):
+        return BrokerMaintenanceError(
+            f"{what}; this is the hour of its {why}.",
+            next_step="Nothing: it passes, and syncs go on by themselves.",
+        )
+    return BrokerUnavailableError(
+        f"{what}.",
+        next_step="Wait: it is tried again by itself. IBKR resets every night around 01:00 local to the "
+        "region, and works on its systems on Saturday evenings (US time).",
+    )
+
+
+def quiet_hours(now: datetime) -> str | None:
+    """Which of IBKR's regular interruptions `now` falls into; None outside of them.
+
+    IBKR names the hours in words only (around 01:00 of each region, Saturday evening in the USA), so these
+    windows are wide.
+    """
+    in_new_york = now.astimezone(ZoneInfo("America/New_York"))
+    is_weekend = (in_new_york.weekday() == 5 and in_new_york.hour >= 18) or (
+        in_new_york.weekday() == 6 and in_new_york.hour < 6
+    )
+    if is_weekend:
+        return "weekend maintenance"
+    for zone in ("America/New_York", "Europe/Zurich", "Asia/Hong_Kong"):
+        local = now.astimezone(ZoneInfo(zone))
+        if timedelta(minutes=15) <= timedelta(hours=local.hour, minutes=local.minute) <= timedelta(hours=2):
+            return "nightly reset"
+    return None
 
 
 def _check_login(body: Mapping[str, Any]) -> None:
@@ -727,5 +763,7 @@ def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def off(ahead: timedelta) -> str:
     """A clock's error in words: "3 minutes fast"."""
     seconds = round(abs(ahead.total_seconds()))
-    size = f"{seconds} seconds" if seconds < 120 else f"{round(seconds / 60)} minutes"
+    sizes = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
+    unit, name = next(((unit, name) for unit, name in sizes if seconds >= 2 * unit), sizes[-1])
+    size = f"{round(seconds / unit)} {name}"
     return f"{size} {'fast' if ahead > timedelta(0) else 'slow'}"

@@ -22,20 +22,30 @@ from stonks_overwatch.errors import (
     BrokerBusyError,
     BrokerUnavailableError,
     ClockError,
+    ClockRefusedError,
     CompetingLoginError,
     CredentialsRefusedError,
     NoQuotesError,
     StonksError,
 )
-from stonks_overwatch.ledger.types import Quote, QuoteKind
+from stonks_overwatch.ledger.types import BalanceNow, Quote, QuoteKind
 from stonks_overwatch.services.brokers.base import AccountNow, LiveState, LiveStatus
-from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, events, off, subscriptions
+from stonks_overwatch.services.brokers.ibkr.client import (
+    ReadOnlyClient,
+    client,
+    events,
+    off,
+    quiet_hours,
+    subscriptions,
+)
 from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin, ws_url
 from stonks_overwatch.services.brokers.ibkr.stream import ReadOnlyStream
 
 log = logging.getLogger(__name__)
 
 LAST, MARK, AVAILABILITY = "31", "7635", "6509"
+BASE = "BASE"  # in place of a currency: the sum of all
+NAV = "NetLiquidation-S"
 CLOCK_TOLERANCE = timedelta(seconds=15)
 """iBind ends a connection whose heartbeats are 20 seconds off this computer's clock, again and again."""
 
@@ -69,10 +79,12 @@ class Feed:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._wanted: tuple[str, ...] = ()
+        self._held_in: tuple[str, ...] = ()
         self._state = self._idle()
         self._fields: dict[str, dict[str, Any]] = {}  # conid -> the newest of each numbered field
         self._quotes: dict[str, Quote] = {}
         self._accounts: dict[str, AccountNow] = {}
+        self._trades: set[str] | None = None  # those heard of; None before the stream told any
         self._is_competing = False
         self._heard_at = 0.0
         self._heartbeat_ahead = timedelta(0)
@@ -91,10 +103,10 @@ class Feed:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def watch(self, conids: Sequence[str]) -> None:
-        """What to follow from now on, the most important first."""
+    def watch(self, conids: Sequence[str], accounts: Sequence[str] = ()) -> None:
+        """What to follow from now on, the most important first, and the accounts whose balances to follow."""
         with self._lock:
-            self._wanted = tuple(conids)
+            self._wanted, self._held_in = tuple(conids), tuple(accounts)
 
     def state(self) -> LiveState:
         with self._lock:
@@ -147,6 +159,8 @@ class Feed:
                 status, pause = "competing", self._timing.patience
             case NoQuotesError():
                 status, pause = "no_rights", self._timing.patience
+            case ClockRefusedError():
+                pass  # the clock will be set right
             case CredentialsRefusedError():
                 pause = None  # a login that was refused is not sent again by itself
             case BrokerBusyError():
@@ -172,6 +186,7 @@ class Feed:
             self._fields.clear()
             self._quotes.clear()
             self._accounts.clear()
+            self._trades = None
             self._is_competing = False
             self._heartbeat_ahead = timedelta(0)
 
@@ -284,21 +299,25 @@ class Feed:
     def _subscribe(self, stream: ReadOnlyStream, followed: dict[str, Any]) -> None:
         """Follow what is wanted now, and no longer what is not."""
         with self._lock:
-            wanted = self._wanted
-        if "" not in followed:
-            followed[""] = subscriptions.PnlSubscription()
-            stream.subscribe(followed[""])
-        for conid in followed.keys() - {"", *wanted}:
-            stream.unsubscribe(followed.pop(conid))
-            with self._lock:
-                self._fields.pop(conid, None)
-                self._quotes.pop(conid, None)
+            wanted, held_in = self._wanted, self._held_in
+        every = {"profits": subscriptions.PnlSubscription(), "trades": subscriptions.TradesSubscription()}
+        for account in held_in:
+            every[f"balances {account}"] = subscriptions.AccountLedgerSubscription(account_id=account)
+            every[f"values {account}"] = subscriptions.AccountSummarySubscription(account_id=account)
         for conid in wanted:
-            if conid not in followed:
-                followed[conid] = subscriptions.MarketDataSubscription(
-                    conid=conid, fields=[LAST, MARK, AVAILABILITY]
-                )
-                stream.subscribe(followed[conid])
+            every[conid] = subscriptions.MarketDataSubscription(
+                conid=conid, fields=[LAST, MARK, AVAILABILITY]
+            )
+        for name in followed.keys() - every.keys():
+            stream.unsubscribe(followed.pop(name))
+            with self._lock:
+                self._fields.pop(name, None)
+                self._quotes.pop(name, None)
+                self._accounts.pop(name.removeprefix("balances "), None)
+        for name, subscription in every.items():
+            if name not in followed:
+                followed[name] = subscription
+                stream.subscribe(subscription)
 
     def _check_rights(self) -> None:
         """Raises: NoQuotesError when every instrument was answered with that there is no right to quotes."""
@@ -320,6 +339,12 @@ class Feed:
             self._note_quote(event.conid, event.data)
         elif isinstance(event, events.Pnl):
             self._note_profits(event.data.get("args"))
+        elif isinstance(event, events.AccountLedger):
+            self._note_balance(event.account_id, event.data)
+        elif isinstance(event, events.AccountSummary):
+            self._note_value(event.account_id, event.data)
+        elif isinstance(event, events.Trades):
+            self._note_trades(event.data.get("args"))
         elif isinstance(event, events.AuthenticationStatus):
             self._is_competing = event.competing is True
         elif isinstance(event, events.System) and isinstance(event.data.get("hb"), int):
@@ -345,10 +370,53 @@ class Feed:
         for name, row in args.items():
             account, _, model = str(name).partition(".")
             if model == "Core" and isinstance(row, Mapping):
-                with self._lock:
-                    self._accounts[account] = AccountNow(
-                        account, number(row.get("nl")), number(row.get("dpl")), number(row.get("upl")), now
-                    )
+                self._note(
+                    account,
+                    nav=number(row.get("nl")),
+                    day_pnl=number(row.get("dpl")),
+                    unrealized_pnl=number(row.get("upl")),
+                    at=now,
+                )
+
+    def _note(self, account: str, **changes: Any) -> None:
+        with self._lock:
+            self._accounts[account] = replace(self._accounts.get(account) or AccountNow(account), **changes)
+
+    def _note_balance(self, account: str, row: Mapping[str, Any]) -> None:
+        """A row of one currency; only what has changed comes, so the last word on the rest stays."""
+        currency = str(row.get("secondKey") or str(row.get("key")).removeprefix("LedgerList")).upper()
+        if currency == BASE:
+            return
+        with self._lock:
+            now = self._accounts.get(account) or AccountNow(account)
+            before = now.balances.get(currency)
+            balance = balance_of(row, datetime.now(UTC), before)
+            self._accounts[account] = replace(now, balances={**now.balances, currency: balance})
+
+    def _note_value(self, account: str, values: Mapping[str, Any]) -> None:
+        told = values.get(NAV)
+        nav = number(told.get("monetaryValue")) if isinstance(told, Mapping) else None
+        if nav is not None:
+            self._note(account, nav=nav, at=datetime.now(UTC))
+
+    def _note_trades(self, args: object) -> None:
+        """The first answer tells what was traded before, with its own times; what comes later is new."""
+        rows = [row for row in args if isinstance(row, Mapping)] if isinstance(args, list) else []
+        known, now = self._trades, datetime.now(UTC)
+        self._trades = (known or set()) | {str(row.get("execution_id")) for row in rows}
+        for row in rows:
+            account = row.get("accountCode") or row.get("account")
+            # An exchange of currencies moves cash alone, which is told in full.
+            if not account or str(row.get("sec_type")).upper() == "CASH":
+                continue
+            made = row.get("trade_time_r")
+            at = datetime.fromtimestamp(made / 1000, UTC) if isinstance(made, int) else now
+            if known is not None and str(row.get("execution_id")) not in known:
+                at = now
+            with self._lock:
+                before = self._accounts.get(str(account)) or AccountNow(str(account))
+                latest = at if before.traded_at is None else max(at, before.traded_at)
+                self._accounts[str(account)] = replace(before, traded_at=latest)
 
 
 def _standing(kinds: set[QuoteKind]) -> tuple[LiveStatus, str] | None:
@@ -396,6 +464,20 @@ def quote_of(conid: str, fields: Mapping[str, Any], now: datetime) -> Quote | No
     return Quote(conid, price, min(at, now), kind)
 
 
+def balance_of(row: Mapping[str, Any], now: datetime, before: BalanceNow | None) -> BalanceNow:
+    """What a row of the ledger's stream says; what it leaves out is as before."""
+    before = before or BalanceNow(None, None, None, now)
+    amount, rate = number(row.get("cashbalance")), number(row.get("exchangeRate"))
+    parts = [number(row.get(name)) for name in ("interest", "dividends")]
+    accrued = sum((part for part in parts if part is not None), Decimal(0))
+    return BalanceNow(
+        amount=before.amount if amount is None else amount,
+        accrued=accrued if None not in parts else before.accrued,
+        rate=before.rate if rate is None else rate,
+        at=now,
+    )
+
+
 def _is_up(state: Mapping[str, Any]) -> bool:
     """Whether the brokerage session can be used. Raises: CompetingLoginError."""
     if state.get("competing"):
@@ -421,8 +503,9 @@ def _competing() -> CompetingLoginError:
 
 
 def _not_up() -> BrokerUnavailableError:
+    why = quiet_hours(datetime.now(UTC))
     return BrokerUnavailableError(
-        "IBKR does not open its live stream at the moment.",
+        f"IBKR does not open its live stream{f' in the hour of its {why}' if why else ' at the moment'}.",
         next_step="Nothing: it is tried again by itself. IBKR resets every night around 01:00 local to the "
         "region, and works on its systems on Saturday evenings (US time).",
     )
