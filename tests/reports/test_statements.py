@@ -238,5 +238,27 @@ def test_the_command_shows_what_differs_and_the_returns(
     call_command("reconcile", "--json", "--from", "2026-03-01", "--to", "2026-03-31")
     (account,) = json.loads(capsys.readouterr().out)["accounts"]
     assert set(account) == {"account", "as_of", "lines", "agrees"}
-    assert all(set(line) == {"what", "computed", "reported", "difference"} for line in account["lines"])
+    assert all(
+        set(line) == {"what", "computed", "reported", "difference", "within"} for line in account["lines"]
+    )
     assert not account["agrees"]
+
+
+def test_a_difference_that_rounded_rates_explain_is_shown_as_such(
+    told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = first(told, "EquitySummaryByReportDateInBase", reportDate=f"{UNTIL:%Y%m%d}")
+    # Rates have six decimals, which leaves some tenths of a cent of thousands of dollars open.
+    off = str(Decimal(field(row, "total")) + Decimal("0.0055"))
+    account = compared(told.replace(row, row.replace(field(row, "total"), off)), tmp_path)
+
+    nav = next(line for line in account.lines if line.name == "NAV" and line.on == UNTIL)
+    assert nav.agrees
+    assert nav.within == "rates"
+    assert Decimal("0.005") < abs(nav.difference or Decimal(0)) < Decimal("0.01")
+    cash = next(line for line in account.lines if line.name == "cash USD")
+    assert (cash.agrees, cash.within) == (True, None)
+
+    call_command("reconcile")
+    shown = capsys.readouterr().out
+    assert "within the rounding of the broker's rates" in shown

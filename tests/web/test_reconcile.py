@@ -102,9 +102,11 @@ def test_an_unknown_account_is_told(reader: Client) -> None:
 def test_the_table_as_a_file_has_the_day_and_the_rows(reader: Client) -> None:
     answer = reader.get("/reconcile?csv=figures&show=differences")
     lines = answer.content.decode().splitlines()
-    assert lines[0] == ("account,broker,figure,since,on,computed,reported,difference,agrees,begins_on,rows")
+    assert lines[0] == (
+        "account,broker,figure,since,on,computed,reported,difference,agrees,within,begins_on,rows"
+    )
     dividend = next(line for line in lines if "dividends EUR" in line)
-    assert dividend.startswith("U1,ibkr,dividends EUR,2026-02-01,2026-02-28,5,5.01,-0.01,False,2026-02-10,")
+    assert dividend.startswith("U1,ibkr,dividends EUR,2026-02-01,2026-02-28,5,5.01,-0.01,False,,2026-02-10,")
 
 
 def test_the_brokers_return_is_shown_with_ours(reader: Client, account: Account) -> None:

@@ -25,6 +25,7 @@ from stonks_overwatch.reports.statements import (
     CENT,
     EXACT,
     Found,
+    Rounded,
     Suspect,
     at_prices,
     compared,
@@ -41,6 +42,9 @@ _SETTLED_DAILY = frozenset({AssetClass.FUTURE, AssetClass.CASH})
 class Line(Document):
     """`difference` is computed minus reported; null when the computed one is unknown.
 
+    `within` is null where both sides are equal or differ; else it says which figures of the broker's are
+    rounded so that their last digit explains the difference: "rates", "prices" or "amounts".
+
     The rest is for the page only. `agrees`: quantities are equal, money is equal when rounded to cents,
     and what exchange rates are part of is within what their last digit leaves open. `on` is the day of a
     statement's figure (the last one, where it is of the days from `since`), null for the latest answer's.
@@ -52,6 +56,7 @@ class Line(Document):
     computed: Computed | None
     reported: Computed
     difference: Computed | None
+    within: Rounded | None
     agrees: bool = Field(exclude=True)
     group: str = Field(exclude=True)
     name: str = Field(exclude=True)
@@ -128,11 +133,11 @@ def _account(state: _State, found: list[Found]) -> AccountLines:
 
 
 def _first_differing(found: list[Found]) -> list[Line]:
-    """A line for each figure: the first day it does not agree on, else the last."""
+    """A line for each figure: the first day it does not agree on, else the last, an unequal one if any."""
     by_name: dict[str, Found] = {}
     for one in found:
         known = by_name.get(one.what)
-        if known is None or known.agrees:
+        if known is None or (known.agrees and not (known.within and one.agrees and not one.within)):
             by_name[one.what] = one
     return [_told(one) for one in by_name.values()]
 
@@ -151,6 +156,7 @@ def _told(found: Found) -> Line:
         computed=found.computed,
         reported=found.reported,
         difference=difference,
+        within=found.within,
         agrees=found.agrees,
         group=found.group,
         name=found.what,
@@ -309,12 +315,14 @@ def _line(
 ) -> Line:
     """`slack`: from which difference on they do not agree."""
     difference = None if computed is None else computed - reported
+    agrees = difference is not None and abs(difference) < slack
     return Line(
         what=what,
         computed=computed,
         reported=reported,
         difference=difference,
-        agrees=difference is not None and abs(difference) < slack,
+        within="prices" if agrees and difference is not None and abs(difference) >= CENT else None,
+        agrees=agrees,
         group=group or what.split(" ", 1)[0],
         name=what,
         instrument=instrument,

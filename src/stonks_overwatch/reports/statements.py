@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from django.db.models import Q
 
@@ -64,10 +64,14 @@ class Suspect(Document):
     theirs: Computed | None
 
 
+Rounded = Literal["rates", "prices", "amounts"]
+
+
 class Found(NamedTuple):
     """One figure of one day or period on both sides; `slack` is what rounding of its parts leaves open.
 
-    `first_on` is the day on which a difference begins, where that can be told.
+    `rounded` are the parts that the broker rounds. `first_on` is the day on which a difference begins, where
+    that can be told.
     """
 
     account: int
@@ -82,10 +86,16 @@ class Found(NamedTuple):
     currency: str = ""
     suspects: tuple[Suspect, ...] = ()
     first_on: date | None = None
+    rounded: Rounded | None = None
 
     @property
     def agrees(self) -> bool:
         return self.computed is not None and abs(self.computed - self.reported) < self.slack
+
+    @property
+    def within(self) -> Rounded | None:
+        """What of the broker's is rounded, where only that makes the sides agree."""
+        return self.rounded if self.agrees and not self._replace(slack=CENT).agrees else None
 
 
 class Event(NamedTuple):
@@ -328,6 +338,7 @@ class _Comparison:
                     reported,
                     slack,
                     currency=kept_in,
+                    rounded="rates",
                 )
             )
 
@@ -438,9 +449,9 @@ class _Comparison:
                 if of == group
             ]
             computed, slack = _converted(parts)
-            self.found[account].append(
-                Found(account, group, f"{group}, all in {kept_in}", since, until, computed, reported, slack)
-            )
+            what = f"{group}, all in {kept_in}"
+            line = Found(account, group, what, since, until, computed, reported, slack, rounded="rates")
+            self.found[account].append(line)
 
     def _rate(self, event: Event, code: str, kept_in: str) -> Decimal | None:
         if event.fx_rate is not None and code == event.currency:
@@ -500,8 +511,9 @@ class _Comparison:
         if theirs is not None:
             paper, what = end.paper, f"{group} {end.paper.symbol} ({end.ref})"
             line = Found(
-                end.account, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency
-            )
+                end.account, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency,
+                rounded="prices",
+            )  # fmt: skip
             self.found[end.account].append(line._replace(first_on=end.on))
 
     def _nav(self, account: int, on: date, values: list[tuple[Decimal | None, Decimal | None]]) -> None:
@@ -526,6 +538,7 @@ class _Comparison:
                 slack,
                 currency=kept_in,
                 first_on=on,
+                rounded="rates",
             )
         )
 
@@ -593,7 +606,7 @@ class _Comparison:
         what = f"realized P&L {paper.symbol} ({ref})"
         line = Found(
             account, "realized P&L", what, rows[0].on, rows[-1].on, known_sum(ours), reported, slack,
-            paper.pk, paper.currency,
+            paper.pk, paper.currency, rounded="amounts",
         )  # fmt: skip
         if off:
             suspects = tuple(self._suspect(row, earned, row.realized) for row, earned in off[:_SHOWN])

@@ -70,6 +70,7 @@ class Row(Document):
     reported: Computed
     difference: Computed | None
     agrees: bool
+    within: str | None
     begins_on: date | None
     rows: str
 
@@ -123,11 +124,11 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
 
 
 def _shown(document: ReconcileDocument, asked: AskedLines) -> list[Shown]:
-    """What differs first; else in the order of the report."""
+    """What differs first, then what only rounding explains; else in the order of the report."""
     rows = [Shown(account, line) for account in document.accounts for line in account.lines]
     if asked.shown == "differences":
         return [row for row in rows if not row.line.agrees]
-    return sorted(rows, key=lambda row: row.line.agrees)
+    return sorted(rows, key=lambda row: (row.line.agrees, row.line.within is None))
 
 
 def _row(shown: Shown) -> Row:
@@ -142,6 +143,7 @@ def _row(shown: Shown) -> Row:
         reported=line.reported,
         difference=line.difference,
         agrees=line.agrees,
+        within=line.within,
         begins_on=None if line.agrees else line.first_on,
         rows=" ".join(row.activity or row.text for row in line.suspects),
     )
@@ -153,6 +155,7 @@ def _summary(account: AccountLines, everyone: list[Any]) -> dict[str, Any]:
         "one": one,
         "account": account,
         "differing": sum(not line.agrees for line in account.lines),
+        "rounded": sum(line.within is not None for line in account.lines),
         "first_on": min(
             (line.first_on for line in account.lines if not line.agrees and line.first_on), default=None
         ),

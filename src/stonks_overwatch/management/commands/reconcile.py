@@ -33,13 +33,23 @@ class Command(PeriodCommand):
 
 
 def shown(account: AccountLines, *, only_differences: bool = False) -> str:
-    title = f"{account.account}: {'agrees' if account.agrees else 'does not agree'}"
+    rounded = sum(line.within is not None for line in account.lines)
+    result = "does not agree" if not account.agrees else "agrees"
+    title = (
+        f"{account.account}: {result}{f' ({rounded} within the rounding of the broker)' if rounded else ''}"
+    )
     rows = [
-        (line.what, number(line.computed), number(line.reported), number(line.difference))
+        (
+            line.what,
+            number(line.computed),
+            number(line.reported),
+            number(line.difference),
+            f"within the rounding of the broker's {line.within}" if line.within else "",
+        )
         for line in account.lines
         if not (only_differences and line.agrees)
     ]
-    return f"{title}\n{table(('', '>computed', '>reported', '>difference'), rows)}" if rows else title
+    return f"{title}\n{table(('', '>computed', '>reported', '>difference', ''), rows)}" if rows else title
 
 
 def shown_returns(document: BrokerReturnsDocument) -> str:
