@@ -22,9 +22,8 @@ def number(text: str | None) -> Decimal | None:
 
 
 def account(name: str = "U1", currency: str = "EUR", broker: str = "ibkr", **more: Any) -> models.Account:
-    return models.Account.objects.create(
-        account=name, currency=currency, broker=broker, **{"updated_at": NOW, **more}
-    )
+    values = dict.fromkeys(("updated_at", "positions_at", "cash_at"), more.get("updated_at", NOW)) | more
+    return models.Account.objects.create(account=name, currency=currency, broker=broker, **values)
 
 
 def instrument(symbol: str = "ABC", currency: str = "EUR", **more: Any) -> models.Instrument:

@@ -117,5 +117,5 @@ def test_the_number_of_queries_does_not_grow(django_assert_num_queries: DjangoAs
     inbox(20)
     for index in range(40):
         builders.run("ok", login=str(index % 5))
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         syncs()

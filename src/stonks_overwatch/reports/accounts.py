@@ -10,6 +10,7 @@ from stonks_overwatch.reports.documents import Computed, Document, Exact, share,
 from stonks_overwatch.reports.holdings import Valuation, sum_of, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.state import told_at
 
 
 class AccountRow(Document):
@@ -38,7 +39,7 @@ class AccountRow(Document):
     unknown: int
     reported_nav: Exact | None
     reported_as_of: datetime | None
-    updated_at: datetime
+    updated_at: datetime | None
 
 
 class AccountsDocument(Document):
@@ -92,5 +93,5 @@ def _row(valued: Valuation, account: Account, positions: int, activities: int) -
         unknown=valued.unknown.get(account.pk, 0),
         reported_nav=account.reported_nav,
         reported_as_of=account.reported_as_of,
-        updated_at=account.updated_at,
+        updated_at=told_at(account),
     )

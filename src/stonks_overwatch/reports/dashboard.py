@@ -19,6 +19,7 @@ from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuat
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.state import told_at
 from stonks_overwatch.reports.syncs import LoginState, logins
 
 TOP = 10
@@ -52,7 +53,7 @@ class AccountDay(Document):
     nav: Computed | None
     nav_base: Computed | None
     day_change: DayChange
-    updated_at: datetime
+    updated_at: datetime | None
 
 
 class NavSeries(Document):
@@ -220,7 +221,7 @@ def _account_day(valued: Valuation, account: Account, points: Points, rates: Rat
         nav=row.nav,
         nav_base=row.nav_base,
         day_change=change,
-        updated_at=account.updated_at,
+        updated_at=told_at(account),
     )
 
 

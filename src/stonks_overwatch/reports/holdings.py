@@ -26,7 +26,7 @@ from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import EVER, MOST_NAMED, Live, Stored, lot_books, positions
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
-from stonks_overwatch.reports.state import Balance, Held, State, state_of
+from stonks_overwatch.reports.state import Balance, Held, State, state_of, told_at
 
 
 class AccountNav(Document):
@@ -173,7 +173,7 @@ def valuation(scope: Scope, method: Method | None = None) -> Valuation:
     kept = lot_books(looked_at, scope.base_currency, scope.as_of, method)
     state = _at_lots(state, kept, asked=method)
     earned = _realized(kept)
-    as_of = scope.as_of or min((account.updated_at for account in looked_at), default=None)
+    as_of = scope.as_of or told_at(*looked_at)
     return _valued(scope.base_currency, as_of, state, rates, earned)
 
 

@@ -18,7 +18,7 @@ from stonks_overwatch.reports.lots import LotRow, lot_rows
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.realized import ClosedLot, closed_lot
 from stonks_overwatch.reports.scope import Scope, accounts
-from stonks_overwatch.reports.state import Held, state_of
+from stonks_overwatch.reports.state import Held, state_of, told_at
 
 _TRADES = (ActivityKind.BUY, ActivityKind.SELL)
 _INCOME = (ActivityKind.DIVIDEND, ActivityKind.INTEREST)
@@ -158,7 +158,7 @@ def instrument(
     quantities = [row.quantity for row in held]
     return InstrumentDocument(
         id=paper.pk,
-        as_of=scope.as_of or min((account.updated_at for account in looked_at), default=None),
+        as_of=scope.as_of or told_at(*looked_at),
         base_currency=base,
         broker=paper.broker,
         broker_ref=paper.broker_ref,

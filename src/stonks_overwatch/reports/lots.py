@@ -32,7 +32,7 @@ from stonks_overwatch.reports.lot_books import (
 )
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
-from stonks_overwatch.reports.state import Held, State, state_of
+from stonks_overwatch.reports.state import Held, State, state_of, told_at
 
 
 class LotRow(Document):
@@ -153,7 +153,7 @@ def lots(scope: Scope, method: Method | None = None) -> LotsDocument:
     rates = Rates.between(min(days), max(days)) if days else Rates(())
     rows = lot_rows(scope.base_currency, state, state.held, kept, rates)
     return LotsDocument(
-        as_of=scope.as_of or min((account.updated_at for account in looked_at), default=None),
+        as_of=scope.as_of or told_at(*looked_at),
         base_currency=scope.base_currency,
         lots=tuple(rows),
         totals=LotTotals(
@@ -266,7 +266,7 @@ def what_if(
     proceeds = product(product(signed, at), paper.per_unit)
     rate = Rates.between(on, on).rate(paper.currency, scope.base_currency, on)
     return WhatIfDocument(
-        as_of=scope.as_of or account.updated_at,
+        as_of=scope.as_of or told_at(account),
         base_currency=scope.base_currency,
         account=account.account,
         broker=account.broker,

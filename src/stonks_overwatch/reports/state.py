@@ -110,6 +110,15 @@ class State:
         return self.days[account.pk] == account.updated_at.date()
 
 
+def told_at(*accounts: Account) -> datetime | None:
+    """How old what is known of the accounts is: the oldest full answer about the positions or the cash.
+
+    An account of which one of them never came in full is left out; None when there is no other.
+    """
+    told = [(account.positions_at, account.cash_at) for account in accounts]
+    return min((min(at, other) for at, other in told if at is not None and other is not None), default=None)
+
+
 def state_of(accounts: Iterable[Account], as_of: date | None) -> State:
     """The latest state, or the one at the end of a day. Accounts opened after that day are left out.
 

@@ -1,13 +1,15 @@
 """The runs of the brokers: what each brought, what went wrong, what could not be read."""
 
+from collections import defaultdict
 from datetime import date, datetime
 from typing import Literal
 
 from django.db.models import Count, Max, Q
 from pydantic import Field
 
-from stonks_overwatch.ledger.models import InboxItem, Position, SyncRun
+from stonks_overwatch.ledger.models import Account, InboxItem, Position, SyncRun
 from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.state import told_at
 
 Status = Literal["running", "ok", "partial", "failed"]
 
@@ -49,7 +51,8 @@ class RunsDocument(Document):
 
 
 class LoginState(Document):
-    """Where one login stands. `updated_at` is the end of the last run that stored something.
+    """Where one login stands. `updated_at` is how old its accounts' positions and cash are; where no account
+    is known, the end of the last run that stored something.
 
     `retry_at`: the broker asked for a pause until then.
     """
@@ -152,8 +155,12 @@ def logins(broker: str | None = None) -> tuple[LoginState, ...]:
         .annotate(last=Max("id"), stored=Max("id", filter=Q(status__in=("ok", "partial"))))
     )
     by_id = SyncRun.objects.in_bulk([row[which] for row in latest for which in ("last", "stored")])
+    accounts: defaultdict[tuple[str, str], list[Account]] = defaultdict(list)
+    for account in Account.objects.filter(broker__in={row["broker"] for row in latest}):
+        accounts[account.broker, account.login].append(account)
     states = []
     for row in latest:
+        of_login = accounts[row["broker"], row["login"]]
         last, stored = by_id[row["last"]], by_id.get(row["stored"])
         states.append(
             LoginState(
@@ -161,7 +168,7 @@ def logins(broker: str | None = None) -> tuple[LoginState, ...]:
                 login=last.login,
                 last_run=run(last),
                 is_running=last.status == "running",
-                updated_at=stored.finished_at if stored else None,
+                updated_at=told_at(*of_login) if of_login or not stored else stored.finished_at,
                 retry_at=last.retry_at,
             )
         )

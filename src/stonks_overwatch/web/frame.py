@@ -17,8 +17,9 @@ VERSION = version("stonks-overwatch")
 class Frame:
     """`config` is the default one where the file cannot be used; `config_error` says why it cannot.
 
-    `troubles` are the logins whose last run failed or stored only a part. `as_of` is the oldest last
-    success of the logins that are in use. `latest_end` tells two pages apart between which a run ended.
+    `troubles` are the logins whose last run failed or stored only a part. `as_of` is how old the
+    positions and the cash of the logins in use are. `latest_end` tells two pages apart between which a run
+    ended.
     """
 
     config: Config
