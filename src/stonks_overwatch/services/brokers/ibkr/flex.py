@@ -48,7 +48,7 @@ _VERSION = "3"
 _IBKR = ".interactivebrokers.com"
 # Without an agent that it knows the service refuses; this is one of the documented forms.
 _AGENT = f"Python/{platform.python_version()} stonks-overwatch"
-_TIMEOUT = (15, 120)  # seconds to connect, and between two pieces of an answer
+TIMEOUT = (15, 120)  # seconds to connect, and between two pieces of an answer
 _LARGEST_ANSWER = 1 << 30
 _LARGEST_MESSAGE = 1 << 16
 
@@ -265,7 +265,7 @@ class FlexService:
             with (
                 self._turn(),
                 self._session.get(
-                    address, params=query, timeout=_TIMEOUT, allow_redirects=False, stream=True
+                    address, params=query, timeout=TIMEOUT, allow_redirects=False, stream=True
                 ) as response,
             ):
                 content = _content(response)

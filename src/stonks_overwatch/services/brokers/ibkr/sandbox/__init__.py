@@ -145,6 +145,10 @@ class Sandbox:
         """Every request under the API's address so far, oldest first."""
         return list(self._service.calls)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass at once, for what counts calls and waits until a penalty is over."""
+        self._service.skipped += seconds
+
     def expected(self, base_currency: str) -> Expectation:
         return expected(self.world, base_currency)
 

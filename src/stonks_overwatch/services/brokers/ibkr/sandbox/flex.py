@@ -7,7 +7,7 @@ switch of a test.
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -43,7 +43,7 @@ _MESSAGES = {
 class FlexCall:
     """One request as it was met."""
 
-    at: float  # monotonic seconds
+    at: float  # seconds of the clock that the pace goes by
     step: str
     code: int | None = None  # None: the request was granted
     too_early: bool = False
@@ -69,6 +69,7 @@ class Flex:
     world: World
     address: str
     enforced: bool = True
+    elapsed: Callable[[], float] = time.monotonic
     token: str = TOKEN
     query: str = QUERY
     polls: int = 1
@@ -93,7 +94,7 @@ class Flex:
         with self._lock:
             parts = urlsplit(target)
             given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-            call = FlexCall(time.monotonic(), parts.path.removeprefix(FLEX_PATH))
+            call = FlexCall(self.elapsed(), parts.path.removeprefix(FLEX_PATH))
             call.too_early = self._is_too_early(call.at)
             self.calls.append(call)
             if not headers.get("User-Agent", "").startswith(_AGENTS):

@@ -79,11 +79,18 @@ class Service:
         self.faults = Faults()
         self.pacing = Pacing(enforced=pace)
         self.oauth = OAuth(identity, rest_url, self.now)
-        self.flex = Flex(world, rest_url.removesuffix(BASE_PATH) + FLEX_PATH, enforced=pace)
+        self.flex = Flex(
+            world, rest_url.removesuffix(BASE_PATH) + FLEX_PATH, enforced=pace, elapsed=self.elapsed
+        )
         self.selfservice = SelfService(self.oauth)
         self.streams = Streams(world, self.faults, self.oauth, moves)
         self.calls: list[Call] = []
         self.stopping = threading.Event()
+        self.skipped = 0.0
+
+    def elapsed(self) -> float:
+        """Seconds of the clock that paces and penalties go by."""
+        return time.monotonic() + self.skipped
 
     def now(self) -> float:
         """The server's clock, wrong when a fault says so."""
@@ -116,7 +123,7 @@ class Service:
 
     def _paced(self, call: Call, hits: list[Fault], authorization: str | None) -> Reply | None:
         """The 429 of a call that comes too early or during a penalty."""
-        now = time.monotonic()
+        now = self.elapsed()
         for fault in hits:
             if fault.effect == "box":
                 self.pacing.box(now + fault.seconds)
