@@ -11,7 +11,7 @@ in proportion to the market values of the day, and unknown where one of those is
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -124,11 +124,17 @@ def matched(
     return matcher.lots()
 
 
-def ties(activities: Iterable[Activity], terms: Mapping[str, Terms]) -> list[set[Key]]:
+def ties(
+    activities: Iterable[Activity], terms: Mapping[str, Terms], there: Set[Key] | None = None
+) -> list[set[Key]]:
     """What has to be matched together because of events that concern several accounts or instruments.
 
     Every account and instrument beside these can be matched by itself, and each of the sets too, with the
     same lots as in the whole. `activities` may be the parts of such events alone.
+
+    Args:
+        activities, terms: as for `matched`.
+        there: what has activities; where it is not known, more than what is needed may be tied.
     """
     by_name = _by_name(terms)
     events: defaultdict[tuple[str, ...], set[Key]] = defaultdict(set)
@@ -138,6 +144,8 @@ def ties(activities: Iterable[Activity], terms: Mapping[str, Terms]) -> list[set
             events[tie].add(key)
         if activity.kind in _ACTIONS:
             named = {(activity.account, ref) for ref in _named(activity, by_name)}
+            if there is not None:
+                named &= there
             events["named", *key] |= {key, *named}
     return joined(events.values())
 

@@ -123,8 +123,8 @@ def books(
     convert = None if base is None else matching.Convert(on, of)
     found = matching.matched(activities, terms, told, convert)
     lots = {_key(names): of_key for names, of_key in found.items()}
-    there = {(row.account_id, row.instrument_id) for row in rows}
-    tied = (there & {_key(names) for names in some} for some in matching.ties(activities, terms))
+    there = {(activity.account, activity.broker_ref or "") for activity in activities}
+    tied = matching.ties(activities, terms, there)
     return Books(
         base=base,
         accounts=wanted,
@@ -133,7 +133,7 @@ def books(
         papers=papers,
         rates=rates,
         booked=booked,
-        ties=[some for some in tied if len(some) > 1],
+        ties=[{_key(names) for names in some} for some in tied],
     )
 
 
