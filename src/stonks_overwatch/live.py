@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Protocol
 
 from django.db import DatabaseError, close_old_connections, connection
@@ -16,11 +17,11 @@ from django.db import DatabaseError, close_old_connections, connection
 from stonks_overwatch import config
 from stonks_overwatch.config import Config
 from stonks_overwatch.errors import ConfigError, StonksError
-from stonks_overwatch.ledger.models import SyncRun
-from stonks_overwatch.ledger.types import Quote
-from stonks_overwatch.reports.live import Quotes, largest
+from stonks_overwatch.ledger.models import Account, SyncRun
+from stonks_overwatch.ledger.types import LedgerNow, Quote
+from stonks_overwatch.reports.live import Ledgers, Quotes, largest
 from stonks_overwatch.services.brokers import ibkr
-from stonks_overwatch.services.brokers.base import LiveState
+from stonks_overwatch.services.brokers.base import AccountNow, LiveState
 from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ LINGERS = 20.0
 class Feed(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
-    def watch(self, conids: list[str]) -> None: ...
+    def watch(self, conids: list[str], accounts: list[str]) -> None: ...
     def state(self) -> LiveState: ...
 
 
@@ -137,9 +138,11 @@ class Desk:
         """Tell each feed what its login holds now."""
         for name in wanted:
             held = largest(BROKER, name, base_currency, MARKET_DATA_LINES)
+            rows = Account.objects.filter(broker=BROKER, login=name).order_by("account")
+            accounts = list(rows.values_list("account", flat=True))
             with self._lock:
                 if name in self._feeds:
-                    self._feeds[name][1].watch(held)
+                    self._feeds[name][1].watch(held, accounts)
 
 
 desk = Desk()
@@ -154,6 +157,21 @@ def quotes(states: list[LiveState]) -> Quotes:
             if known is None or known.at < quote.at:
                 newest[BROKER, ref] = quote
     return newest
+
+
+def ledgers(states: list[LiveState]) -> Ledgers:
+    """What the brokers stream of each account, whichever login it came from last."""
+    newest: dict[str, AccountNow] = {}
+    for state in states:
+        for name, now in state.accounts.items():
+            known = newest.get(name)
+            if now.balances and (known is None or _told_at(known) < _told_at(now)):
+                newest[name] = now
+    return {(BROKER, name): LedgerNow(now.balances, now.nav, now.traded_at) for name, now in newest.items()}
+
+
+def _told_at(account: AccountNow) -> datetime:
+    return max(balance.at for balance in account.balances.values())
 
 
 def _configuration() -> Config:

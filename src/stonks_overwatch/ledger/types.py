@@ -393,6 +393,31 @@ class Quote:
 
 
 @_value
+class BalanceNow:
+    """One currency of an account as its broker streams it; `rate` is the account's currency for one unit.
+
+    `accrued` is interest and dividends together. None is not told. Shown, and never stored.
+    """
+
+    amount: Decimal | None
+    accrued: Decimal | None
+    rate: Decimal | None
+    at: datetime
+
+
+@_value
+class LedgerNow:
+    """What a broker streams of an account: balances by currency, and its own value of all of it.
+
+    `traded_at` is when the latest trade was seen; None if none was.
+    """
+
+    balances: Mapping[str, BalanceNow]
+    nav: Decimal | None
+    traded_at: datetime | None
+
+
+@_value
 class InboxItem:
     """A row that could not be typed, with its whole text. `key` makes the same row arrive once."""
 

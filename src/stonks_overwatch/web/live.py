@@ -7,6 +7,7 @@ the page writes them; without a quote a figure is what the page was made with.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +20,7 @@ from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.dashboard import AccountDay, DayChange, dashboard
 from stonks_overwatch.reports.documents import share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, unrealized_return, valuation
-from stonks_overwatch.reports.live import Now, at
+from stonks_overwatch.reports.live import Ledgers, Now, Quotes, at
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.base import LiveState, LiveStatus
 from stonks_overwatch.web.holdings_table import SEPARATE
@@ -51,6 +52,7 @@ _WORDS = {
     QuoteKind.DELAYED: "Quote, 15 to 20 minutes late, seen at",
     QuoteKind.CLOSE: "Price of the last close, seen at",
 }
+_BALANCES = "The broker's balances and exchange rates of"
 _WORST_FIRST = (QuoteKind.CLOSE, QuoteKind.DELAYED, QuoteKind.LIVE)
 
 
@@ -78,6 +80,7 @@ class Follower:
         self._made_at = ""
         self._sent: Figures = {}
         self._told: tuple[str, str] | None = None
+        self._unsynced: frozenset[str] = frozenset()  # accounts in which a trade was seen since the sync
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> "Follower | None":
@@ -97,29 +100,34 @@ class Follower:
         `latest_end` is when the newest run ended: from then on the stored state is another one.
         """
         states = live.desk.states()
-        quotes = live.quotes(states)
+        quotes, ledgers = live.quotes(states), live.ledgers(states)
         news: dict[str, Any] = {}
-        changed = self._changed(quotes, latest_end)
+        changed = self._changed(quotes, ledgers, latest_end)
         if changed:
             news["figures"] = changed
-        told = _told(states, quotes, self._currencies())
+        told = _told(states, quotes, self._currencies(), self._unsynced)
         if told != self._told:
             self._told = told
             news["label"], news["why"] = told
         return news or None
 
     def _changed(
-        self, quotes: Mapping[tuple[str, str], Quote], latest_end: str
+        self, quotes: Quotes, ledgers: Ledgers, latest_end: str
     ) -> Mapping[str, tuple[str, str] | None]:
         """The figures that differ from what was sent last; None for one that is the stored one again."""
-        if not quotes and not self._sent:
+        self._unsynced = frozenset()
+        if not quotes and not ledgers and not self._sent:
             return {}
         if self._made is None or latest_end != self._made_at:
             self._made, self._made_at = self._make(), latest_end
             self._sent = {}  # the page is made anew with the stored figures
         if self._made is None:
             return {}
-        now = self._written(self._made, at(self._made.valued, quotes)) if quotes else {}
+        now: Figures = {}
+        if quotes or ledgers:
+            moved = at(self._made.valued, quotes, ledgers)
+            now = self._written(self._made, moved, ledgers)
+            self._unsynced = frozenset(account for _, account in moved.unsynced)
         changed: dict[str, tuple[str, str] | None] = {
             name: figure for name, figure in now.items() if self._sent.get(name) != figure
         }
@@ -143,21 +151,27 @@ class Follower:
             return None  # the page says so itself
         return _Page(valued, document.day_change, document.accounts)
 
-    def _written(self, made: _Page, now: Now) -> Figures:
+    def _written(self, made: _Page, now: Now, ledgers: Ledgers) -> Figures:
         base = made.valued.document.base_currency
+        streamed = max(
+            (balance.at for ledger in ledgers.values() for balance in ledger.balances.values()), default=None
+        )
         by_key = {(row.broker, row.broker_ref, row.account): row for row in now.holdings}
+        moved = {(row.broker, row.broker_ref) for row in now.holdings}
         rows = [
             by_key.get((row.broker, row.broker_ref, row.account), row)
             for row in made.valued.document.holdings
-            if (row.broker, row.broker_ref) in now.quotes
+            if (row.broker, row.broker_ref) in moved
         ]
         written: Figures = {}
         for row in rows if self._is_separate else combined(rows):
-            written |= _of_holding(row, base, _said([now.quotes[row.broker, row.broker_ref]]))
-        if not written:
+            quote = now.quotes.get((row.broker, row.broker_ref))
+            written |= _of_holding(row, base, _said([quote] if quote else [], streamed))
+        if not written and not now.cash:
             return {}
-        said = _said(list(now.quotes.values()))
+        said = _said(list(now.quotes.values()), streamed)
         written |= _of_totals(now.totals, base, said)
+        written |= _of_cash(now, base, streamed)
         if self._page == "holdings":
             return written | _of_groups(made.valued.document.holdings, now, base, said)
         return written | _of_dashboard(made, now, base, said)
@@ -177,6 +191,26 @@ def _of_holding(row: Holding, base: str, said: str) -> Figures:
         (f"return {key}", unrealized_return(row), figures.signed_percent),
         (f"weight {key}", row.weight, figures.percent),
     )
+
+
+def _of_cash(now: Now, base: str, streamed: datetime | None) -> Figures:
+    """Balances, and what is accrued; nothing of them moves without a stream of balances."""
+    if streamed is None:
+        return {}
+    said = f"{_BALANCES} {streamed.astimezone():%H:%M:%S}"
+    written = _known(
+        said,
+        ("cash", now.totals.cash_base, lambda v: figures.money(v, base)),
+        ("accrued", now.totals.accrued_base, lambda v: figures.money(v, base)),
+    )
+    for row in now.cash:
+        key, currency = f"{row.broker} {row.account} {row.currency}", row.currency
+        written |= _known(
+            said,
+            (f"amount {key}", row.amount, lambda v, cur=currency: figures.money(v, cur)),
+            (f"amount-base {key}", row.amount_base, lambda v: figures.money(v, base)),
+        )
+    return written
 
 
 def _of_totals(totals: Totals, base: str, said: str) -> Figures:
@@ -243,8 +277,13 @@ def _known(said: str, *rows: tuple[str, Decimal | None, Any]) -> Figures:
     return {name: (str(write(value)), said) for name, value, write in rows if value is not None}
 
 
-def _said(quotes: list[Quote]) -> str:
-    """What a reader is told of the quotes behind a figure: of the weakest kind, the newest time."""
+def _said(quotes: list[Quote], streamed: datetime | None) -> str:
+    """What a reader is told of the quotes behind a figure: of the weakest kind, the newest time.
+
+    Without a quote it has moved with the balances and exchange rates that were `streamed`.
+    """
+    if not quotes:
+        return "" if streamed is None else f"{_BALANCES} {streamed.astimezone():%H:%M:%S}"
     kind = next(kind for kind in _WORST_FIRST if any(quote.kind is kind for quote in quotes))
     newest = max(quote.at for quote in quotes if quote.kind is kind)
     return f"{_WORDS[kind]} {newest.astimezone():%H:%M:%S}"
@@ -255,7 +294,7 @@ def _plus(stored: Decimal | None, change: Decimal | None) -> Decimal | None:
 
 
 def _told(
-    states: list[LiveState], quotes: Mapping[tuple[str, str], Quote], currencies: Mapping[str, str]
+    states: list[LiveState], quotes: Quotes, currencies: Mapping[str, str], unsynced: frozenset[str]
 ) -> tuple[str, str]:
     """The label and the explanation, as HTML; both empty where no login wants live values."""
     if not states:
@@ -277,6 +316,8 @@ def _told(
         "label": _LABELS[best],
         "newest": max((quote.at for quote in quotes.values()), default=None),
         "followed": len(quotes),
+        "balances": any(row.balances for state in states for row in state.accounts.values()),
+        "unsynced": sorted(unsynced),
     }
     label = render_to_string("parts/live_label.html", context)
     return label, render_to_string("parts/live_why.html", context)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from stonks_overwatch.errors import StonksError
-from stonks_overwatch.ledger.types import Batch, Quote
+from stonks_overwatch.ledger.types import BalanceNow, Batch, Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,18 @@ LiveStatus = Literal[
 
 @dataclass(frozen=True, slots=True)
 class AccountNow:
-    """What a broker itself says of an account at a moment, in the account's currency; None is not told."""
+    """What a broker itself says of an account at a moment, in the account's currency; None is not told.
+
+    `traded_at` is when the latest trade that moves a quantity was seen; None if there was none.
+    """
 
     account: str
-    nav: Decimal | None
-    day_pnl: Decimal | None
-    unrealized_pnl: Decimal | None
-    at: datetime
+    nav: Decimal | None = None
+    day_pnl: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    at: datetime | None = None
+    balances: Mapping[str, BalanceNow] = field(default_factory=dict)  # by currency
+    traded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ class _Connection:
         self._ledgers: dict[str, dict[str, Any]] = {}  # account -> rows that were sent
         self._summaries: dict[str, list[dict[str, Any]]] = {}
         self._profits: dict[str, Any] | None = None  # None: not asked for
+        self._trades: int | None = None  # how many were told; None: not asked for
         self._told: tuple[bool, bool] | None = None  # authenticated, competing
 
     def serve(self) -> int:
@@ -188,7 +189,8 @@ class _Connection:
                 self._profits = {}
                 self._tell_profits()
             case "str":
-                self._send({"topic": "str", "args": answers.executions(self._world)})
+                self._trades = 0
+                self._tell_trades()
             case _:
                 return False
         return True
@@ -205,6 +207,8 @@ class _Connection:
                 self._send({"result": "unsubscribed from summary"})
             case "upl":
                 self._profits = None
+            case "utr":
+                self._trades = None
             case _:
                 pass  # nothing more to tell about
 
@@ -253,6 +257,8 @@ class _Connection:
                 self._tell_summary(account)
             if self._profits is not None:
                 self._tell_profits()
+            if self._trades is not None and len(answers.executions(self._world)) > self._trades:
+                self._tell_trades()
 
     def _tell_status(self) -> None:
         competing = self._streams.faults.lasting("competing") is not None
@@ -303,6 +309,12 @@ class _Connection:
             self._summaries[account] = rows
             now = int(time.time())
             self._send({"topic": f"ssd+{account}", "result": [row | {"timestamp": now} for row in rows]})
+
+    def _tell_trades(self) -> None:
+        """All of today at first, an empty list too; later those that came."""
+        rows = answers.executions(self._world)
+        self._send({"topic": "str", "args": rows[self._trades :]})
+        self._trades = len(rows)
 
     def _tell_profits(self) -> None:
         args = {f"{account}.Core": self._profit(account) for account in self._world.holders}
