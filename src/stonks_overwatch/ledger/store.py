@@ -40,6 +40,7 @@ from stonks_overwatch.ledger.models import (
     QuantityChange,
     StateReport,
 )
+from stonks_overwatch.ledger.rows import read_activities
 from stonks_overwatch.ledger.sql import upsert
 from stonks_overwatch.ledger.types import TOPICS, ActivityKind, AssetClass, Batch
 
@@ -682,22 +683,17 @@ class _Recording:
 
     def _load_activities(self, known: Mapping[int, list[types.Activity]]) -> dict[int, list[types.Activity]]:
         """What counts of the accounts at hand, without what the ledger derived; `known` need not be read."""
-        names = {account.pk: name for name, account in self.accounts.items()}
-        refs = {instrument.pk: ref for ref, instrument in self.instruments.items()}
-        found = {account.pk: known.get(account.pk, []) for account in self._accounts_touched()}
-        stored = Activity.objects.reported().filter(account__in=found.keys() - known.keys()).order_by("pk")
-        columns = ("account_id", "key", "instrument_id", "refs", *telling.CONTENT)
-        for account_pk, key, instrument_pk, numbers, *content in stored.values_list(*columns):
-            activity = types.Activity(
-                account=names[account_pk],
-                key=key,
-                source="",
-                broker_ref=refs.get(instrument_pk),
-                refs=tuple(numbers.split()),
-                **_typed(dict(zip(telling.CONTENT, content, strict=True))),
-            )
-            found[account_pk].append(activity)
+        refs = self._refs()
+        found = {}
+        for account in self._accounts_touched():
+            rows = Activity.objects.reported().filter(account=account).order_by("pk")
+            found[account.pk] = known.get(account.pk) or [
+                activity for activity, _ in read_activities(rows, refs, account=account.account)
+            ]
         return found
+
+    def _refs(self) -> dict[int, str]:
+        return {instrument.pk: ref for ref, instrument in self.instruments.items()}
 
     def _upsert_activities(self, rows: Iterable[tuple[int, types.Activity]], *, is_derived: bool) -> None:
         names = ["account", "key", "instrument", "refs", *telling.CONTENT, "is_derived", "recorded_at"]
@@ -721,27 +717,18 @@ class _Recording:
         for account in self._accounts_touched():
             for activity in self._derived(account, reported[account.pk]):
                 wanted[account.pk, activity.key] = activity
-        refs = {instrument.pk: ref for ref, instrument in self.instruments.items()}
-        names = {account.pk: name for name, account in self.accounts.items()}
-        stored = Activity.objects.filter(account__in=reported, is_derived=True)
+        refs = self._refs()
         gone = []
-        for pk, account_pk, key, instrument_pk, *content in stored.values_list(
-            "pk", "account_id", "key", "instrument_id", *telling.CONTENT
-        ):
-            activity = types.Activity(
-                account=names[account_pk],
-                key=key,
-                source="",
-                broker_ref=refs.get(instrument_pk),
-                **_typed(dict(zip(telling.CONTENT, content, strict=True))),
-            )
-            want = wanted.get((account_pk, key))
-            if want is not None and replace(want, source="") == activity:
-                del wanted[account_pk, key]
-                continue
-            self.changed.add((account_pk, telling.counts_on(activity)))
-            if want is None:
-                gone.append(pk)
+        for account in self._accounts_touched():
+            stored = Activity.objects.filter(account=account, is_derived=True)
+            for activity, (pk,) in read_activities(stored, refs, ("pk",), account.account):
+                want = wanted.get((account.pk, activity.key))
+                if want is not None and replace(want, source="") == activity:
+                    del wanted[account.pk, activity.key]
+                    continue
+                self.changed.add((account.pk, telling.counts_on(activity)))
+                if want is None:
+                    gone.append(pk)
         self.changed |= {(pk, telling.counts_on(activity)) for (pk, _), activity in wanted.items()}
         _delete(Activity, gone)
         self._upsert_activities(((pk, activity) for (pk, _), activity in wanted.items()), is_derived=True)
@@ -874,10 +861,6 @@ def _earliest(days: Iterable[tuple[_Key, date]]) -> dict[_Key, date]:
 def _delete(table: type[Activity] | type[Coverage], pks: Sequence[int]) -> None:
     for start in range(0, len(pks), 500):
         table.objects.filter(pk__in=pks[start : start + 500]).delete()
-
-
-def _typed(content: dict[str, Any]) -> dict[str, Any]:
-    return content | {"kind": ActivityKind(content["kind"])}
 
 
 def _holding(

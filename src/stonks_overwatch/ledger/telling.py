@@ -8,20 +8,18 @@ lesser source tells of a covered day supersedes itself, and so counts nowhere.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
-from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from stonks_overwatch.ledger import types
-from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.merge import RANKS, Merged, Told, merged
 from stonks_overwatch.ledger.models import Account, Activity, ActivitySource, Instrument, Period
+from stonks_overwatch.ledger.rows import read_activities
 from stonks_overwatch.ledger.sql import update, upsert
 from stonks_overwatch.ledger.types import ActivityKind, Batch
 
@@ -214,16 +212,10 @@ class _Telling:
     def _load(self, first: date, last: date) -> list[_Row]:
         stored = self._stored().filter(trade_date__range=(first, last))
         rows: dict[int, _Row] = {}
-        columns = ("pk", "key", "instrument_id", "refs", "superseded_by_id", "conflicts", *CONTENT)
-        for pk, key, instrument, numbers, superseded_by, conflicts, *content in stored.values_list(*columns):
-            activity = types.Activity(
-                account=self.account.account,
-                key=key,
-                source="",
-                broker_ref=self.refs.get(instrument),
-                refs=tuple(numbers.split()),
-                **_typed(dict(zip(CONTENT, content, strict=True))),
-            )
+        beside = ("pk", "superseded_by_id", "conflicts")
+        for activity, (pk, superseded_by, conflicts) in read_activities(
+            stored, self.refs, beside, self.account.account
+        ):
             rows[pk] = _Row(pk, activity, superseded_by is None, conflicts)
         sources = ActivitySource.objects.filter(
             activity__account=self.account, activity__trade_date__range=(first, last)
@@ -234,10 +226,9 @@ class _Telling:
             if pk in rows:
                 self.digests.setdefault((source, key), digest)
                 row = rows[pk]
-                told = replace(row.activity, source=source, key=key)
-                row.told[source, key] = Told(
-                    replace(told, **_decoded(content)) if content else told, at or _LONG_AGO
-                )
+                words = _decoded(content) if content else {}
+                told = replace(row.activity, source=source, key=key, **words)
+                row.told[source, key] = Told(told, at or _LONG_AGO)
         return list(rows.values())
 
     # Writing
@@ -275,9 +266,8 @@ class _Telling:
         upsert(
             Activity,
             ["account", *names, "is_derived"],
-            ([self.account.pk, *_prepared_row(self._values(one)), False] for one in created),
+            ((self.account.pk, *self._values(one), False) for one in created),
             unique=["account", "key"],
-            is_prepared=True,
         )
         pks = self._pks(plan)
         self._mark_outranked([(one, pks[one.activity.key]) for one, _ in changed])
@@ -359,9 +349,9 @@ class _Telling:
                 )
                 content = "" if same else _encoded(activity)
                 digest = self.digests.get(source) or digest_of(activity)
-                rows.append((pk, *source, _prepared_moment(told.at), digest, content))
+                rows.append((pk, *source, told.at, digest, content))
         names = ["activity", "source", "key", "at", "digest", "content"]
-        upsert(ActivitySource, names, rows, unique=["activity", "source", "key"], is_prepared=True)
+        upsert(ActivitySource, names, rows, unique=["activity", "source", "key"])
         self._drop_moved_sources(plan, pks)
 
     def _drop_moved_sources(self, plan: Sequence[tuple[Merged, _Row | None]], pks: Mapping[str, int]) -> None:
@@ -372,28 +362,6 @@ class _Telling:
             left = row.told.keys() - {_source(told) for told in one.witnesses}
             for source, key in left:
                 ActivitySource.objects.filter(activity=pks[one.activity.key], source=source, key=key).delete()
-
-
-def _prepared_row(values: Sequence[Any]) -> list[Any]:
-    """The values as the columns keep them; asking each column for it takes as long as everything else."""
-    return [
-        value if value is None or prepare is None else prepare(value)
-        for value, prepare in zip(values, _PREPARE, strict=True)
-    ]
-
-
-@lru_cache(maxsize=1024)
-def _prepared_moment(at: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(at)
-
-
-_PREPARE_CONTENT: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(_NUMBERS, text),
-    **dict.fromkeys(_DAYS, date.isoformat),
-    "trade_at": _prepared_moment,
-    "kind": lambda kind: kind.value,
-}
-_PREPARE = [None, None, None, None, _prepared_moment, *(_PREPARE_CONTENT.get(name) for name in CONTENT)]
 
 
 def digest_of(activity: types.Activity) -> str:
@@ -478,7 +446,3 @@ def _decoded(content: str) -> dict[str, Any]:
         else:
             read[name] = tuple(value) if name == "refs" else value
     return {name: value for name, value in read.items() if name in _TOLD}
-
-
-def _typed(content: dict[str, Any]) -> dict[str, Any]:
-    return content | {"kind": ActivityKind(content["kind"])}

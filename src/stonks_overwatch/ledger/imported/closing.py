@@ -5,13 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
-from django.db.models import Count, Max, Min, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count, Max, Min
 
 from stonks_overwatch.ledger import details, packed, types
 from stonks_overwatch.ledger.imported import BROKER
@@ -26,6 +23,7 @@ from stonks_overwatch.ledger.models import (
     Position,
     Price,
 )
+from stonks_overwatch.ledger.rows import plain, read_activities
 from stonks_overwatch.ledger.sql import update, upsert
 from stonks_overwatch.ledger.types import TOPICS, ActivityKind
 
@@ -77,21 +75,21 @@ def _close_positions(
         )
     settled: dict[int, list[types.Activity]] = {}
     splits = []
-    for instrument_pk, activities in _moving(account_pk, instruments):
-        settled[instrument_pk], changed = _with_splits(activities)
+    for instrument_pk, rows in _moving(account_pk, instruments):
+        settled[instrument_pk], changed = _with_splits(rows)
         splits += [(activity.quantity, pk) for pk, activity in changed]
         days |= {(account_pk, activity.booked_on or activity.trade_date) for _, activity in changed}
     update(Activity, ["quantity"], splits)
     found = matched(
-        (activity for activities in settled.values() for activity in activities),
+        (activity for of_one in settled.values() for activity in of_one),
         {str(pk): _terms(known[pk]) for pk in settled},
     )
     upsert(
         Position,
         _POSITION,
         (
-            (account_pk, pk, *_position(known[pk], found.get(("", str(pk)), Lots((), ())), activities))
-            for pk, activities in settled.items()
+            (account_pk, pk, *_position(known[pk], found.get(("", str(pk)), Lots((), ())), of_one))
+            for pk, of_one in settled.items()
         ),
         unique=["account", "instrument"],
     )
@@ -115,12 +113,12 @@ def _terms(instrument: Instrument) -> Terms:
     )
 
 
-def _position(instrument: Instrument, lots: Lots, activities: Sequence[types.Activity]) -> tuple[Any, ...]:
+def _position(instrument: Instrument, lots: Lots, moves: Sequence[types.Activity]) -> tuple[Any, ...]:
     """Values of `_POSITION` from the quantity on; the price comes later."""
-    quantity = summed(moved(activity) for activity in activities)
+    quantity = summed(moved(activity) for activity in moves)
     cost = lots.cost if lots.quantity == quantity else None
     units = EXACT.multiply(EXACT.multiply(quantity, instrument.multiplier), instrument.quote_factor)
-    days = [activity.trade_date for activity in activities]
+    days = [activity.trade_date for activity in moves]
     last = _moment(max(days))
     return (
         quantity,
@@ -141,72 +139,24 @@ def _moving(account_pk: int, instruments: set[int]) -> Iterator[tuple[int, list[
     rows = rows.exclude(kind=ActivityKind.FX).exclude(quantity=None, ratio=None, group=None)
     if len(instruments) <= _FEW:
         rows = rows.filter(instrument__in=instruments)
-    ordered = rows.order_by("instrument_id").values_list("instrument_id", "pk", *_OF_ACTIVITY)
-    for instrument_pk, group in groupby(ordered.iterator(_AT_ONCE), key=itemgetter(0)):
+    refs = {pk: str(pk) for pk in instruments}
+    found = read_activities(rows.order_by("instrument_id"), refs, ("instrument_id", "pk"))
+    for instrument_pk, of_one in groupby(found, key=lambda each: each[1][0]):
         if instrument_pk in instruments:
-            yield instrument_pk, [(row[1], _activity(row)) for row in group]
-
-
-def _plain(name: str) -> Cast:
-    """A column as the database keeps it: Django's own way from there takes longer than all the rest."""
-    return Cast(name, TextField())
-
-
-_OF_ACTIVITY: tuple[str | Cast, ...] = (
-    "key", "kind", "currency", "refs", "subtype", "group", "reverses", "trade_at",
-    *map(_plain, ("trade_date", "booked_on", "acquired_on")),
-    *map(_plain, ("quantity", "price", "gross", "fee", "tax", "ratio", "value", "cost")),
-)  # fmt: skip
-_day = lru_cache(10_000)(date.fromisoformat)
-
-
-def _activity(row: Sequence[Any]) -> types.Activity:
-    """An activity from its instrument, its row number and the columns of `_OF_ACTIVITY`."""
-    (
-        instrument_pk, _, key, kind, currency, refs, subtype, group, reverses, trade_at, trade_date,
-        booked_on, acquired_on, quantity, price, gross, fee, tax, ratio, value, cost,
-    ) = row  # fmt: skip
-    return types.Activity(
-        account="",
-        key=key,
-        source=BROKER,
-        kind=ActivityKind(kind),
-        trade_date=_day(trade_date),
-        currency=currency,
-        broker_ref=str(instrument_pk),
-        trade_at=trade_at,
-        quantity=_number(quantity),
-        price=_number(price),
-        gross=_number(gross),
-        fee=_number(fee),
-        tax=_number(tax),
-        subtype=subtype,
-        group=group,
-        booked_on=_day(booked_on) if booked_on else None,
-        acquired_on=_day(acquired_on) if acquired_on else None,
-        value=_number(value),
-        cost=_number(cost),
-        refs=tuple(refs.split()),
-        reverses=reverses,
-        ratio=_number(ratio),
-    )
-
-
-def _number(written: str | None) -> Decimal | None:
-    return None if written is None else Decimal(written)
+            yield instrument_pk, [(pk, activity) for activity, (_, pk) in of_one]
 
 
 def _with_splits(
-    activities: list[tuple[int, types.Activity]],
+    rows: list[tuple[int, types.Activity]],
 ) -> tuple[list[types.Activity], list[tuple[int, types.Activity]]]:
     """The activities with what each split added to the quantity; and those splits for which that is new.
 
     A split comes before the trades of its day and after an opening balance of that day.
     """
-    if all(activity.ratio is None for _, activity in activities):
-        return [activity for _, activity in activities], []
+    if all(activity.ratio is None for _, activity in rows):
+        return [activity for _, activity in rows], []
     held, settled, changed = _ZERO, [], []
-    for pk, activity in sorted(activities, key=_order):
+    for pk, activity in sorted(rows, key=_order):
         if activity.ratio is not None:
             after = EXACT.multiply(held, activity.ratio)
             added = EXACT.subtract(after.quantize(_SHARE, context=EXACT), held)
@@ -227,7 +177,7 @@ def _close_cash(account_pk: int, now: datetime) -> None:
     """The sum of all that came and went, by currency."""
     sums: defaultdict[str, Decimal] = defaultdict(Decimal)
     rows = Activity.objects.current().filter(account=account_pk)
-    parts = rows.values_list("currency", *map(_plain, ("gross", "fee", "tax")))
+    parts = rows.values_list("currency", *map(plain, ("gross", "fee", "tax")))
     for currency, *amounts in parts.iterator(_AT_ONCE):
         total = sums[currency]
         for amount in amounts:
