@@ -97,44 +97,7 @@ def books(
     activities of the other accounts of the same brokers are read too: a transfer takes its lots along.
     What the opening balance holds is converted at the rate of the balance's day.
     """
-    wanted = {account.pk: account for account in looked_at}
-    brokers = {account.broker for account in wanted.values()}
-    everyone = {account.pk: account for account in models.Account.objects.filter(broker__in=brokers)}
-    methods = {pk: method or Method(account.lot_method) for pk, account in everyone.items()}
-    rows = _activities(everyone, until, only)
-    papers = _papers({row.instrument_id for row in rows})
-    activities, booked = _ledger_types(rows, papers)
-    rates = Rates(()) if base is None else _rates(rows, everyone, base, is_part=only is not None)
-
-    def on(account: str, currency: str, day: date) -> Decimal | None:
-        return _base_rate(rates, base, everyone[int(account)].currency, currency, day, None)
-
-    def of(activity: Activity) -> Decimal | None:
-        kept_in = everyone[int(activity.account)].currency
-        return _base_rate(rates, base, kept_in, activity.currency, activity.trade_date, activity.fx_rate)
-
-    told = matching.Told(
-        methods={str(pk): own for pk, own in methods.items()},
-        choices=_choices(everyone) if Method.SPECIFIC in methods.values() else {},
-        matched=_broker_matching(everyone) if Method.BROKER in methods.values() else {},
-        price=_price,
-    )
-    terms = {str(pk): _terms(paper) for pk, paper in papers.items()}
-    convert = None if base is None else matching.Convert(on, of)
-    found = matching.matched(activities, terms, told, convert)
-    lots = {_key(names): of_key for names, of_key in found.items()}
-    there = {(activity.account, activity.broker_ref or "") for activity in activities}
-    tied = matching.ties(activities, terms, there)
-    return Books(
-        base=base,
-        accounts=wanted,
-        methods={pk: methods[pk] for pk in wanted},
-        lots={key: of_key for key, of_key in lots.items() if key[0] in wanted},
-        papers=papers,
-        rates=rates,
-        booked=booked,
-        ties=[{_key(names) for names in some} for some in tied],
-    )
+    return read(looked_at, until, method, only).matched(base, until)
 
 
 def ties(accounts: Sequence[models.Account]) -> list[set[Key]]:
@@ -189,6 +152,78 @@ class _Row(NamedTuple):
 
 _COLUMNS = _Row._fields
 PAPER = Paper._fields
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """All that moved quantities in the accounts of some brokers: read once, matched to several days."""
+
+    wanted: Mapping[int, models.Account]
+    everyone: Mapping[int, models.Account]
+    methods: Mapping[int, Method]
+    rows: Sequence[_Row]
+    papers: Mapping[int, Paper]
+    told: matching.Told
+    is_part: bool
+
+    def matched(self, base: str | None, until: date | None) -> Books:
+        """See `books`."""
+        everyone = self.everyone
+        rows = [row for row in self.rows if until is None or row.trade_date <= until]
+        activities, booked = _ledger_types(rows, self.papers)
+        rates = Rates(()) if base is None else _rates(rows, everyone, base, is_part=self.is_part)
+
+        def on(account: str, currency: str, day: date) -> Decimal | None:
+            return _base_rate(rates, base, everyone[int(account)].currency, currency, day, None)
+
+        def of(activity: Activity) -> Decimal | None:
+            kept_in = everyone[int(activity.account)].currency
+            return _base_rate(rates, base, kept_in, activity.currency, activity.trade_date, activity.fx_rate)
+
+        terms = {str(pk): _terms(paper) for pk, paper in self.papers.items()}
+        convert = None if base is None else matching.Convert(on, of)
+        found = matching.matched(activities, terms, self.told, convert)
+        lots = {_key(names): of_key for names, of_key in found.items()}
+        there = {(row.account_id, row.instrument_id) for row in rows}
+        tied = (there & {_key(names) for names in some} for some in matching.ties(activities, terms))
+        return Books(
+            base=base,
+            accounts=self.wanted,
+            methods={pk: self.methods[pk] for pk in self.wanted},
+            lots={key: of_key for key, of_key in lots.items() if key[0] in self.wanted},
+            papers=self.papers,
+            rates=rates,
+            booked=booked,
+            ties=[some for some in tied if len(some) > 1],
+        )
+
+
+def read(
+    looked_at: Iterable[models.Account],
+    until: date | None = None,
+    method: Method | None = None,
+    only: Collection[Key] | None = None,
+) -> Moves:
+    """What `books` matches."""
+    wanted = {account.pk: account for account in looked_at}
+    brokers = {account.broker for account in wanted.values()}
+    everyone = {account.pk: account for account in models.Account.objects.filter(broker__in=brokers)}
+    methods = {pk: method or Method(account.lot_method) for pk, account in everyone.items()}
+    rows = _activities(everyone, until, only)
+    return Moves(
+        wanted=wanted,
+        everyone=everyone,
+        methods=methods,
+        rows=rows,
+        papers=_papers({row.instrument_id for row in rows}),
+        told=matching.Told(
+            methods={str(pk): own for pk, own in methods.items()},
+            choices=_choices(everyone) if Method.SPECIFIC in methods.values() else {},
+            matched=_broker_matching(everyone) if Method.BROKER in methods.values() else {},
+            price=_price,
+        ),
+        is_part=only is not None,
+    )
 
 
 def _activities(accounts: Iterable[int], until: date | None, only: Collection[Key] | None) -> list[_Row]:

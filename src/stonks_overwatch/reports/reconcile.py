@@ -30,7 +30,7 @@ from stonks_overwatch.reports.statements import (
     at_prices,
     compared,
     last_digit,
-    lots_of,
+    moves_of,
     nearest,
 )
 
@@ -92,8 +92,9 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
     `end`: of the first one in which it does not agree, else of the last.
     """
     looked_at = accounts(scope)
-    kept = lots_of(looked_at, None)
-    told = compared(looked_at, kept, scope.as_of or start, scope.as_of or end)
+    moves = moves_of(looked_at)
+    kept = moves.matched(None, None)
+    told = compared(looked_at, moves, kept, scope.as_of or start, scope.as_of or end)
     if scope.as_of is None and end is not None:
         states = [_State(account, end, []) for account in looked_at]
     else:

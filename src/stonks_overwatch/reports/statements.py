@@ -18,7 +18,7 @@ from django.db.models import Q
 from stonks_overwatch.ledger.lots import Close, Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, Figure, Instrument, Period
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.books import NO_LOTS, Books, books
+from stonks_overwatch.reports.books import NO_LOTS, Books, Moves, read
 from stonks_overwatch.reports.books import Paper as Contract
 from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.documents import Computed, Document, known_sum, times
@@ -206,16 +206,16 @@ class _Told:
 
 
 def compared(
-    looked_at: Sequence[Account], kept: Books, start: date | None, end: date | None
+    looked_at: Sequence[Account], moves: Moves, kept: Books, start: date | None, end: date | None
 ) -> dict[int, list[Found]]:
     """Every figure of statements that end in these days, on both sides, by account row, oldest first.
 
-    `kept` are the lots of today.
+    `kept` are the lots of today, made of `moves`.
     """
     told = _told(looked_at, start, end)
     if not (told.cash or told.changes or told.positions):
         return {}
-    return _Comparison(looked_at, told, kept).all()
+    return _Comparison(looked_at, told, moves, kept).all()
 
 
 def _told(looked_at: Sequence[Account], start: date | None, end: date | None) -> _Told:
@@ -247,8 +247,8 @@ def _told(looked_at: Sequence[Account], start: date | None, end: date | None) ->
 
 
 class _Comparison:
-    def __init__(self, looked_at: Sequence[Account], told: _Told, kept: Books) -> None:
-        self.kept = kept
+    def __init__(self, looked_at: Sequence[Account], told: _Told, moves: Moves, kept: Books) -> None:
+        self.moves, self.kept = moves, kept
         self.accounts = {account.pk: account for account in looked_at}
         self.told = told
         self.events = _events(looked_at)
@@ -356,18 +356,23 @@ class _Comparison:
     def _cash_report(self, span: Span) -> None:
         account, since, until = span
         own = self._reported(span)
+        parts: dict[tuple[str, str], list[Decimal | None]] = defaultdict(list)
+        moves: dict[str, list[Decimal | None]] = defaultdict(list)
+        for event in own:
+            for of, code, amount in event.parts():
+                parts[of, code].append(amount)
+            for code, amount in event.moves():
+                moves[code].append(amount)
         for currency, told in self.told.cash.get(span, {}).items():
             for group, reported in _by_group(told).items():
                 if self._is_covered(span, _TOPICS.get(group, "cash")):
-                    computed = known_sum(
-                        a for e in own for g, c, a in e.parts() if (g, c) == (group, currency)
-                    )
+                    computed = known_sum(parts.get((group, currency), ()))
                     self._add(Found(account, group, f"{group} {currency}", since, until, computed, reported,
                                     currency=currency), own)  # fmt: skip
             ending, starting = told.get("endingCash"), told.get("startingCash")
             if ending is None or starting is None or not self._is_covered(span, "trades", "cash"):
                 continue
-            moved = known_sum(amount for event in own for code, amount in event.moves() if code == currency)
+            moved = known_sum(moves.get(currency, ()))
             computed = None if moved is None else starting + moved
             line = Found(
                 account, "cash", f"cash {currency}", since, until, computed, ending, currency=currency
@@ -461,8 +466,10 @@ class _Comparison:
     def _positions(self) -> None:
         """Quantity, value, cost and profit of what statements list at their ends, and NAV of these days."""
         ends = sorted((on, account) for account, on in self.told.positions)
+        last = max((row.trade_date for row in self.moves.rows), default=date.min)
         matched = {
-            on: lots_of(self.accounts.values(), on) for on in sorted({on for on, _ in ends})[-MOST_ENDS:]
+            on: self.kept if last <= on else self.moves.matched(None, on)
+            for on in sorted({on for on, _ in ends})[-MOST_ENDS:]
         }
         before: dict[int, date] = {}
         for on, account in ends:
@@ -644,9 +651,9 @@ def nearest(reported: Decimal | None, own: Decimal | None, other: Decimal | None
     return min(own, other, key=lambda amount: abs(amount - reported))
 
 
-def lots_of(looked_at: Iterable[Account], until: date | None) -> Books:
+def moves_of(looked_at: Iterable[Account]) -> Moves:
     """Matched as the broker matches where it tells, else first in, first out: whatever the user prefers."""
-    return books(looked_at, None, until, Method.BROKER)
+    return read(looked_at, method=Method.BROKER)
 
 
 def _events(looked_at: Sequence[Account]) -> dict[int, list[Event]]:
