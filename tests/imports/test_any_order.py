@@ -286,3 +286,44 @@ def test_cash_that_the_statement_of_funds_told_counts_once_when_cash_transaction
     ]
     sources = models.ActivitySource.objects.filter(activity__in=told)
     assert sorted(sources.values_list("source", flat=True)) == ["flex", "flex", "flex-funds", "flex-funds"]
+
+
+def _settled(since: date, until: date, amount: int, *days: tuple[date, int]) -> str:
+    """A statement of futures' settlement: the sum of its days, and of single days where they are told."""
+    lines = "".join(
+        f'<StatementOfFundsLine accountId="U1" currency="USD" reportDate="{on:%Y%m%d}" activityCode="ADJ" '
+        f'activityDescription="MES 21MAR25 Position MTM" amount="{of_day}" levelOfDetail="Currency" />'
+        for on, of_day in days
+    )
+    return (
+        f'<FlexQueryResponse><FlexStatements><FlexStatement accountId="U1" fromDate="{since:%Y%m%d}" '
+        f'toDate="{until:%Y%m%d}"><CashReport><CashReportCurrency accountId="U1" currency="USD" '
+        f'cashSettlingMtm="{amount}" endingCash="1000" /></CashReport><CashTransactions></CashTransactions>'
+        f"<StmtFunds>{lines}</StmtFunds></FlexStatement></FlexStatements></FlexQueryResponse>"
+    )
+
+
+def test_settlement_that_overlaps_in_part_is_told_until_its_days_are(tmp_path: Path) -> None:
+    first, second, third = date(2025, 3, 3), date(2025, 3, 4), date(2025, 3, 5)
+
+    def bring(name: str, content: str) -> None:
+        (tmp_path / name).write_text(content)
+        import_file(tmp_path / name, now=NOW)
+
+    def counted() -> list[tuple[date, Decimal | None]]:
+        sums = models.Activity.objects.current().filter(subtype="daily settlement").order_by("trade_date")
+        return list(sums.values_list("trade_date", "gross"))
+
+    bring("a.xml", _settled(first, second, 30))
+    bring("b.xml", _settled(second, third, 7))
+
+    (item,) = models.InboxItem.objects.filter(section="CashReport")
+    assert "2025-03-0" in item.reason
+    assert "Statement of Funds" in item.reason
+    assert len(counted()) == 1
+
+    # 10 + 20 = 30 and 20 - 13 = 7: now every sum is one of days.
+    bring("c.xml", _settled(first, third, 17, (first, 10), (second, 20), (third, -13)))
+
+    assert counted() == [(first, Decimal(10)), (second, Decimal(20)), (third, Decimal(-13))]
+    assert not models.InboxItem.objects.filter(section="CashReport").exists()

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import F, Max, Min
 
 from stonks_overwatch.ledger import opening, packed, telling, types
 from stonks_overwatch.ledger.imported.quotes import share_prices
@@ -172,6 +172,7 @@ class _Recording:
             self._save_positions()
             self._remake_derived(activities)
         packed.activities_changed(self.changed)
+        self._tell_unsplit_sums()
         self._save_reports()
         return Counts(
             accounts=len(self.batch.accounts),
@@ -196,6 +197,7 @@ class _Recording:
         for name in {account.account for account in self.batch.accounts}:
             self.changed |= telling.retract(self.accounts[name], self.instruments, gone[name], self.at)
         self._remake_derived(self._load_activities({}))
+        self._tell_unsplit_sums()
         packed.activities_changed(self.changed)
 
     def _forget_series(self, others: Sequence[Batch]) -> None:
@@ -660,11 +662,29 @@ class _Recording:
         for account in self._accounts_touched():
             account.save()
 
+    def _tell_unsplit_sums(self) -> None:
+        """Tell of settlement that does not count, though no other sum holds all of its days."""
+        if not any(activity.subtype == types.SETTLEMENT for activity in self.batch.activities):
+            return
+        for account in self._accounts_touched():
+            wanted = {item.key: item for item in _unsplit(account)}
+            known = InboxItem.objects.filter(
+                broker=self.batch.broker, key__startswith=f"settlement:{account.account}:"
+            )
+            known.exclude(key__in=wanted).delete()
+            self._add_to_inbox(
+                wanted[key] for key in wanted.keys() - set(known.values_list("key", flat=True))
+            )
+
     def _record_inbox(self) -> int:
         items = self.batch.inbox
         keys = InboxItem.objects.filter(broker=self.batch.broker).values_list("key", flat=True)
         known = set(keys) if items else set()
         new = {item.key: item for item in items if item.key not in known}
+        self._add_to_inbox(new.values())
+        return len(new)
+
+    def _add_to_inbox(self, items: Iterable[types.InboxItem]) -> None:
         InboxItem.objects.bulk_create(
             InboxItem(
                 broker=self.batch.broker,
@@ -675,9 +695,8 @@ class _Recording:
                 text=item.text,
                 seen_at=self.at,
             )
-            for item in new.values()
+            for item in items
         )
-        return len(new)
 
     # Activities
 
@@ -821,6 +840,29 @@ def _with_report(
     if after is not None and told(after) != quantity:
         found[after] = told(after)
     return found
+
+
+def _unsplit(account: Account) -> Iterator[types.InboxItem]:
+    """Sums over days that overlap those that count in part only: what they hold beside them is not known."""
+    sums = Activity.objects.filter(account=account, subtype=types.SETTLEMENT, is_derived=False)
+    counted: defaultdict[str, list[tuple[date, date]]] = defaultdict(list)
+    columns = ("currency", "trade_date", "booked_on")
+    for currency, since, until in sums.filter(superseded_by=None).values_list(*columns):
+        counted[currency].append((since, until or since))
+    held = {currency: _union(spans) for currency, spans in counted.items()}
+    for currency, since, until, gross in sums.filter(superseded_by=F("pk")).values_list(*columns, "gross"):
+        last = until or since
+        if any(first <= since and last <= end for first, end in held.get(currency, ())):
+            continue
+        yield types.InboxItem(
+            key=f"settlement:{account.account}:{currency}:{since}:{last}",
+            account=account.account,
+            section="CashReport",
+            reason=f"Futures and CFDs settled {gross:f} {currency} from {since} to {last}. Only the sum is "
+            "told, and it overlaps other sums in part, so it does not count. Import statements that do not "
+            "overlap, or with the section Statement of Funds, which tells it day by day.",
+            text=f"{since} to {last}: {gross:f} {currency}",
+        )
 
 
 def _is_later_price(reported: types.Position, row: Mapping[str, Any]) -> bool:
