@@ -1,13 +1,13 @@
 """What is held at other prices: every figure reckoned by hand from the stored one and the quote."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from stonks_overwatch.ledger import models
-from stonks_overwatch.ledger.types import Quote, QuoteKind
+from stonks_overwatch.ledger.types import BalanceNow, LedgerNow, Quote, QuoteKind
 from stonks_overwatch.reports.holdings import Holding, holdings, valuation
 from stonks_overwatch.reports.live import Now, at, largest
 from stonks_overwatch.reports.scope import Scope
@@ -25,6 +25,35 @@ def quoted(*pairs: tuple[models.Instrument, str]) -> Now:
         for of, price in pairs
     }
     return at(valuation(EUR), quotes)
+
+
+def streamed(
+    nav: str | None = None,
+    traded_at: datetime | None = None,
+    **balances: tuple[str | None, str | None, str | None],
+) -> Now:
+    """The state of U1 with amount, accruals and rate of these currencies, and no quote."""
+    told = {
+        currency: BalanceNow(
+            amount=builders.number(amount),
+            accrued=builders.number(accrued),
+            rate=builders.number(rate),
+            at=THEN,
+        )
+        for currency, (amount, accrued, rate) in balances.items()
+    }
+    ledger = LedgerNow(told, None if nav is None else Decimal(nav), traded_at)
+    return at(valuation(EUR), {}, {("ibkr", "U1"): ledger})
+
+
+def dollars() -> models.Account:
+    """10 shares at 20 USD, 100 USD and 50 EUR in cash, 4 USD accrued; 0.80 EUR for one USD: NAV 293.20."""
+    account = builders.account(currency="EUR")
+    builders.position(account, builders.instrument("AAPL", "USD"), "10", "20", "150")
+    builders.cash(account, "USD", "100", accrued_dividends=Decimal(4))
+    builders.cash(account, "EUR", "50")
+    builders.rate("USD", "EUR", "0.80")
+    return account
 
 
 def only(now: Now) -> Holding:
@@ -209,3 +238,72 @@ def test_the_largest_of_a_login_come_first_and_no_more_than_asked() -> None:
     builders.position(other, builders.instrument("Z"), "1000", "1000")
 
     assert largest("ibkr", "", "EUR", 3) == [future.broker_ref, short.broker_ref, middle.broker_ref]
+
+
+def test_balances_and_exchange_rates_move_what_depends_on_them() -> None:
+    """At 0.90: shares 180, profit 50 USD = 45; cash 130 USD = 117 and 50 EUR; accrued 5 USD = 4.50 EUR."""
+    dollars()
+
+    now = streamed(nav="351.5", USD=("130", "5", "0.90"), EUR=("50", "0", "1"))
+
+    row = only(now)
+    assert (row.price, row.market_value, row.market_value_base) == (Decimal(20), Decimal(200), Decimal(180))
+    assert row.unrealized_pnl_base == Decimal(45)
+    totals = now.totals
+    assert (totals.cash_base, totals.accrued_base) == (Decimal(167), Decimal("4.5"))
+    assert totals.nav_base == Decimal("351.5")
+    assert now.whole_change == Decimal("351.5") - Decimal("293.2")
+    assert now.navs == {("ibkr", "U1"): (Decimal("351.5"), Decimal("351.5"))}
+    assert [(cash.currency, cash.amount, cash.amount_base) for cash in now.cash] == [
+        ("USD", Decimal(130), Decimal(117))
+    ]
+    assert row.weight == Decimal(180) / Decimal("351.5")
+    assert not now.unsynced
+
+
+def test_an_account_kept_in_another_currency_is_converted_at_its_own_rates() -> None:
+    """Kept in USD: 80 EUR are 100 USD at 1.25 and 120 USD at 1.50, and so 1 USD is 0.6667 EUR."""
+    account = builders.account("U1", "USD")
+    builders.cash(account, "EUR", "80")
+    builders.cash(account, "USD", "60")
+    builders.rate("EUR", "USD", "1.25")
+
+    now = streamed(EUR=("80", None, "1.50"), USD=("60", None, "1"))
+
+    assert now.navs["ibkr", "U1"] == (Decimal(180), Decimal(120))
+
+
+def test_after_a_trade_the_cash_waits_for_the_quantity() -> None:
+    """5 more shares were paid with 100 USD: both come with a sync, and until then the value is unharmed."""
+    account = dollars()
+    later = account.updated_at + timedelta(seconds=5)
+
+    now = streamed(nav="293.2", traded_at=later, USD=("0", "4", "0.80"))
+
+    assert now.unsynced == {("ibkr", "U1")}
+    assert now.totals.nav_base == Decimal("293.2")
+    assert not now.cash
+    # One that the sync has brought already is none.
+    assert not streamed(nav="293.2", traded_at=account.updated_at, USD=("100", "4", "0.80")).unsynced
+
+
+def test_cash_that_the_brokers_own_value_does_not_follow_was_paid_for_something() -> None:
+    dollars()
+
+    assert streamed(nav="293.2", USD=("0", "4", "0.80")).unsynced == {("ibkr", "U1")}
+    assert streamed(USD=("0", "4", "0.80")).unsynced == {("ibkr", "U1")}  # its own value is not told
+    # A withdrawal takes it along.
+    assert streamed(nav="213.2", USD=("0", "4", "0.80")).totals.nav_base == Decimal("213.2")
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "80", "0.008", None])
+def test_a_rate_that_cannot_be_meant_is_left_out(rate: str | None) -> None:
+    dollars()
+    assert streamed(nav="293.2", USD=("100", "4", rate)).totals.nav_base == Decimal("293.2")
+
+
+def test_a_balance_that_is_not_told_stays() -> None:
+    dollars()
+    now = streamed(nav="330", USD=(None, None, "0.90"))
+    assert now.totals.cash_base == Decimal(140)
+    assert now.totals.accrued_base == Decimal("3.6")

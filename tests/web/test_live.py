@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.test import Client
 
 from stonks_overwatch import live
 from stonks_overwatch.ledger import models
-from stonks_overwatch.ledger.types import Quote, QuoteKind
+from stonks_overwatch.ledger.types import BalanceNow, Quote, QuoteKind
 from stonks_overwatch.services.brokers.base import AccountNow, LiveState
 from stonks_overwatch.web.live import Follower
 from tests.reports import builders
@@ -58,6 +58,13 @@ def share(configure: Configure) -> models.Instrument:
 def quoting(of: models.Instrument, price: str, kind: QuoteKind = QuoteKind.LIVE) -> list[LiveState]:
     quote = Quote(of.broker_ref, Decimal(price), NOW, kind)
     return [LiveState("", "live", "IBKR's quotes.", quotes={of.broker_ref: quote})]
+
+
+def balanced(state: LiveState, nav: str, traded_at: datetime | None = None) -> list[LiveState]:
+    """The same with 150 EUR in cash in U1 in place of 100."""
+    balance = BalanceNow(Decimal(150), None, Decimal(1), NOW)
+    own = AccountNow("U1", Decimal(nav), at=NOW, balances={"EUR": balance}, traded_at=traded_at)
+    return [replace(state, accounts={"U1": own})]
 
 
 def figures(follower: Follower) -> dict[str, str | None]:
@@ -133,7 +140,7 @@ def test_every_figure_that_moves_has_its_place_on_the_page(
     page: str, account: str, address: str, desk: Desk, share: models.Instrument, reader: Client
 ) -> None:
     """And the page has no place for a figure that never moves."""
-    desk.said = quoting(share, "14")
+    desk.said = balanced(quoting(share, "14")[0], nav="310")
     moved = set(figures(Follower(page, account)))
     text = reader.get(address).content.decode()
     places = set()
@@ -152,6 +159,32 @@ def test_every_figure_that_moves_has_its_place_on_the_page(
         if name.split()[0] not in elsewhere
     } == set()
     assert {name for name in places - moved if share.broker_ref in name} == set()
+
+
+def test_cash_moves_with_the_balances_that_are_streamed(desk: Desk, share: models.Instrument) -> None:
+    """50 EUR come in to U1: 210 in shares and 20, 250 in cash, 480 in all; the quote had made it 430."""
+    desk.said = balanced(quoting(share, "14")[0], nav="310")
+    follower = Follower("dashboard", "")
+    news = follower.news("") or {}
+
+    moved = {name: words(re.sub("<[^>]*>", " ", figure[0])) for name, figure in news["figures"].items()}
+    assert moved["nav"].replace("\N{NO-BREAK SPACE}", " ") == "480.00 EUR"
+    assert moved["cash"].replace("\N{NO-BREAK SPACE}", " ") == "250.00 EUR"
+    assert moved["amount EUR"].replace("\N{NO-BREAK SPACE}", " ") == "250.00 EUR"
+    assert moved["account ibkr U1"].replace("\N{NO-BREAK SPACE}", " ") == "310.00 EUR"
+    assert "balances and exchange rates of" in news["figures"]["cash"][1]
+    assert "at IBKR’s balances and exchange rates" in news["why"]
+
+
+def test_a_trade_that_is_seen_is_told_and_a_sync_offered(desk: Desk, share: models.Instrument) -> None:
+    since = models.Account.objects.get(account="U1").updated_at + timedelta(seconds=1)
+    desk.said = balanced(quoting(share, "14")[0], nav="310", traded_at=since)
+    news = Follower("dashboard", "").news("") or {}
+
+    assert "A trade was seen in U1" in news["why"]
+    assert 'href="/sync"' in news["why"]
+    assert "trade seen" in news["label"]
+    assert "430.00" in news["figures"]["nav"][0]  # its cash waits for the quantity
 
 
 def test_only_what_changed_is_sent_and_what_is_gone_is_taken_back(

@@ -4,6 +4,7 @@ A figure that can move has a name on the page (`data-live`). The stream says whi
 the page writes them; without a quote a figure is what the page was made with.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from stonks_overwatch.ledger.types import Quote, QuoteKind
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.dashboard import AccountDay, DayChange, dashboard
 from stonks_overwatch.reports.documents import share, total
-from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, unrealized_return, valuation
+from stonks_overwatch.reports.holdings import Cash, Holding, Totals, Valuation, unrealized_return, valuation
 from stonks_overwatch.reports.live import Ledgers, Now, Quotes, at
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.base import LiveState, LiveStatus
@@ -171,7 +172,7 @@ class Follower:
             return {}
         said = _said(list(now.quotes.values()), streamed)
         written |= _of_totals(now.totals, base, said)
-        written |= _of_cash(now, base, streamed)
+        written |= _of_cash(made, now, base, streamed, each=self._page == "holdings")
         if self._page == "holdings":
             return written | _of_groups(made.valued.document.holdings, now, base, said)
         return written | _of_dashboard(made, now, base, said)
@@ -193,23 +194,30 @@ def _of_holding(row: Holding, base: str, said: str) -> Figures:
     )
 
 
-def _of_cash(now: Now, base: str, streamed: datetime | None) -> Figures:
-    """Balances, and what is accrued; nothing of them moves without a stream of balances."""
+def _of_cash(made: _Page, now: Now, base: str, streamed: datetime | None, *, each: bool) -> Figures:
+    """The sum of all cash, and the balances: `each` one, or those of a currency together and what is accrued.
+
+    They move with a stream of balances alone.
+    """
     if streamed is None:
         return {}
     said = f"{_BALANCES} {streamed.astimezone():%H:%M:%S}"
-    written = _known(
-        said,
-        ("cash", now.totals.cash_base, lambda v: figures.money(v, base)),
-        ("accrued", now.totals.accrued_base, lambda v: figures.money(v, base)),
-    )
-    for row in now.cash:
-        key, currency = f"{row.broker} {row.account} {row.currency}", row.currency
+    written = _known(said, ("cash", now.totals.cash_base, lambda v: figures.money(v, base)))
+    stored = made.valued.document
+    rows = {(row.broker, row.account, row.currency): row for row in (*stored.cash, *now.cash)}
+    of: dict[tuple[str, str], list[Cash]] = defaultdict(list)
+    moved = {row.currency for row in now.cash}
+    for row in now.cash if each else (row for row in rows.values() if row.currency in moved):
+        of[f"{row.broker} {row.account} {row.currency}" if each else row.currency, row.currency].append(row)
+    for (key, currency), balances in of.items():
+        amount, in_base = total(row.amount for row in balances), total(row.amount_base for row in balances)
         written |= _known(
             said,
-            (f"amount {key}", row.amount, lambda v, cur=currency: figures.money(v, cur)),
-            (f"amount-base {key}", row.amount_base, lambda v: figures.money(v, base)),
+            (f"amount {key}", amount.value, lambda v, cur=currency: figures.money(v, cur)),
+            (f"amount-base {key}", in_base.value, lambda v: figures.money(v, base)),
         )
+    if not each and stored.totals.accrued_base:
+        written |= _known(said, ("accrued", now.totals.accrued_base, lambda v: figures.money(v, base)))
     return written
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from stonks_overwatch.errors import RefusedCallError
 from stonks_overwatch.ledger.types import QuoteKind
-from stonks_overwatch.services.brokers.base import LiveState
+from stonks_overwatch.services.brokers.base import AccountNow, LiveState
 from stonks_overwatch.services.brokers.ibkr.client import client
-from stonks_overwatch.services.brokers.ibkr.live import Feed, Timing, number, quote_of
+from stonks_overwatch.services.brokers.ibkr.live import Feed, Timing, balance_of, number, quote_of
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, Sandbox, preset
 from tests.services.brokers.ibkr.conftest import LogIn, asked
 
@@ -92,13 +92,18 @@ def watch(login: LogIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     monkeypatch.setattr(ibind.var, "IBIND_WS_TIMEOUT", 0.5)  # what iBind waits for its own threads
     started: list[Watched] = []
 
-    def start(*faults: str, timing: Timing = QUICK, conids: tuple[str, ...] = (APPLE, MICROSOFT)) -> Watched:
+    def start(
+        *faults: str,
+        timing: Timing = QUICK,
+        conids: tuple[str, ...] = (APPLE, MICROSOFT),
+        accounts: tuple[str, ...] = (),
+    ) -> Watched:
         sandbox, user = login()
         sandbox.streams.seconds_between_rounds = 0.05
         for fault in faults:
             sandbox.faults.add(preset(fault))
         feed = Feed(user, timing)
-        feed.watch(conids)
+        feed.watch(conids, accounts)
         started.append(Watched(sandbox, feed))
         feed.start()
         return started[-1]
@@ -134,6 +139,53 @@ def test_the_accounts_own_figures_come_as_ibkr_tells_them(watch: Watch) -> None:
     # The sandbox's own NAV: 21,204.11 EUR with everything in it.
     assert watched.feed.state().accounts[ACCOUNT].nav == Decimal("21204.11")
     assert watched.feed.state().accounts[ACCOUNT].day_pnl is not None
+
+
+def test_balances_rates_and_values_of_an_account_come_and_move(watch: Watch) -> None:
+    watched = watch(accounts=(ACCOUNT,))
+    world = watched.sandbox.world
+
+    def now() -> AccountNow:
+        return watched.feed.state().accounts.get(ACCOUNT) or AccountNow(ACCOUNT)
+
+    until(lambda: {"EUR", "USD"} <= now().balances.keys())
+    stored = world.cash[ACCOUNT]
+    told = {currency: balance.amount for currency, balance in now().balances.items()}
+    assert {currency: round(stored[currency], 2) for currency in told} == told
+    assert "BASE" not in told
+    rate = now().balances["USD"].rate
+    assert rate is not None
+    assert float(rate) == pytest.approx(float(world.market.cross("USD", "EUR")), rel=1e-9)
+    with world.lock:
+        world.cash[ACCOUNT]["EUR"] += 250
+    until(lambda: now().balances["EUR"].amount == round(stored["EUR"], 2))
+    assert now().traded_at is None
+    # In the end nobody listens any more.
+    watched.feed.stop()
+    assert watched.feed.join(timeout=20)
+    assert {f"uld+{ACCOUNT}", f"usd+{ACCOUNT}", "utr", "upl"} <= set(watched.frames)
+
+
+def test_a_trade_is_seen(watch: Watch) -> None:
+    watched = watch(accounts=(ACCOUNT,))
+    until(lambda: ACCOUNT in watched.feed.state().accounts and "str+{}" in watched.frames)
+    started = datetime.now(UTC)
+
+    watched.sandbox.world.buy(ACCOUNT, int(APPLE), Decimal(1), Decimal("230.5"))
+
+    until(lambda: watched.feed.state().accounts[ACCOUNT].traded_at is not None)
+    seen = watched.feed.state().accounts[ACCOUNT].traded_at
+    assert seen is not None
+    assert seen >= started
+
+
+def test_what_a_row_of_the_ledger_leaves_out_is_as_before() -> None:
+    first = balance_of(
+        {"cashbalance": 2.02e8, "exchangeRate": 1.25, "interest": 1.5, "dividends": 2.5}, NOW, None
+    )
+    later = balance_of({"key": "LedgerListUSD", "cashbalance": "nan", "dividends": 3}, NOW, first)
+    assert (first.amount, first.rate, first.accrued) == (Decimal(202_000_000), Decimal("1.25"), Decimal(4))
+    assert later == first
 
 
 def test_the_session_is_opened_without_displacing_anybody(watch: Watch) -> None:
