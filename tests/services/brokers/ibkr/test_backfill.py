@@ -148,6 +148,26 @@ def test_after_some_hours_it_is_tried_again(user: User) -> None:
     assert user.sync().status == "ok"
 
 
+def test_that_there_is_no_statement_is_believed_when_it_is_said_twice(user: User) -> None:
+    token, last = user.sandbox.flex.token, user.sandbox.world.market.last_close
+    user.set_flex(token, (last - timedelta(days=100)).isoformat())
+    user.sync()
+    user.set_flex(token)
+    user.sandbox.flex.fail("SendRequest", 1003)  # of the years before
+    user.sync()
+    assert not Activity.objects.filter(kind="deposit").exists()
+    calls = len(user.sandbox.flex.calls)
+    user.sync()
+    assert len(user.sandbox.flex.calls) == calls
+
+    IbkrCall.objects.filter(endpoint__startswith="flex none").update(
+        last_at=datetime.now(UTC) - timedelta(hours=5)
+    )
+
+    user.sync()
+    assert Activity.objects.filter(kind="deposit").exists()
+
+
 def test_a_query_without_sections_is_named_with_the_boxes_to_tick(user: User) -> None:
     style = user.sandbox.flex.style
     user.sandbox.flex.style = type(style)(sections=("Trades", "CashTransactions"))

@@ -7,31 +7,35 @@ it stopped. Only the newest statements are asked for again.
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 
 from stonks_overwatch.errors import StonksError
 from stonks_overwatch.services.brokers.base import Answer, Progress, Raw
 from stonks_overwatch.services.brokers.ibkr import pace, statements
-from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin, flex_url
+from stonks_overwatch.services.brokers.ibkr.credentials import IbkrFlex, IbkrLogin, flex_url
 from stonks_overwatch.services.brokers.ibkr.flex import ENDPOINT, FlexService, Span, pull, windows
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer, IbkrCall
 from stonks_overwatch.services.brokers.ibkr.statements.dates import EASTERN
 
 # IBKR's books of a day are done in the night after it, New York's time.
 _BOOKS_DONE = timedelta(hours=6)
-# After a failure the same thing is not asked for again before.
+# After a failure, or when there is no statement, the same thing is not asked for again before.
 _PAUSE = timedelta(hours=4)
 # Bookings for a day come in for some days more: statements that end in these are asked for again.
 _OVERLAP = timedelta(days=5)
 _RECENT = timedelta(days=5)
+_FAILED = "flex failed"
 
 
 def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
     """Statements not asked for yet, the newest first, each by itself so that it can be stored at once.
 
     Nothing is asked for when nothing is new, or for some hours after a failure. What IBKR refuses is in
-    `failures`, never raised.
+    `failures`, never raised. That there is no statement of some days is believed when it is said twice, hours
+    apart: IBKR says the same of one that is not ready.
     """
-    if login.flex is None:
+    flex = login.flex
+    if flex is None:
         return
     try:
         address = flex_url()
@@ -39,13 +43,14 @@ def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
         yield Raw(login.name, datetime.now(UTC), failures=[err])
         return
     now = datetime.now(UTC)
-    query = login.flex.query_id
+    query = flex.query_id
     spans = _wanted(login.name, query, since, now)
-    failed = _Failure(f"{login.flex.token.reveal()} {query}", address)
-    if not spans or failed.is_recent(now):
+    marks = _Marks(flex, address)
+    spans = list(takewhile(lambda span: not marks.is_recent(_none(span), now), spans))
+    if not spans or marks.is_recent(_FAILED, now):
         return
-    pacer = pace.Pacer(login.flex.token.reveal(), address)
-    service = FlexService(login.flex.token, address, turn=lambda: pacer.turn(ENDPOINT))
+    pacer = pace.Pacer(flex.token.reveal(), address)
+    service = FlexService(flex.token, address, turn=lambda: pacer.turn(ENDPOINT))
     failures: list[StonksError] = []
     done = 0
     progress(_step(spans[0]), done, len(spans))
@@ -54,9 +59,8 @@ def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
             done += 1
             raw = Raw(login.name, datetime.now(UTC), failures=failures.copy())
             failures.clear()
-            is_open = not download.content and download.asked[1] > now.date() - _RECENT
-            if is_open:  # the day's books are not done; of older days it means that there was no account
-                failed.note(now)
+            if not download.content and (doubt := marks.doubt(download.asked, now)):
+                marks.note(doubt, now)
                 break
             covers = download.covers or (since, download.asked[1])
             raw.answers.append(
@@ -71,13 +75,13 @@ def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
             )
             yield raw
             if covers[1] < download.asked[1]:
-                failed.note(now)  # the last days come later
+                marks.note(_FAILED, now)  # the last days come later
             if done < len(spans):
                 progress(_step(spans[done]), done, len(spans))
     except StonksError as err:
         failures.append(err)
     if failures:
-        failed.note(now)
+        marks.note(_FAILED, now)
         yield Raw(login.name, datetime.now(UTC), failures=failures)
     progress("Done", len(spans), len(spans))
 
@@ -116,17 +120,26 @@ def _step(span: Span) -> str:
     return f"Statement of {span[0]} to {span[1]}"
 
 
-class _Failure:
-    """When a token and query last brought less than was asked for; another token or query has not yet."""
+def _none(span: Span) -> str:
+    return f"flex none {span[1]}"
 
-    def __init__(self, what: str, address: str) -> None:
-        self._key = pace.Pacer(what, address).key
 
-    def is_recent(self, now: datetime) -> bool:
-        last = IbkrCall.objects.filter(pace_key=self._key, endpoint="flex failed").first()
+class _Marks:
+    """When something last happened to a token and query; to another token or query it has not yet."""
+
+    def __init__(self, flex: IbkrFlex, address: str) -> None:
+        self._key = pace.Pacer(f"{flex.token.reveal()} {flex.query_id}", address).key
+
+    def is_recent(self, what: str, now: datetime) -> bool:
+        last = IbkrCall.objects.filter(pace_key=self._key, endpoint=what).first()
         return last is not None and timedelta(0) <= now - last.last_at < _PAUSE
 
-    def note(self, now: datetime) -> None:
-        IbkrCall.objects.update_or_create(
-            pace_key=self._key, endpoint="flex failed", defaults={"last_at": now}
-        )
+    def note(self, what: str, now: datetime) -> None:
+        IbkrCall.objects.update_or_create(pace_key=self._key, endpoint=what, defaults={"last_at": now})
+
+    def doubt(self, span: Span, now: datetime) -> str | None:
+        """What to note of days without a statement; None when there was no account then."""
+        if span[1] > now.date() - _RECENT:
+            return _FAILED  # the day's books are not done
+        is_confirmed = IbkrCall.objects.filter(pace_key=self._key, endpoint=_none(span)).exists()
+        return None if is_confirmed else _none(span)
