@@ -74,7 +74,7 @@ def test_one_year_is_looked_at_beside_the_sums_of_all() -> None:
 
 def test_a_page_of_lots_has_the_sums_of_all() -> None:
     story()
-    document = realized(EUR, page=slice(1, 2))
+    document = realized(EUR, page=(1, 2))
     assert [lot.gain for lot in document.lots] == [-10]
     assert document.totals.lots == 3
 
