@@ -703,3 +703,68 @@ def test_no_operation_makes_or_loses_quantity_or_cost(
         assert left is not None
         assert earned is not None
         assert left - earned == world.paid
+
+
+# Return of capital
+
+
+def returned(gross: str, on: date = MAR, ref: str = "OLD", **more: Any) -> types.Activity:
+    return activity(
+        ActivityKind.DIVIDEND, on, None, ref=ref, currency="USD", gross=gross,
+        subtype="return of capital", key=f"roc:{gross}:{on}", **more,
+    )  # fmt: skip
+
+
+def test_a_return_of_capital_lowers_the_cost_of_each_unit_and_is_no_gain() -> None:
+    # 100 for 1,000 and 100 for 1,500; 200 given back is 1 on each unit.
+    lots = book(held(), held(money="1500", on=FEB), returned("200"))["OLD"]
+    assert shown(lots) == [(JAN, Decimal(100), Decimal(900)), (FEB, Decimal(100), Decimal(1400))]
+    assert lots.closed == ()
+
+
+def test_what_is_given_back_beyond_the_cost_of_a_lot_is_its_gain() -> None:
+    # IRS Publication 550: the basis is reduced to nothing, and the rest is a capital gain.
+    # 4 on each of 20 units: 10 that cost 100 cost 60, 10 that cost 30 cost nothing and gain 40 - 30 = 10.
+    lots = book(held("10", "100"), held("10", "30", FEB), returned("80"))["OLD"]
+    assert shown(lots) == [(JAN, Decimal(10), Decimal(60)), (FEB, Decimal(10), Decimal(0))]
+    assert [(c.opened_on, c.closed_on, c.quantity, c.realized_pnl) for c in lots.closed] == [
+        (FEB, MAR, Decimal(0), Decimal(10))
+    ]
+
+
+def test_capital_is_given_back_to_what_was_held_before_the_ex_date() -> None:
+    # Ex on 20 February, paid in March: what was bought on 25 February gets none of it, and of the 100 that
+    # were held the 50 that are sold on 1 March cost 9 each: 500 - 450 = 50.
+    ex, late = date(2026, 2, 20), date(2026, 2, 25)
+    sold = sell("50", None, date(2026, 3, 1), ref="OLD", gross="500", currency="USD")
+    lots = book(held(), held("10", "100", late), sold, returned("100", ex_date=ex))["OLD"]
+    assert shown(lots) == [(JAN, Decimal(50), Decimal(450)), (late, Decimal(10), Decimal(100))]
+    assert gains(lots) == [Decimal(50)]
+
+
+def test_capital_that_comes_when_nothing_is_held_is_a_gain() -> None:
+    lots = book(held(), sell("100", None, FEB, ref="OLD", gross="1000", currency="USD"), returned("30"))[
+        "OLD"
+    ]
+    assert gains(lots) == [Decimal(0), Decimal(30)]
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_costs_and_gains_keep_the_sum_whatever_the_method(method: Method) -> None:
+    told = replace(NOTHING_TOLD, methods={"U1": method})
+    bought, more = held("30", "100"), held("7", "3", FEB)
+    sold = sell("11", None, APR, ref="OLD", gross="90", currency="USD")
+    lots = book(bought, more, returned("40"), sold, told=told)["OLD"]
+    gained = summed_if_known(close.realized_pnl for close in lots.closed)
+    # 103 paid, 40 given back, 90 received: what is open costs what is left of it and of the gain.
+    assert gained is not None
+    assert lots.cost is not None
+    assert EXACT.subtract(lots.cost, gained) == 103 - 40 - 90
+
+
+def test_a_return_of_capital_is_converted_at_the_rate_of_its_day() -> None:
+    # 1,000 USD at 0.90 are 900 EUR; 100 USD come back at 0.80, 80 EUR.
+    rates = {JAN: Decimal("0.9"), MAR: Decimal("0.8")}
+    convert = Convert(lambda _a, _c, on: rates[on], lambda one: rates[one.trade_date])
+    (lot,) = book(held(), returned("100"), convert=convert)["OLD"].open
+    assert (lot.cost, lot.cost_base) == (Decimal(900), Decimal(820))

@@ -262,3 +262,14 @@ def test_what_is_open_at_the_anchor_costs_what_the_broker_says(
     assert start is not None
     assert start.price == price
     assert fifo([start, *activities], Decimal(1), Decimal(1)).cost == cost
+
+
+def test_capital_given_back_since_the_opening_was_part_of_its_cost() -> None:
+    # 10 were held and 10 bought for 300; 2 on each unit came back, and the broker says 760 are left:
+    # 760 - (300 - 20) = 480 of the opening, which cost 480 + 20 = 500.
+    paid = activity(
+        ActivityKind.DIVIDEND, date(2026, 2, 9), None, gross="40", subtype="return of capital", key="roc"
+    )
+    found = opened(holding("20", "760"), buy("10", "30", date(2026, 2, 2)), paid)
+    assert found is not None
+    assert (found.quantity, found.cost) == (Decimal(10), Decimal(500))

@@ -25,6 +25,10 @@ ZERO = Decimal(0)
 MARGINED = frozenset({AssetClass.FUTURE, AssetClass.CFD})
 
 
+RETURN_OF_CAPITAL = "return of capital"
+"""The subtype of a dividend that gives back money that was put in: it lowers what the lots cost."""
+
+
 class Method(StrEnum):
     """How a sale finds the lots that it closes.
 
@@ -214,6 +218,43 @@ class Pile:
         scaled[-1] = EXACT.subtract(after, summed(scaled[:-1]))
         self._lots = [lot._replace(quantity=q) for lot, q in zip(self._lots, scaled, strict=True)]
         self.quantity = after
+
+    def lower(
+        self, own: Decimal, base: Decimal | None, before: date | None
+    ) -> list[tuple[Lot, Decimal | None, Decimal | None]] | None:
+        """Take money that was given back off the cost of the units that it was paid on, the same of each.
+
+        Args:
+            own, base: the money, positive for what is held and negative for what is short.
+            before: lots opened from this day on were not paid; None is all were.
+
+        Returns: each lot whose whole cost came back, as it was before, with its parts of the money; it costs
+            nothing now. None where no lot was paid.
+        """
+        lots = list(self.lots())
+        paid = [
+            place
+            for place, lot in enumerate(lots)
+            if before is None or lot.opened_on < before or not lot.is_dated
+        ]
+        if not paid:
+            return None
+        units = [lots[place].quantity for place in paid]
+        emptied = []
+        parts = zip(spread(own, units), spread(base, units), strict=True)
+        for place, (part, part_base) in zip(paid, parts, strict=True):
+            lot = lots[place]
+            rest = difference(lot.cost, part)
+            if rest is not None and (not rest or (rest > 0) != (lot.quantity > 0)):
+                emptied.append((lot, part, part_base))
+                lots[place] = lot._replace(cost=ZERO, cost_base=ZERO)
+            else:
+                lots[place] = lot._replace(cost=rest, cost_base=difference(lot.cost_base, part_base))
+        self._lots = lots
+        if self._is_pooled:
+            self._cost = summed_if_known(lot.cost for lot in lots)
+            self._cost_base = summed_if_known(lot.cost_base for lot in lots)
+        return emptied
 
     def lots(self) -> tuple[Lot, ...]:
         """What is open, oldest first, each lot with its cost by the method."""

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from stonks_overwatch.ledger.lots import (
     EXACT,
+    RETURN_OF_CAPITAL,
     ZERO,
     Close,
     Lot,
@@ -171,7 +172,11 @@ def fifo(
         multiplier, quote_factor: of the instrument; quantity × price × both is money.
         is_margined: as in `Terms`.
     """
-    alone = [replace(a, account="", broker_ref="") for a in activities if moved(a) or a.ratio]
+    alone = [
+        replace(a, account="", broker_ref="")
+        for a in activities
+        if moved(a) or a.ratio or is_return_of_capital(a)
+    ]
     lots = matched(alone, {"": Terms(EXACT.multiply(multiplier, quote_factor), is_margined=is_margined)})
     return lots.get(("", ""), Lots((), ()))
 
@@ -180,6 +185,10 @@ def fifo(
 
 
 _Order = tuple[date, int, datetime, int, str]
+
+
+def is_return_of_capital(activity: Activity) -> bool:
+    return activity.kind is ActivityKind.DIVIDEND and activity.subtype == RETURN_OF_CAPITAL
 
 
 def _order(activity: Activity) -> _Order:
@@ -198,12 +207,23 @@ def _events(activities: Iterable[Activity]) -> list[list[Activity]]:
     """In order of time; the activities of one event in their own order."""
     events: list[tuple[_Order, list[Activity]]] = []
     tied: defaultdict[tuple[str, ...], list[Activity]] = defaultdict(list)
+    returned: list[Activity] = []
+    openings: dict[Key, date] = {}
     for activity in _without_reversed(list(activities)):
         tie = _tie(activity)
         if tie is not None:
             tied[tie].append(activity)
         elif moved(activity) or activity.ratio or (activity.kind in _ACTIONS and activity.gross):
             events.append((_order(activity), [activity]))
+            if activity.kind is ActivityKind.OPENING:
+                openings[activity.account, _ref(activity)] = activity.trade_date
+        elif activity.gross and is_return_of_capital(activity):
+            returned.append(activity)
+    for activity in returned:
+        # Given to what was held on the ex-date, whenever it is paid; to an opening balance, whenever that is.
+        order = _order(activity)
+        opened_on = openings.get((activity.account, _ref(activity)), date.min)
+        events.append(((max(activity.ex_date or order[0], opened_on), *order[1:]), [activity]))
     for tie, legs in tied.items():
         left = _without_cancelled(legs) if tie[0] == "action" else legs
         if left:
@@ -311,6 +331,8 @@ class _Matcher:
         first = event[0]
         if first.kind in _ACTIONS:
             self._action(event)
+        elif is_return_of_capital(first):
+            self._give_back(first)
         elif len(event) == 1:
             self._trade(first)
         elif first.kind in _TRANSFERS:
@@ -402,6 +424,21 @@ class _Matcher:
         opened_on = activity.acquired_on or activity.trade_date
         lot = Lot(opened_on, quantity, paid.own, activity.key, paid.base, is_dated)
         self._pile(activity.account, _ref(activity)).add(lot)
+
+    def _give_back(self, activity: Activity) -> None:
+        """Capital returned lowers the cost; what exceeds a lot's cost is its gain, and so is all of it where
+        nothing is held that it could have been paid on.
+        """
+        account, ref = activity.account, _ref(activity)
+        if activity.gross is None or self._terms[ref].currency not in ("", activity.currency):
+            return
+        brought = _Amount(activity.gross, product(activity.gross, self._rate(activity)))
+        pile = self._pile(account, ref)
+        emptied = pile.lower(activity.gross, brought.base, activity.ex_date)
+        if emptied is None:
+            self._pay_out([activity])
+        for lot, own, base in emptied or ():
+            self._close(activity, Taken(lot._replace(quantity=ZERO), is_told=False), _Amount(own, base))
 
     # Exercises
 

@@ -11,13 +11,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import combinations
 
-from stonks_overwatch.ledger.lots import EXACT, moved
-from stonks_overwatch.ledger.matching import fifo
+from stonks_overwatch.ledger.lots import EXACT, moved, summed_if_known
+from stonks_overwatch.ledger.matching import fifo, is_return_of_capital
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 
 OPENING_SOURCE = "opening balance"
 CHANGE_SOURCE = "position change"
 # More undated trades than this on the anchor's day are not taken apart: the tries double with each.
+_PLENTY = Decimal(10) ** 15  # of cost per unit: more than is ever given back
 _MOST_TRIED = 10
 _DAY = timedelta(days=1)
 _LAST_SECOND = time(23, 59, 59)
@@ -197,17 +198,14 @@ def _readings(unsure: Sequence[Activity]) -> Iterable[set[str]]:
 
 def _opening_cost(holding: Holding, balance: Activity, held: Sequence[Activity]) -> Decimal | None:
     # With a cost of 1 per unit, the cost left of the opening is the share of it that was still open.
-    trial = replace(balance, cost=balance.quantity)
-    share, others = Decimal(0), Decimal(0)
-    known = fifo([trial, *held], holding.multiplier, holding.quote_factor, is_margined=holding.is_margined)
-    for lot in known.open:
-        if lot.cost is None:
-            return None
-        if lot.opened_by == balance.key:
-            share = EXACT.add(share, lot.cost)
-        else:
-            others = EXACT.add(others, lot.cost)
-    if not share or holding.anchor_cost is None:
+    moves = [activity for activity in held if not is_return_of_capital(activity)]
+    share, others = _left_of(balance, Decimal(1), holding, moves)
+    if len(moves) < len(held) and share:
+        # Capital given back since lowered what is left of it: seen at a cost that it cannot use up.
+        left_of, others = _left_of(balance, _PLENTY, holding, held)
+        returned = None if left_of is None else EXACT.subtract(EXACT.multiply(share, _PLENTY), left_of)
+        others = None if others is None or returned is None else EXACT.subtract(others, returned)
+    if not share or others is None or holding.anchor_cost is None:
         return None
     left = EXACT.subtract(holding.anchor_cost, others)
     cost = left if share == balance.quantity else EXACT.divide(EXACT.multiply(left, moved(balance)), share)
@@ -237,3 +235,14 @@ def _total(activities: Iterable[Activity]) -> Decimal:
     for activity in activities:
         total = EXACT.add(total, moved(activity))
     return total
+
+
+def _left_of(
+    balance: Activity, unit_cost: Decimal, holding: Holding, held: Sequence[Activity]
+) -> tuple[Decimal | None, Decimal | None]:
+    """What of such a balance's cost is left at the anchor, and what the other open lots cost; or unknown."""
+    trial = replace(balance, cost=EXACT.multiply(moved(balance), unit_cost))
+    known = fifo([trial, *held], holding.multiplier, holding.quote_factor, is_margined=holding.is_margined)
+    own = [lot.cost for lot in known.open if lot.opened_by == balance.key]
+    others = [lot.cost for lot in known.open if lot.opened_by != balance.key]
+    return summed_if_known(own), summed_if_known(others)

@@ -74,7 +74,8 @@ KINDS = {
 SETTLED = 16  # in place of its kind: profit of futures that went to cash, told in sum
 
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
-_ACTION_NUMBERS = {float(KINDS[kind]) for kind in _ACTIONS}
+# A dividend can be capital given back, which lowers costs.
+_LOT_NUMBERS = {float(KINDS[kind]) for kind in (*_ACTIONS, ActivityKind.DIVIDEND)}
 _IS_ACTION = Q(kind__in=_ACTIONS)
 _NAN = float("nan")
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
@@ -250,7 +251,7 @@ def _moved(block: bytes, days: set[float]) -> Iterator[int]:
     numbers, width = array("d", block), len(COLUMNS)
     columns = (numbers[COLUMNS.index(name) :: width] for name in ("day", "kind", "instrument", "quantity"))
     for day, kind, instrument, quantity in zip(*columns, strict=True):
-        if instrument and day in days and (kind in _ACTION_NUMBERS or not isnan(quantity)):
+        if instrument and day in days and (kind in _LOT_NUMBERS or not isnan(quantity)):
             yield int(instrument)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 
 from stonks_overwatch.ledger import matching, models
-from stonks_overwatch.ledger.lots import EXACT, MARGINED, Lots, Method, Pick
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lots, Method, Pick
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
 
@@ -22,6 +22,7 @@ _AT_ONCE = 500  # more parameters than some thousands a database does not take
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 _TYING = (*_ACTIONS, ActivityKind.TRANSFER_IN, ActivityKind.TRANSFER_OUT)
 _FEW_DAYS = 150
+RETURNED = Q(kind=ActivityKind.DIVIDEND, subtype=RETURN_OF_CAPITAL)
 
 
 class Paper(NamedTuple):
@@ -140,6 +141,7 @@ class _Row(NamedTuple):
     value: Decimal | None
     realized_pnl: Decimal | None
     booked_on: date | None
+    ex_date: date | None
     acquired_on: date | None
     currency: str
     fx_rate: Decimal | None
@@ -227,9 +229,9 @@ def read(
 
 
 def _activities(accounts: Iterable[int], until: date | None, only: Collection[Key] | None) -> list[_Row]:
-    """All that moves a quantity, or is part of a corporate action."""
+    """All that moves a quantity or a cost, or is part of a corporate action."""
     rows = models.Activity.objects.current().filter(
-        Q(quantity__isnull=False) | Q(kind__in=_ACTIONS),
+        Q(quantity__isnull=False) | Q(kind__in=_ACTIONS) | RETURNED,
         account__in=list(accounts),
         instrument__isnull=False,
     )
@@ -308,6 +310,7 @@ def _ledger_types(
                 subtype=row.subtype,
                 group=row.group,
                 booked_on=row.booked_on,
+                ex_date=row.ex_date,
                 acquired_on=row.acquired_on,
                 value=row.value if same else None,
                 cost=row.cost if same else None,

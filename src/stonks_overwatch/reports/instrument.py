@@ -7,7 +7,7 @@ from typing import Literal
 from django.db.models import Q
 
 from stonks_overwatch.errors import UnknownInstrumentError
-from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.ledger.lots import RETURN_OF_CAPITAL, Method
 from stonks_overwatch.ledger.models import Account, Instrument, Price
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Booked, booked, last_day
@@ -228,7 +228,8 @@ def _earned(open_lots: list[LotRow], closed: list[ClosedLot], rows: list[Booked]
 
 def _income_and_charges(rows: list[Booked]) -> tuple[list[Booked], list[Booked]]:
     """Tax that was withheld from a dividend belongs to it; other taxes and fees are charges."""
-    paid = [row for row in rows if row.kind in _INCOME]
+    # Capital given back is in the cost of the lots.
+    paid = [row for row in rows if row.kind in _INCOME and row.subtype != RETURN_OF_CAPITAL]
     groups = {row.group for row in paid if row.group}
     withheld = [row for row in rows if row.kind == ActivityKind.TAX and row.group in groups]
     charges = [

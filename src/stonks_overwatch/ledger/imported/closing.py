@@ -8,11 +8,11 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Q
 
 from stonks_overwatch.ledger import details, packed, types
 from stonks_overwatch.ledger.imported import BROKER
-from stonks_overwatch.ledger.lots import EXACT, MARGINED, Lots, moved, summed
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lots, moved, summed
 from stonks_overwatch.ledger.matching import Terms, matched
 from stonks_overwatch.ledger.models import (
     Account,
@@ -134,9 +134,10 @@ def _position(instrument: Instrument, lots: Lots, moves: Sequence[types.Activity
 
 
 def _moving(account_pk: int, instruments: set[int]) -> Iterator[tuple[int, list[tuple[int, types.Activity]]]]:
-    """What moves these instruments, by instrument: row number and activity."""
+    """What moves these instruments or their cost, by instrument: row number and activity."""
     rows = Activity.objects.current().filter(account=account_pk, instrument__isnull=False)
-    rows = rows.exclude(kind=ActivityKind.FX).exclude(quantity=None, ratio=None, group=None)
+    told = Q(quantity__isnull=False) | Q(ratio__isnull=False) | Q(group__isnull=False)
+    rows = rows.filter(told | Q(subtype=RETURN_OF_CAPITAL)).exclude(kind=ActivityKind.FX)
     if len(instruments) <= _FEW:
         rows = rows.filter(instrument__in=instruments)
     refs = {pk: str(pk) for pk in instruments}

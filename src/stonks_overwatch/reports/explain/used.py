@@ -19,6 +19,7 @@ from stonks_overwatch.ledger.models import (
 )
 from stonks_overwatch.ledger.opening import CHANGE_SOURCE, OPENING_SOURCE
 from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.books import RETURNED
 from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.explain.documents import Ledger, LedgerRow, RateUsed
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
@@ -173,9 +174,10 @@ def _prices(rows: Sequence[Price]) -> list[LedgerRow]:
 
 
 def moves(account: Account | int, instrument: int, until: date | None = None) -> Ledger:
-    """Everything that changed the quantity of one position."""
+    """Everything that changed the quantity or the cost of one position."""
     rows = Activity.objects.current().filter(account=account, instrument=instrument)
-    rows = rows.filter(Q(quantity__isnull=False) | Q(ratio__isnull=False)).exclude(kind=ActivityKind.FX)
+    told = Q(quantity__isnull=False) | Q(ratio__isnull=False) | RETURNED
+    rows = rows.filter(told).exclude(kind=ActivityKind.FX)
     return activities(rows if until is None else rows.filter(trade_date__lte=until))
 
 
