@@ -1,6 +1,7 @@
 """Work in the background: huey's queue in the data folder, its consumer in threads of the app's process."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -11,7 +12,14 @@ from huey.consumer import Consumer
 from stonks_overwatch import config, ibkr_setup, sync
 from stonks_overwatch.errors import ConfigError, SyncRunningError
 from stonks_overwatch.ledger.models import Account, SyncRun
+from stonks_overwatch.reports.accounts import account_rows
+from stonks_overwatch.reports.broker_returns import broker_returns
+from stonks_overwatch.reports.combined import per_instrument
+from stonks_overwatch.reports.daily import daily_total
+from stonks_overwatch.reports.dashboard import dashboard
 from stonks_overwatch.reports.lot_books import lot_books
+from stonks_overwatch.reports.reconcile import latest, reconcile
+from stonks_overwatch.reports.scope import Scope
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +65,26 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
             if not only_if_due or sync.is_due(broker, login, datetime.now(UTC)):
                 sync.run(broker, login)
                 work_out_lots()
+                _work_out_pages(Scope(config.load().base_currency))
     except SyncRunningError as err:
         log.info("%s", err.what)
     except ConfigError as err:
         sync.record_config_error(err, broker)
     finally:
         close_old_connections()
+
+
+def _work_out_pages(scope: Scope) -> None:
+    """Work out what the pages show, while nobody waits for it."""
+    # The daily series of some currencies are stored, which is a change: reports are kept from then on.
+    daily_total(scope)
+    broker_returns(scope)
+    dashboard(scope, every_day=False)
+    reports: tuple[Callable[[Scope], object], ...] = (
+        daily_total, per_instrument, account_rows, latest, reconcile, broker_returns,
+    )  # fmt: skip
+    for report in reports:
+        report(scope)
 
 
 @huey.periodic_task(crontab(minute="*"))

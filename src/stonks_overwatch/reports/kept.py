@@ -10,6 +10,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -102,13 +103,16 @@ def kept(report: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
 
     It must depend on its arguments and the database alone. Nobody may change what it returns.
     """
+    names = signature(report)
 
     @wraps(report)
     def answered(*args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
         before = version()
         if before is None:
             return report(*args, **kwargs)
-        question = report, args, tuple(sorted(kwargs.items()))
+        asked = names.bind(*args, **kwargs)
+        asked.apply_defaults()
+        question = report, *asked.arguments.values()
         if known := _answers.of(before, question):
             found: Answer = known[0]
             return found
