@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 from django.db.models import F, Q
+from django.test import Client
 
 from stonks_overwatch import imports, sync
 from stonks_overwatch.imports import FileResult, flex_files, import_file, undo
 from stonks_overwatch.ledger import models, store
 from stonks_overwatch.ledger.types import Account, AssetClass, Batch, CashBalance, Instrument, Position
+from stonks_overwatch.reports.accounts import account_rows
+from stonks_overwatch.reports.dashboard import dashboard
+from stonks_overwatch.reports.holdings import holdings
+from stonks_overwatch.reports.scope import Scope
 
 pytestmark = pytest.mark.django_db
 
@@ -208,3 +213,18 @@ def test_a_ledger_made_anew_has_the_imported_statements() -> None:
     sync.rebuild("ibkr")
 
     assert ledger() == before
+
+
+def test_an_account_whose_currency_no_source_tells_is_kept_in_an_unknown_one(
+    tmp_path: Path, client: Client
+) -> None:
+    file = tmp_path / "bare.xml"
+    file.write_text((GOLDEN / "orders_only.xml").read_text().replace('currency="GBP" />', "/>", 1))
+    import_file(file, now=NOW)
+
+    documents = [account_rows(Scope("EUR")), holdings(Scope("EUR")), dashboard(Scope("EUR"))]
+    told = [document.model_dump(mode="json")["accounts"][0]["currency"] for document in documents]
+    assert told == [None, None, None]
+    page = client.get("/accounts").content.decode()
+    assert "kept in an unknown currency" in page
+    assert "XXX" not in page

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from django.db.models import Count
 
 from stonks_overwatch.ledger.models import Account, Activity
-from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, total
 from stonks_overwatch.reports.holdings import Valuation, sum_of, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
@@ -25,7 +25,7 @@ class AccountRow(Document):
     login: str
     alias: str
     kind: str
-    currency: str
+    currency: KeptIn
     opened_on: date | None
     nav: Computed | None
     nav_base: Computed | None

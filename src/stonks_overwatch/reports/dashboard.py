@@ -14,7 +14,7 @@ from stonks_overwatch.reports.allocation import AllocationDocument, sliced
 from stonks_overwatch.reports.books import moving
 from stonks_overwatch.reports.combined import as_one, by_instrument
 from stonks_overwatch.reports.daily import own_points
-from stonks_overwatch.reports.documents import Computed, Document, known_sum, share, total
+from stonks_overwatch.reports.documents import Computed, Document, KeptIn, known_sum, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
@@ -49,7 +49,7 @@ class AccountDay(Document):
     account: str
     broker: str
     alias: str
-    currency: str
+    currency: KeptIn
     nav: Computed | None
     nav_base: Computed | None
     day_change: DayChange

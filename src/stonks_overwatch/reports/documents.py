@@ -12,6 +12,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, overload
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
+from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY
+
 _COMPUTED_DECIMALS = 10
 
 
@@ -32,6 +34,15 @@ def computed_text(number: Decimal) -> str:
 
 
 Exact = Annotated[Decimal, PlainSerializer(exact_text, return_type=str, when_used="json")]
+
+
+def _known_currency(code: str) -> str | None:
+    return None if code == UNKNOWN_CURRENCY else code
+
+
+KeptIn = Annotated[str, PlainSerializer(_known_currency, return_type=str | None, when_used="json")]
+"""The currency of an account: in JSON null while no source has told it."""
+
 Computed = Annotated[Decimal, PlainSerializer(computed_text, return_type=str, when_used="json")]
 
 

@@ -17,7 +17,7 @@ from stonks_overwatch.engine import bonds, options
 from stonks_overwatch.ledger.models import Account, Activity, Instrument, Price
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import grouped, last_day, year_before
-from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, times, total
 from stonks_overwatch.reports.holdings import Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
@@ -192,7 +192,7 @@ class Margin(Document):
 
     account: str
     broker: str
-    currency: str
+    currency: KeptIn
     as_of: datetime
     nav: Exact | None
     initial_margin: Exact | None

@@ -21,7 +21,7 @@ from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
-from stonks_overwatch.reports.documents import Computed, Document, Exact, share, times, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, times, total
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import EVER, MOST_NAMED, Live, Stored, lot_books, positions
 from stonks_overwatch.reports.rates import Rates
@@ -34,7 +34,7 @@ class AccountNav(Document):
     broker: str
     nav: Computed | None
     nav_base: Computed | None
-    currency: str
+    currency: KeptIn
 
 
 class Holding(Document):

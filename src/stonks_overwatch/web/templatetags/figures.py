@@ -15,6 +15,7 @@ from django.template import Library
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY
 from stonks_overwatch.reports.documents import computed_text, exact_text
 
 register = Library()
@@ -78,7 +79,8 @@ def _amount(number: str, currency: str) -> SafeString:
 
 @cache
 def _after(currency: str) -> str:
-    return format_html('\N{NO-BREAK SPACE}<span class="cur">{}</span>', currency)
+    shown = "unknown currency" if currency == UNKNOWN_CURRENCY else currency
+    return format_html('\N{NO-BREAK SPACE}<span class="cur">{}</span>', shown)
 
 
 def plain(value: Decimal, currency: str) -> str:
@@ -284,6 +286,12 @@ def position_class(value: str) -> str:
 @register.filter
 def currency_name(code: str) -> str:
     return "Unknown" if code == "unknown" else get_currency_name(code, locale="en")
+
+
+@register.filter
+def kept_in(code: str) -> str:
+    """The currency of an account, for the middle of a sentence."""
+    return "an unknown currency" if code == UNKNOWN_CURRENCY else code
 
 
 @register.filter
