@@ -10,7 +10,7 @@ import pytest
 
 from stonks_overwatch import config, live, sync
 from stonks_overwatch.reports.holdings import valuation
-from stonks_overwatch.reports.live import at
+from stonks_overwatch.reports.live import Now, at
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.base import LiveState
 from stonks_overwatch.services.brokers.ibkr import pace
@@ -216,7 +216,9 @@ def test_the_newest_of_several_logins_quotes_counts(synced: Sandbox, desk: live.
 def test_the_live_value_of_every_asset_class_agrees_with_the_broker(
     sandbox: StartSandbox, desk: live.Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All prices of the demo move by 1 %: our value at the quotes is the sandbox's own, to the cent."""
+    """All prices of the demo move by 1 %, then all rates by 2 % and money comes in: our value at what is
+    streamed is the sandbox's own, to the cent.
+    """
     running = sandbox("demo")
     running.streams.moves = False
     running.streams.seconds_between_rounds = 0.05
@@ -233,7 +235,33 @@ def test_the_live_value_of_every_asset_class_agrees_with_the_broker(
     with desk.watching():
         until(lambda: len(live.quotes(desk.states())) == len(followed))
         now = at(valued, live.quotes(desk.states()))
+        agree(now, running, followed)
 
+        for currency in running.world.market.currencies:
+            if currency != "EUR":
+                running.world.market.set_rate(currency, running.world.market.rate(currency) * Decimal("1.02"))
+        with running.world.lock:
+            for account, holder in running.world.holders.items():
+                running.world.move_cash(
+                    account, "deposit", holder.currency, Decimal(5000), running.world.today, "Wire"
+                )
+        before = time.monotonic()
+
+        def streamed() -> bool:
+            now = at(valued, live.quotes(desk.states()), live.ledgers(desk.states()))
+            wanted = running.expected("EUR").total_nav
+            return (
+                abs((now.totals.nav_base or 0) - wanted) < Decimal("0.05") or time.monotonic() > before + 10
+            )
+
+        until(streamed)
+        now = at(valued, live.quotes(desk.states()), live.ledgers(desk.states()))
+        assert not now.unsynced
+        assert now.cash
+        agree(now, running, followed)
+
+
+def agree(now: Now, running: Sandbox, followed: set[str]) -> None:
     expected = running.expected("EUR")
     assert len(now.quotes) == len(followed)
     assert now.totals.nav_base is not None

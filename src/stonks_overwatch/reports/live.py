@@ -110,14 +110,24 @@ class _Moving:
         if ledger is None:
             return stored
         kept_in = self._accounts[account].currency
-        own = _told(ledger, currency, kept_in)
-        base = _told(ledger, self._base, kept_in)  # the account's currency for one unit of the base currency
+        own, across = _told(ledger, currency, kept_in), self._across(ledger, kept_in)
         if stored is None:
-            return _Rate(own, own / base) if own and base else None
-        across = 1 / base if base else stored.into_base / stored.into_account
+            return _Rate(own, own * across) if own and across else None
+        across = across or stored.into_base / stored.into_account
         now = own or stored.into_account
         is_plausible = 1 / _MOST_OF_A_RATE < now * across / stored.into_base < _MOST_OF_A_RATE
         return _Rate(now, now * across) if is_plausible else stored
+
+    def _across(self, ledger: LedgerNow, kept_in: str) -> Decimal | None:
+        """The base currency for one unit of the account's; another account may tell it."""
+        if inverse := _told(ledger, self._base, kept_in):
+            return 1 / inverse
+        others = (
+            _told(other, kept_in, self._base)
+            for pk, other in self._ledgers.items()
+            if self._accounts[pk].currency == self._base
+        )
+        return next((rate for rate in others if rate), None)
 
     def move_positions(self) -> None:
         state = self._valued.state

@@ -51,7 +51,7 @@ class Frame:
 class Streams:
     """Every connection to the websocket, and a record of what clients sent and how connections ended.
 
-    `moves`: the prices of what is watched move a little with each round of updates.
+    `moves`: the prices and exchange rates of what is watched move a little with each round of updates.
     """
 
     world: World
@@ -249,6 +249,8 @@ class _Connection:
             if self._streams.moves:
                 for conid in self._quotes:
                     self._move(conid)
+                for currency in {code for rows in self._ledgers.values() for code in rows} - {"BASE", "EUR"}:
+                    self._move_rate(currency)
             for conid in self._quotes:
                 self._tell_quote(conid)
             for account in self._ledgers:
@@ -342,6 +344,10 @@ class _Connection:
         exponent = price.normalize().as_tuple().exponent
         decimals = min(4, max(2, -exponent if isinstance(exponent, int) else 0))
         self._world.set_price(conid, max(round(moved, decimals), Decimal("0.0001")))
+
+    def _move_rate(self, currency: str) -> None:
+        rate = self._world.market.rate(currency)
+        self._world.market.set_rate(currency, round(rate * Decimal(1 + random.gauss(0, 0.00005)), 7))
 
     # Frames (RFC 6455)
 

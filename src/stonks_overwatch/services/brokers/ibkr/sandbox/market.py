@@ -197,6 +197,10 @@ class Market:
     def set_price(self, conid: int, price: Decimal) -> None:
         self._live[conid] = price
 
+    def set_rate(self, currency: str, rate: Decimal) -> None:
+        """Today's EUR for one unit from now on."""
+        self._fixed_rates[currency] = rate
+
     def rate(self, currency: str, on: date | None = None) -> Decimal:
         """EUR for one unit, today or at the close of a day. KeyError for a currency it does not know."""
         curve = self._rates[currency]
