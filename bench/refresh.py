@@ -1,12 +1,18 @@
-"""Prints how long it takes to work everything out anew: `python -m bench.refresh S M L`, or all without one.
+"""Prints how long it takes to work everything out: `python -m bench.refresh S M L`, or all without one.
 
-From the database to the daily series, the time-weighted and money-weighted returns of 19 periods and open
-lots, first in first out, on a ledger of bench.synthetic that is imported first: in a process that is warm, in
-a new one, and after one new day; then the pages. Seconds of the clock and of the processor: other work may be
-running beside it.
+On a ledger of bench.synthetic that is imported first. All that is measured is what pages and commands call:
+
+- the whole refresh: from the database to the daily series (made anew), the time-weighted and money-weighted
+  returns of 19 periods, and the open lots, first in first out, as they are stored: in a process that is warm,
+  in a new one, and after one new day;
+- lots: all of them matched anew, exactly, and those alone that activities of one day concern;
+- holdings (by FIFO and by average cost) and allocation as reports, and the pages.
+
+Before each round the database is written to: nothing is answered from what a round before left in memory.
+Medians, seconds of the clock and of the processor: other work may be running beside it. At the end stands how
+each grows with size: the slope of its logarithm (processor) against that of the number of activities.
 """
 
-import math
 import os
 import resource
 import statistics
@@ -14,37 +20,42 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bench import synthetic
+from bench import peers, synthetic
 
-ROUNDS = 9
+ROUNDS, FEW_ROUNDS = 9, 3
 PERIODS = 19
 GOALS = {"S": "", "M": "0.06 s", "L": "0.4 s"}
 PAGES = ("", "holdings", "performance", "income", "fees", "contributions", "realized", "diversification")
+_NOTED = "="  # begins a line for the parent process: what, and its seconds of the processor
 
 
 def main(sizes: list[str]) -> None:
-    took = {}
+    noted: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="stonks-overwatch-bench-") as name:
             folder = Path(name)
-            child(folder, "load", size)
-            took[size] = float(child(folder, "warm", size).splitlines()[-1])
-            child(folder, "new", size)
-            child(folder, "pages", size)
-    if {"S", "L"} <= took.keys():
-        growth = synthetic.SIZES["L"].activities / synthetic.SIZES["S"].activities
-        slope = math.log(took["L"] / took["S"]) / math.log(growth)
-        say("slope of the whole refresh against size (1 is linear)", f"{slope:.2f}", "")
+            for step in STEPS:
+                for what, seconds in child(folder, step, size):
+                    noted[what][size] = seconds
+            for row in peers.compare(size, folder):
+                say(*row)
+    for what, by_size in noted.items():
+        if len(by_size) > 1:
+            activities = [synthetic.SIZES[size].activities for size in by_size]
+            slope = np.polyfit(np.log(activities), np.log(list(by_size.values())), 1)[0]
+            say(f"slope of: {what}", f"{slope:.2f}", "1 is linear")
 
 
-def child(folder: Path, step: str, size: str) -> str:
-    """One step in a process of its own, so that its memory is its own."""
+def child(folder: Path, step: str, size: str) -> list[tuple[str, float]]:
+    """One step in a process of its own, so that its memory is its own; return what it noted."""
     started = time.perf_counter()
     ended = subprocess.run(  # noqa: S603  # ourselves
         [sys.executable, "-m", "bench.refresh", "--step", step, size, str(folder)],
@@ -52,14 +63,17 @@ def child(folder: Path, step: str, size: str) -> str:
         stdout=subprocess.PIPE,
         text=True,
     )
-    sys.stdout.write("\n".join(line for line in ended.stdout.splitlines() if not line.startswith("=")) + "\n")
+    noted = []
+    for line in ended.stdout.splitlines(keepends=True):
+        if line.startswith(_NOTED):
+            what, _, seconds = line.removeprefix(_NOTED).partition("\t")
+            noted.append((what, float(seconds)))
+        else:
+            sys.stdout.write(line)
     if step == "new":
-        say(
-            f"{size}: the same with the start of Python",
-            f"{time.perf_counter() - started:.2f} s",
-            "0.8 s at L",
-        )
-    return ended.stdout.replace("=", "")
+        took = f"{time.perf_counter() - started:.2f} s"
+        say(f"{size}: the same with the start of Python", took, "0.8 s at L")
+    return noted
 
 
 def run_step(step: str, size: str, folder: Path) -> None:
@@ -88,15 +102,16 @@ def load(size: str, folder: Path) -> None:
             rows, took = rows + result.rows, took + seconds
             say(f"{size}: {what}, {file.name}", f"{result.rows / seconds:,.0f} rows/s", "")
         say(f"{size}: {what}, {rows:,} rows", f"{rows / took:,.0f} rows/s", f"{goal} at L")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    say(f"{size}: peak memory of the imports", f"{memory:.0f} MB", "")
+        sys.stdout.write(f"{_NOTED}{what}\t{took}\n")
+    say(f"{size}: peak memory of the imports", f"{peak():.0f} MB", "")
 
 
 def refresh() -> None:
-    """Everything, from the rows and blocks in the database."""
+    """Everything but the matching of lots, from the rows and blocks in the database."""
     from stonks_overwatch.ledger.models import DailySeries  # noqa: PLC0415
     from stonks_overwatch.reports import periods  # noqa: PLC0415
     from stonks_overwatch.reports.daily import daily_total  # noqa: PLC0415
+    from stonks_overwatch.reports.lot_books import lot_books  # noqa: PLC0415
     from stonks_overwatch.reports.performance import known_days, measured  # noqa: PLC0415
     from stonks_overwatch.reports.scope import Scope  # noqa: PLC0415
 
@@ -108,46 +123,32 @@ def refresh() -> None:
     begin = known.first - periods.DAY
     for name in [*periods.STANDARD, *periods.years(begin, known.last)][:PERIODS]:
         measured(daily, synthetic.BASE, periods.standard(name, begin, known.last))
-    for account in daily.accounts:
-        open_lots(account.pk)
-
-
-def open_lots(account: int) -> float:
-    """Cost of all that is open in one account, from its packed activities."""
-    from stonks_overwatch.engine import lots  # noqa: PLC0415
-    from stonks_overwatch.engine.valuation import Contents, Events, Kind, whole  # noqa: PLC0415
-    from stonks_overwatch.ledger import packed  # noqa: PLC0415
-    from stonks_overwatch.ledger.models import ActivityBlock  # noqa: PLC0415
-
-    width = len(packed.COLUMNS)
-    blocks = list(ActivityBlock.objects.filter(account=account).values_list("rows", flat=True))
-    contents = Contents.of(blocks, width)
-    events = Events.unpacked(blocks, width, whole(contents.instruments), whole(contents.currencies))
-    is_split = (events.kind == Kind.SPLIT) & ~np.isnan(events.ratio)
-    events = events.only(
-        ((np.isin(events.kind, (Kind.BUY, Kind.SELL))) | is_split) & (events.instrument >= 0)
-    )
-    events = events.only(np.argsort(events.instrument, kind="stable"))
-    is_split = events.kind == Kind.SPLIT
-    money = events.gross + np.nan_to_num(events.fee) + np.nan_to_num(events.tax)
-    trades = lots.Trades(
-        instrument=events.instrument,
-        quantity=np.where(is_split, 0.0, events.quantity),
-        money=np.where(is_split, 0.0, -money),
-        ratio=np.where(is_split, events.ratio, 1.0),
-        is_at_cost=np.zeros(events.instrument.size, dtype=np.bool_),
-    )
-    return float(lots.fifo(trades).open_cost.sum())
+    lot_books(daily.accounts, synthetic.BASE).open()
 
 
 def warm(size: str, _: Path) -> None:
-    from stonks_overwatch.ledger.models import Account, DailySeries  # noqa: PLC0415
+    from stonks_overwatch.ledger import packed  # noqa: PLC0415
+    from stonks_overwatch.ledger.lots import Method  # noqa: PLC0415
+    from stonks_overwatch.ledger.models import Account, Activity, DailySeries, LotBook  # noqa: PLC0415
+    from stonks_overwatch.reports.allocation import allocation  # noqa: PLC0415
     from stonks_overwatch.reports.daily import daily_total  # noqa: PLC0415
+    from stonks_overwatch.reports.holdings import holdings  # noqa: PLC0415
+    from stonks_overwatch.reports.lot_books import lot_books  # noqa: PLC0415
     from stonks_overwatch.reports.scope import Scope  # noqa: PLC0415
 
-    refresh()
-    clock, processor = measure(refresh)
-    say(f"{size}: the whole refresh, warm", f"{clock:.3f} s", f"{GOALS[size]}; processor {processor:.3f} s")
+    scope, accounts = Scope(synthetic.BASE), list(Account.objects.all())
+
+    def lots() -> None:
+        lot_books(accounts, synthetic.BASE)
+
+    def no_lots() -> None:
+        LotBook.objects.all().delete()
+
+    report(size, "all lots matched anew", lots, before=no_lots, rounds=FEW_ROUNDS)
+    traded = Activity.objects.filter(kind="sell").latest("trade_date")
+    news = [(traded.account_id, traded.trade_date)]
+    report(size, "lots after one new day", lots, before=lambda: packed.activities_changed(news))
+    report(size, "the whole refresh, warm", refresh, before=touch, goal=GOALS[size])
 
     # A day later than all that is stored: what the accounts' series lack is one day.
     last = DailySeries.objects.latest("valid_until").valid_until
@@ -156,19 +157,20 @@ def warm(size: str, _: Path) -> None:
     def forget() -> None:
         DailySeries.objects.update(valid_until=last)
 
-    clock, processor = measure(lambda: daily_total(Scope(synthetic.BASE)), before=forget)
-    say(f"{size}: after one new day", f"{clock * 1000:.0f} ms", f"20 ms; processor {processor * 1000:.0f} ms")
-    clock, processor = measure(lambda: daily_total(Scope(synthetic.BASE)))
-    say(f"{size}: with nothing new", f"{clock * 1000:.0f} ms", f"processor {processor * 1000:.0f} ms")
-    sys.stdout.write(f"={measure(refresh)[1]}\n")
+    report(size, "series after one new day", lambda: daily_total(scope), before=forget, goal="20 ms")
+    report(size, "series with nothing new", lambda: daily_total(scope), before=touch)
+    report(size, "holdings with FIFO", lambda: holdings(scope), before=touch)
+    holdings(scope, Method.AVERAGE)  # these lots are matched once
+    report(size, "holdings with average cost", lambda: holdings(scope, Method.AVERAGE), before=touch)
+    report(size, "allocation by country", lambda: allocation(scope, "country"), before=touch)
+    say(f"{size}: peak memory of all these", f"{peak():.0f} MB", "")
 
 
 def new(size: str, _: Path) -> None:
     started = time.perf_counter()
     refresh()
     say(f"{size}: the whole refresh in a new process", f"{time.perf_counter() - started:.2f} s", "0.8 s at L")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    say(f"{size}: its peak memory", f"{peak:.0f} MB", "300 MB at L")
+    say(f"{size}: its peak memory", f"{peak():.0f} MB", "300 MB at L")
 
 
 def pages(size: str, _: Path) -> None:
@@ -179,33 +181,65 @@ def pages(size: str, _: Path) -> None:
     client = Client(headers={"host": "localhost"})
     for page in PAGES:
         client.get(f"/{page}")
+        touch()
         with CaptureQueriesContext(connection) as queries:
             answer = client.get(f"/{page}")
         number = len(queries)
-        clock, processor = measure(lambda page=page: client.get(f"/{page}"))  # type: ignore[misc]
+        look: Callable[[], object] = partial(client.get, f"/{page}")
         say(
             f"{size}: page /{page}",
-            f"{clock * 1000:.0f} ms",
-            f"30 ms at M, 60 at L; processor {processor * 1000:.0f} ms, status {answer.status_code}, "
-            f"{number} queries, {len(answer.content) / 1000:.0f} kB",
+            f"{measure(look)[0] * 1000:.0f} ms",
+            f"30 ms at M, 60 at L; the first after a change {measure(look, touch)[0] * 1000:.0f} ms; "
+            f"status {answer.status_code}, {number} queries, {len(answer.content) / 1000:.0f} kB",
         )
 
 
-def measure(work: Callable[[], object], before: Callable[[], object] | None = None) -> tuple[float, float]:
-    """Medians in seconds: of the clock and of the processor."""
+def report(
+    size: str,
+    what: str,
+    work: Callable[[], object],
+    before: Callable[[], object],
+    *,
+    rounds: int = ROUNDS,
+    goal: str = "",
+) -> None:
+    """Measure, print, and note for the slope."""
+    clock, processor = measure(work, before, rounds)
+    say(f"{size}: {what}", f"{clock * 1000:,.0f} ms", f"processor {processor * 1000:,.0f} ms; {goal}")
+    sys.stdout.write(f"{_NOTED}{what}\t{processor}\n")
+
+
+def measure(
+    work: Callable[[], object], before: Callable[[], object] | None = None, rounds: int = ROUNDS
+) -> tuple[float, float]:
+    """Medians in seconds, after a first round that does not count: of the clock and of the processor."""
     clock, processor = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds + 1):
         if before is not None:
             before()
         started, used = time.perf_counter(), time.process_time()
         work()
         clock.append(time.perf_counter() - started)
         processor.append(time.process_time() - used)
-    return statistics.median(clock), statistics.median(processor)
+    return statistics.median(clock[1:]), statistics.median(processor[1:])
+
+
+def touch() -> None:
+    """Change the database, and nothing that is worked out from it."""
+    from django.db.models import F  # noqa: PLC0415
+
+    from stonks_overwatch.ledger.models import SeriesClock  # noqa: PLC0415
+
+    SeriesClock.objects.update(ticks=F("ticks") + 1)
+
+
+def peak() -> float:
+    """The most memory that this process ever held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def say(what: str, figure: str, goal: str) -> None:
-    sys.stdout.write(f"{what:56} {figure:>16}   {goal}\n")
+    sys.stdout.write(f"{what:56} {figure:>16}   {goal}".rstrip(" ;") + "\n")
     sys.stdout.flush()
 
 

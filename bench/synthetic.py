@@ -113,7 +113,7 @@ def _write_rates(path: Path, currencies: list[str], days: list[date], numbers: n
 def _write_activities(
     path: Path, size: Size, instruments: list[_Instrument], days: list[date], random: Random
 ) -> None:
-    """Money in first and every month; then trades, dividends with tax, some splits, fees and interest."""
+    """Money in first and every month; then trades, dividends with tax, fees and interest."""
     fields = (
         "date", "account", "kind", "symbol", "isin", "name", "asset_class", "quantity", "price", "currency",
         "amount", "fee", "tax", "fx_rate", "external_id", "note",
