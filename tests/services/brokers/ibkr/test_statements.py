@@ -481,3 +481,16 @@ def test_a_section_that_counts_its_rows_is_a_section() -> None:
     found = reading(told)
 
     assert (len(found.batch.activities), found.batch.inbox, dict(found.rows)) == (1, (), {"Trades": 1})
+
+
+def test_a_trade_whose_time_holds_its_date_has_both() -> None:
+    fill = one(tradeDate="", tradeTime="2025-03-04 09:30:01")
+
+    assert (fill.trade_date, fill.trade_at) == (date(2025, 3, 4), EASTERN)
+
+
+def test_rows_outside_of_any_statement_wait_in_the_inbox_until_an_account_is_named() -> None:
+    rows = f"<FlexQueryResponse><FlexStatements>{trade(accountId='')}</FlexStatements></FlexQueryResponse>"
+
+    assert [item.reason for item in reading(rows).batch.inbox] == ["the row names no account"]
+    assert [a.account for a in reading(rows, account="U2").batch.activities] == ["U2"]

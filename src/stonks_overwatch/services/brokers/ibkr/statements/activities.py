@@ -177,6 +177,8 @@ def _traded(row: Row) -> tuple[date | None, datetime | None]:
     if "tradeDate" in row.told:
         traded_on, at = row.moment("tradeDate", "tradeTime")
         return traded_on or day, moment or at
+    if day is None and len(row.text("tradeTime") or "") > len("HH:mm:ss"):
+        return row.moment("tradeTime")
     return day, moment
 
 
@@ -306,16 +308,21 @@ def cash(row: Row, account: str, source: str, instruments: Instruments) -> Told:
     return Told((activity,), needs_counter=not transaction)
 
 
-def funds(row: Row, account: str, instruments: Instruments) -> Told | None:
-    """A line of the statement of funds that is neither trade nor corporate action; None for other lines.
+def told_by(row: Row) -> str | None:
+    """The section that tells in full what a line of the statement of funds tells; None for no event."""
+    if not row.number("amount") or row.text("activityDescription") in words.FUND_BALANCES:
+        return None
+    code = (row.text("activityCode") or "").upper()
+    if code in words.FUND_TYPES:
+        return "CashTransactions"
+    is_trade = row.ident("tradeID") or row.text("buySell")
+    return words.FUND_SECTIONS.get(code, "Trades" if is_trade else "CashTransactions")
 
-    Raises: RowError.
-    """
+
+def funds(row: Row, account: str, instruments: Instruments) -> Told:
+    """A line of the statement of funds that tells what a cash transaction tells. Raises: RowError."""
     code = (row.text("activityCode") or "").upper()
     word = words.FUND_TYPES.get(code)
-    is_trade = code in words.FUND_TRADES or (word is None and (row.ident("tradeID") or row.text("buySell")))
-    if is_trade or not row.number("amount") or row.text("activityDescription") in words.FUND_BALANCES:
-        return None
     description = row.text("activityDescription") or ""
     return cash(row.with_fields(type=word or code, description=description), account, FUNDS, instruments)
 

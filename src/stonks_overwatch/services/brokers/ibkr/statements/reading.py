@@ -37,6 +37,7 @@ from stonks_overwatch.services.brokers.ibkr.statements.activities import (
     funds,
     is_settlement,
     settlement,
+    told_by,
     trade,
     transfer,
     unknown_codes,
@@ -277,6 +278,7 @@ class _Reader:
         row = Row(element.tag, section, element.attributes, self.statement, self._dates, element.line)
         self.sections.add(section)
         self._rows[section] += 1
+        self.is_statement = self.is_statement or element.tag in words.READ
         account: str | None = None
         try:
             account = self._account_of(row)
@@ -433,7 +435,15 @@ class _Reader:
             return
         if is_settlement(row):
             self._settle(daily_settlement(row, account))
-        elif "CashTransactions" not in self.sections and (told := funds(row, account, self._instruments)):
+            return
+        witness = told_by(row)
+        if witness in self.sections or witness is None:
+            return
+        if witness != "CashTransactions":
+            self._unwitnessed.setdefault(witness, []).append((row, account))
+            self._repeats -= 1
+        else:
+            told = funds(row, account, self._instruments)
             self._stand_ins[row.section].extend(self._numbered(told, account))
             code = (row.text("activityCode") or "").upper()
             if code not in words.FUND_TYPES:
@@ -457,7 +467,7 @@ class _Reader:
         if witness is None or witness in self.sections:
             self._repeats += 1
         else:
-            self._unwitnessed.setdefault(row.tag, []).append((row, account))
+            self._unwitnessed.setdefault(witness, []).append((row, account))
 
     def _take_reference(self, row: Row, account: str | None) -> None:
         if row.tag == "SecurityInfo":
@@ -576,8 +586,7 @@ class _Reader:
             self._repeats -= len(self._stand_ins[section]) if section == "StmtFunds" else 0
 
     def _take_unwitnessed(self) -> None:
-        for tag, rows in self._unwitnessed.items():
-            witness = words.WITNESSED_BY[tag]
+        for witness, rows in self._unwitnessed.items():
             if witness in self.sections:
                 self._repeats += len(rows)
                 continue

@@ -158,7 +158,10 @@ FUND_TYPES = {
     "STAX": "Sales Tax",
 }
 # ... those that tell of trades, exercises, currency exchanges and corporate actions ...
-FUND_TRADES = _words("BUY SELL FOREX ASSIGN EXE EXP CORP COMM TTAX")
+FUND_SECTIONS = {
+    **dict.fromkeys(("BUY", "SELL", "FOREX", "ASSIGN", "EXE", "EXP", "COMM", "TTAX"), "Trades"),
+    "CORP": "CorporateActions",
+}
 # ... and what futures settled, in no code of its own.
 FUND_BALANCES = frozenset({"Starting Balance", "Ending Balance"})
 FUND_SETTLEMENT = re.compile(r"\bMTM\b", re.IGNORECASE)
