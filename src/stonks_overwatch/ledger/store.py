@@ -154,6 +154,7 @@ class _Recording:
         self.positions: dict[tuple[int, int], dict[str, Any]] = {}
         self.touched: set[tuple[int, int]] = set()
         self.changed: set[tuple[int, date]] = set()  # days of activities that came, changed or went
+        self.is_news = False  # whether something is held, or counts, in another way than was known
 
     def run(self) -> Counts:
         self._record_accounts()
@@ -165,7 +166,7 @@ class _Recording:
         told = telling.record(self.batch, self.accounts, self.instruments)
         self.changed |= told.changed
         is_more_covered = self._record_account_series()
-        if told.changed or is_more_covered or self._has_state():
+        if told.changed or is_more_covered or self.is_news or self.batch.coverage:
             activities = self._load_activities(told.whole)
             self._add_positions_of_activities(activities)
             self._record_coverage()
@@ -225,13 +226,6 @@ class _Recording:
             broker=self.batch.broker, key__in=[i.key for i in self.batch.inbox if i.key not in items]
         ).delete()
 
-    def _has_state(self) -> bool:
-        """Whether the batch tells more than activities that are known and figures beside them."""
-        batch = self.batch
-        return bool(
-            batch.positions or batch.partial_positions or batch.cash or batch.partial_cash or batch.coverage
-        )
-
     # Accounts and instruments
 
     def _record_accounts(self) -> None:
@@ -285,6 +279,7 @@ class _Recording:
             if ref in units and units[ref] != tuple(getattr(row, name) for name in _UNITS)
         ]
         if revalued:
+            self.is_news = True
             packed.instruments_changed(self.batch.broker, revalued)
         if any(
             ref in named and named[ref] != (row.isin, row.symbol) for ref, row in self.instruments.items()
@@ -324,12 +319,13 @@ class _Recording:
 
     def _apply_positions(self) -> None:
         for reported in self.batch.partial_positions:
-            if self._is_news(self.accounts[reported.account].positions_at):
+            if self._is_latest(self.accounts[reported.account].positions_at):
+                self.is_news = True
                 self._apply_partial(reported)
         for name, rows in self.batch.positions.items():
             self._apply_list(self.accounts[name], rows)
 
-    def _is_news(self, latest: datetime | None) -> bool:
+    def _is_latest(self, latest: datetime | None) -> bool:
         return latest is None or self.at >= latest
 
     def _place(self, account: Account, topic: str, rows: Sequence[object]) -> _Place | None:
@@ -351,6 +347,7 @@ class _Recording:
             )
         names = ["account", "topic", "at", "rank"]
         upsert(StateReport, names, [(account.pk, topic, self.at, rank)], unique=names[:3])
+        self.is_news = True
         return place
 
     def _apply_list(self, account: Account, rows: Sequence[types.Position]) -> None:
@@ -557,7 +554,8 @@ class _Recording:
         touched = set()
         for reported in self.batch.partial_cash:
             account = self.accounts[reported.account]
-            if self._is_news(account.cash_at):
+            if self._is_latest(account.cash_at):
+                self.is_news = True
                 row = stored.setdefault((account.pk, reported.currency), _new_balance(account))
                 row |= _amounts(reported) | {"updated_at": self.at}
                 touched.add((account.pk, reported.currency))
