@@ -291,7 +291,11 @@ def test_cash_that_the_brokers_own_value_does_not_follow_was_paid_for_something(
     dollars()
 
     assert streamed(nav="293.2", USD=("0", "4", "0.80")).unsynced == {("ibkr", "U1")}
-    assert streamed(USD=("0", "4", "0.80")).unsynced == {("ibkr", "U1")}  # its own value is not told
+    # Where its own value is not told, nobody knows: the cash stays, and nothing is said of a trade.
+    unknown = streamed(USD=("0", "4", "0.80"))
+    assert (unknown.totals.cash_base, unknown.unsynced) == (Decimal(130), frozenset())
+    # A fee is too little to tell: without a trade seen it counts.
+    assert streamed(nav="295", USD=("99.5", "4", "0.80")).totals.cash_base == Decimal("129.6")
     # A withdrawal takes it along.
     assert streamed(nav="213.2", USD=("0", "4", "0.80")).totals.nav_base == Decimal("213.2")
 

@@ -181,7 +181,7 @@ def test_a_trade_that_is_seen_is_told_and_a_sync_offered(desk: Desk, share: mode
     desk.said = balanced(quoting(share, "14")[0], nav="310", traded_at=since)
     news = Follower("dashboard", "").news("") or {}
 
-    assert "A trade was seen in U1" in news["why"]
+    assert "Something was bought or sold in U1" in news["why"]
     assert 'href="/sync"' in news["why"]
     assert "trade seen" in news["label"]
     assert "430.00" in news["figures"]["nav"][0]  # its cash waits for the quantity

@@ -26,6 +26,7 @@ _MOST = Decimal(5)  # times; no share moves so far between two syncs, but a spli
 _IN_HUNDREDTHS = Decimal(20)  # times more than the stored price, a quote is in pence
 _TOLERANCE = Decimal("0.01")
 _MOST_OF_A_RATE = Decimal(2)  # times
+_LITTLE = Decimal("0.002")  # of NAV: quotes that are late put the broker's own value so far from ours
 _ZERO = Decimal(0)
 
 
@@ -164,36 +165,37 @@ class _Moving:
         for balance in self._valued.state.balances:
             stored[balance.account_id][balance.currency] = balance
         for account, ledger in self._ledgers.items():
-            is_synced = self._is_synced(account, ledger, stored[account])
-            if not is_synced:
+            is_traded = self._is_traded(account, ledger, stored[account])
+            if is_traded:
                 self._unsynced.add(account)
             for currency in sorted(stored[account].keys() | ledger.balances.keys()):
-                told = ledger.balances.get(currency) if is_synced else None
+                told = ledger.balances.get(currency) if is_traded is False else None
                 self._move_balance(account, currency, stored[account].get(currency), told)
 
-    def _is_synced(self, account: int, ledger: LedgerNow, stored: Mapping[str, Balance]) -> bool:
-        """Whether the quantities are still those that belong to the streamed cash.
+    def _is_traded(self, account: int, ledger: LedgerNow, stored: Mapping[str, Balance]) -> bool | None:
+        """Whether the quantities are others than those that belong to the streamed cash; None: not known.
 
-        They are not after a trade, and not where the broker's own value is nearer to ours without what the
-        cash changed by: then that was paid for something.
+        They are after a trade, and where the broker's own value is nearer to ours without what the cash
+        changed by: then that was paid for something. A little may be anything, an interest or a fee.
         """
         since = self._accounts[account].updated_at
         if ledger.traded_at is not None and ledger.traded_at > since:
-            return False
+            return True
         changed = _ZERO
         for currency, told in ledger.balances.items():
             rate, before = self._rate(account, currency), stored.get(currency)
             amount = _ZERO if before is None else before.amount
             if rate is not None and told.amount is not None and amount is not None:
                 changed += (told.amount - amount) * rate.into_account
+        nav = self._valued.nav(self._accounts[account]).nav
         if not changed:
-            return True
-        place = self._valued.state.accounts.index(self._accounts[account])
-        nav = self._valued.document.accounts[place].nav
-        if nav is None or ledger.nav is None:
             return False
+        if nav is None or ledger.nav is None:
+            return None
         without = nav + self._by_account[account][0]
-        return abs(without + changed - ledger.nav) <= abs(without - ledger.nav)
+        if abs(changed) <= _LITTLE * abs(without):
+            return False
+        return abs(without + changed - ledger.nav) > abs(without - ledger.nav)
 
     def _move_balance(
         self, account: int, currency: str, stored: Balance | None, told: BalanceNow | None
