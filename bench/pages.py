@@ -5,7 +5,6 @@
 
 import os
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
@@ -15,10 +14,9 @@ from pathlib import Path
 
 from tests.running import App, app
 
+from bench.served import costs
 from stonks_overwatch import demo
 
-PAGES = ("dashboard", "holdings", "accounts", "sync", "settings")
-ROUNDS = 30
 LONGEST_SYNC_SECONDS = 300
 
 
@@ -68,7 +66,6 @@ def read(address: str) -> None:
 
 
 def measure_pages(folder: Path) -> None:
-    """Server time and queries of each page, in this process, without the network."""
     os.environ["STONKS_OVERWATCH_DATA_DIR"] = str(folder / "data")
     demo.choose_folders()
     os.environ["DJANGO_SETTINGS_MODULE"] = "stonks_overwatch.settings"
@@ -76,28 +73,8 @@ def measure_pages(folder: Path) -> None:
     import django  # noqa: PLC0415  # after the variables that its settings read
 
     django.setup()
-    from django.db import connection  # noqa: PLC0415
-    from django.test import Client  # noqa: PLC0415
-    from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
-    from django.urls import reverse  # noqa: PLC0415
-
-    client = Client(headers={"host": "localhost"})
-    for page in PAGES:
-        address = reverse(page)
-        with CaptureQueriesContext(connection) as queries:
-            answer = client.get(address)
-        number = len(queries)  # now: the next request begins a new count
-        seconds = []
-        for _ in range(ROUNDS):
-            started = time.perf_counter()
-            client.get(address)
-            seconds.append(time.perf_counter() - started)
-        say(
-            f"page {page}",
-            f"{statistics.median(seconds) * 1000:.1f} ms",
-            f"under 50 ms; status {answer.status_code}, {number} queries, "
-            f"{len(answer.content) / 1000:.0f} kB",
-        )
+    for cost in costs():
+        say(f"page {cost.page}", f"{cost.shown * 1000:.0f} ms", f"under 50 ms; {cost}")
 
 
 def say(what: str, figure: str, limit: str) -> None:

@@ -23,17 +23,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bench import peers, synthetic
+from bench import peers, served, synthetic
 
 ROUNDS, FEW_ROUNDS = 9, 3
 PERIODS = 19
 GOALS = {"S": "", "M": "0.06 s", "L": "0.4 s"}
-PAGES = ("", "holdings", "performance", "income", "fees", "contributions", "realized", "diversification")
 _NOTED = "="  # begins a line for the parent process: what, and its seconds of the processor
 
 
@@ -174,24 +172,9 @@ def new(size: str, _: Path) -> None:
 
 
 def pages(size: str, _: Path) -> None:
-    from django.db import connection  # noqa: PLC0415
-    from django.test import Client  # noqa: PLC0415
-    from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
-
-    client = Client(headers={"host": "localhost"})
-    for page in PAGES:
-        client.get(f"/{page}")
-        touch()
-        with CaptureQueriesContext(connection) as queries:
-            answer = client.get(f"/{page}")
-        number = len(queries)
-        look: Callable[[], object] = partial(client.get, f"/{page}")
-        say(
-            f"{size}: page /{page}",
-            f"{measure(look)[0] * 1000:.0f} ms",
-            f"30 ms at M, 60 at L; the first after a change {measure(look, touch)[0] * 1000:.0f} ms; "
-            f"status {answer.status_code}, {number} queries, {len(answer.content) / 1000:.0f} kB",
-        )
+    goal = {"M": "30 ms; ", "L": "60 ms; "}.get(size, "")
+    for cost in served.costs():
+        say(f"{size}: page {cost.page}", f"{cost.shown * 1000:.0f} ms", f"{goal}{cost}")
 
 
 def report(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, InboxItem, Position, SyncRun
 from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.state import told_at
 
 Status = Literal["running", "ok", "partial", "failed"]
@@ -146,6 +147,7 @@ def run(row: SyncRun) -> Run:
     )
 
 
+@kept
 def logins(broker: str | None = None) -> tuple[LoginState, ...]:
     """Every login that ever ran, by broker and name."""
     rows = SyncRun.objects.filter(broker=broker) if broker else SyncRun.objects.all()
