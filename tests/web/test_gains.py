@@ -97,6 +97,25 @@ def test_the_chart_has_the_prices_the_trades_and_the_dividends(reader: Client, t
     assert '"kind": "dividend", "price": null, "quantity": null, "amount": "10.00"' in page
 
 
+@pytest.mark.parametrize("told", [{"ratio": "4"}, {"quantity": "18"}])
+def test_the_chart_is_in_today_s_units_after_a_split(
+    reader: Client, traded: Instrument, told: dict[str, Any]
+) -> None:
+    # 4 for 1 on 9 June 2025: 10 - 4 = 6 became 24, so 18 came; 120, 100 and 125 were for what is 4 now.
+    builders.activity(Account.objects.get(), "split", date(2025, 6, 9), traded, **told)
+    builders.price(traded, "32", date(2025, 6, 9))
+    page = reader.get(f"/instrument/{traded.pk}?period=all").content.decode()
+    assert '"keys": ["2024-03-05", "2025-06-05", "2025-06-09"], "values": ["30", "31.25", "32"]' in page
+    assert '"on": "2024-03-05", "kind": "buy", "price": "25", "quantity": "10"' in page
+    assert '"on": "2025-06-05", "kind": "sell", "price": "31.25", "quantity": "-4"' in page
+    shown = " ".join(unescape(strip_tags(page)).split())
+    assert "divided by its new units for one old: 4 on 9 Jun 2025." in shown
+    prices = reader.get(f"/instrument/{traded.pk}?period=all&csv=prices").content.decode()
+    assert prices.splitlines()[:2] == ["on,close,adjusted", "2024-03-05,120,30"]
+    told_how = reader.get(f"/explain/instrument.prices.adjusted?instrument={traded.pk}&row=2024-03-05")
+    assert "Price in today's units" in unescape(told_how.content.decode())
+
+
 def test_a_sale_is_tried_by_each_method(reader: Client, traded: Instrument) -> None:
     shown = text(reader.get(f"/instrument/{traded.pk}?sell=2&at=150"))
     # 300 × 0.8 − 200 × 0.9 = 60.

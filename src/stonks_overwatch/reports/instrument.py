@@ -1,14 +1,17 @@
 """One instrument: what is held of it, its lots, what it earned and by what, its prices and what was done."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import groupby
 from typing import Literal
 
 from django.db.models import Q
 
 from stonks_overwatch.errors import UnknownInstrumentError
 from stonks_overwatch.ledger.lots import RETURN_OF_CAPITAL, Method
-from stonks_overwatch.ledger.models import Account, Instrument, Price
+from stonks_overwatch.ledger.models import Account, Activity, Instrument, Price
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Booked, booked, last_day
 from stonks_overwatch.reports.documents import Computed, Document, Exact, times, total
@@ -41,20 +44,32 @@ class Happening(Document):
 
 
 class Mark(Document):
-    """A trade or a dividend in the chart of the price; `price` is in the instrument's currency."""
+    """A trade or a dividend in the chart of the price; `price` is in the instrument's currency.
+
+    `adjusted` is the price of today's units: what was paid, divided by the splits since.
+    """
 
     on: date
     kind: Literal["buy", "sell", "dividend"]
     quantity: Exact | None
     price: Exact | None
+    adjusted: Computed | None
     amount: Exact | None
 
 
 class Prices(Document):
-    """The closing prices known, by day."""
+    """The closing prices known, by day, as they were, and `adjusted` to today's units."""
 
     dates: tuple[date, ...]
     closes: tuple[Exact, ...]
+    adjusted: tuple[Computed, ...]
+
+
+class Split(Document):
+    """From the beginning of this day on there are `ratio` new units for one old."""
+
+    on: date
+    ratio: Computed
 
 
 class Earned(Document):
@@ -87,7 +102,7 @@ class Holder(Document):
 
 
 class InstrumentDocument(Document):
-    """`holders` are the accounts that hold it; activities and closed lots are newest first."""
+    """`holders` are the accounts that hold it; activities and closed lots are newest first, splits oldest."""
 
     id: int
     as_of: datetime | date | None
@@ -117,6 +132,7 @@ class InstrumentDocument(Document):
     lots: tuple[LotRow, ...]
     closed: tuple[ClosedLot, ...]
     activities: tuple[Happening, ...]
+    splits: tuple[Split, ...]
     marks: tuple[Mark, ...]
     prices: Prices
 
@@ -156,6 +172,7 @@ def instrument(
     end = last_day(looked_at, scope.as_of)
     rows = booked(looked_at, base, Q(instrument=paper.pk), end=end)
     quantities = [row.quantity for row in held]
+    splits = _splits(paper, looked_at, end)
     return InstrumentDocument(
         id=paper.pk,
         as_of=scope.as_of or told_at(*looked_at),
@@ -185,8 +202,9 @@ def instrument(
         lots=tuple(open_lots),
         closed=tuple(closed),
         activities=tuple(_happening(row) for row in reversed(rows)),
-        marks=_marks(rows, paper, start),
-        prices=_prices(paper, start, end),
+        splits=splits,
+        marks=_marks(rows, paper, start, splits),
+        prices=_prices(paper, start, end, splits),
     )
 
 
@@ -265,8 +283,47 @@ def _happening(row: Booked) -> Happening:
     )
 
 
-def _marks(rows: list[Booked], paper: Instrument, start: date | None) -> tuple[Mark, ...]:
-    """Trades at their own price, split by no later action; dividends at none."""
+def _splits(paper: Instrument, looked_at: Sequence[Account], end: date | None) -> tuple[Split, ...]:
+    """As told, else by what they made of the largest quantity held; not where that is not known."""
+    current = Activity.objects.current().filter(instrument=paper, account__in=looked_at)
+    if end is not None:
+        current = current.filter(trade_date__lte=end)
+    if not current.filter(kind=ActivityKind.SPLIT).exists():
+        return ()
+    moved = current.exclude(kind=ActivityKind.FX).exclude(quantity=None, ratio=None)
+    ratios: dict[date, Decimal] = {}
+    largest: dict[date, Decimal] = {}
+    held: defaultdict[int, Decimal] = defaultdict(Decimal)
+    rows = moved.values_list("account_id", "trade_date", "kind", "quantity", "ratio")
+    # A split comes before all else of its day; its legs (old units out, new ones in) are one.
+    ordered = sorted(rows, key=lambda row: (row[1], row[2] != ActivityKind.SPLIT, row[0]))
+    for (account, on, is_split), legs in groupby(
+        ordered, key=lambda row: (row[0], row[1], row[2] == ActivityKind.SPLIT)
+    ):
+        every = list(legs)
+        before = held[account]
+        held[account] += sum((quantity or Decimal(0) for *_, quantity, _ in every), Decimal(0))
+        told = [ratio for *_, ratio in every if ratio]
+        if is_split and told:
+            ratios[on], largest[on] = told[0], Decimal("Infinity")
+        elif is_split and before * held[account] > 0 and abs(before) > largest.get(on, Decimal(0)):
+            ratios[on], largest[on] = held[account] / before, abs(before)
+    return tuple(Split(on=on, ratio=ratio) for on, ratio in sorted(ratios.items()))
+
+
+def units_since(splits: Sequence[Split], on: date) -> Decimal:
+    """Today's units for one of that day."""
+    units = Decimal(1)
+    for split in splits:
+        if split.on > on:
+            units *= split.ratio
+    return units
+
+
+def _marks(
+    rows: list[Booked], paper: Instrument, start: date | None, splits: Sequence[Split]
+) -> tuple[Mark, ...]:
+    """Trades at their own price, dividends at none."""
     marks = []
     for row in rows:
         if (start is not None and row.on < start) or row.currency != paper.currency:
@@ -274,9 +331,20 @@ def _marks(rows: list[Booked], paper: Instrument, start: date | None) -> tuple[M
         if row.kind in _TRADES and row.quantity:
             kind: Literal["buy", "sell"] = "buy" if row.quantity > 0 else "sell"
             price = row.price if row.price is not None else _per_unit(row, paper)
-            marks.append(Mark(on=row.on, kind=kind, quantity=row.quantity, price=price, amount=_net(row)))
+            marks.append(
+                Mark(
+                    on=row.on,
+                    kind=kind,
+                    quantity=row.quantity,
+                    price=price,
+                    adjusted=None if price is None else price / units_since(splits, row.on),
+                    amount=_net(row),
+                )
+            )
         elif row.kind == ActivityKind.DIVIDEND and row.gross:
-            marks.append(Mark(on=row.on, kind="dividend", quantity=None, price=None, amount=row.gross))
+            marks.append(
+                Mark(on=row.on, kind="dividend", quantity=None, price=None, adjusted=None, amount=row.gross)
+            )
     return tuple(marks)
 
 
@@ -287,7 +355,7 @@ def _per_unit(row: Booked, paper: Instrument) -> Decimal | None:
     return abs(row.gross / (row.quantity * per_unit))
 
 
-def _prices(paper: Instrument, start: date | None, end: date | None) -> Prices:
+def _prices(paper: Instrument, start: date | None, end: date | None, splits: Sequence[Split]) -> Prices:
     """An imported price counts before the broker's of the same day."""
     stored = Price.objects.filter(instrument=paper, currency=paper.currency)
     if start is not None:
@@ -295,4 +363,7 @@ def _prices(paper: Instrument, start: date | None, end: date | None) -> Prices:
     if end is not None:
         stored = stored.filter(on__lte=end)
     closes = dict(stored.order_by("on", "is_imported").values_list("on", "close"))
-    return Prices(dates=tuple(closes), closes=tuple(closes.values()))
+    adjusted = (
+        [close / units_since(splits, on) for on, close in closes.items()] if splits else closes.values()
+    )
+    return Prices(dates=tuple(closes), closes=tuple(closes.values()), adjusted=tuple(adjusted))

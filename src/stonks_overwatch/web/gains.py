@@ -15,7 +15,7 @@ from stonks_overwatch.errors import LotsRefusedError, StonksError, UnknownAccoun
 from stonks_overwatch.ledger import choices
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.reports.booked import first_day, last_day
-from stonks_overwatch.reports.documents import Document, Exact
+from stonks_overwatch.reports.documents import Computed, Document, Exact, computed_text
 from stonks_overwatch.reports.instrument import Happening, InstrumentDocument, instrument
 from stonks_overwatch.reports.lots import LotRow, WhatIfDocument, what_if
 from stonks_overwatch.reports.realized import (
@@ -40,11 +40,15 @@ class DayPrice(Document):
 
     on: date
     close: Exact
+    adjusted: Computed
 
 
 def _day_prices(document: InstrumentDocument) -> list[DayPrice]:
     prices = document.prices
-    return [DayPrice(on=on, close=close) for on, close in zip(prices.dates, prices.closes, strict=True)]
+    return [
+        DayPrice(on=on, close=close, adjusted=adjusted)
+        for on, close, adjusted in zip(prices.dates, prices.closes, prices.adjusted, strict=True)
+    ]
 
 
 METHODS = (
@@ -244,8 +248,11 @@ def _years_plot(document: RealizedDocument) -> dict[str, Any]:
 
 
 def _price_plot(document: InstrumentDocument) -> dict[str, Any]:
-    """Prices as a line, trades at their price, dividends at the foot. Empty with nothing to put in a line."""
-    days = list(zip(document.prices.dates, document.prices.closes, strict=True))
+    """Prices as a line, trades at their price, dividends at the foot: all in today's units.
+
+    Empty with nothing to put in a line.
+    """
+    days = list(zip(document.prices.dates, document.prices.adjusted, strict=True))
     if len(days) + sum(mark.price is not None for mark in document.marks) < 2:
         return {}
     if len(days) > _MOST_DAYS:
@@ -256,12 +263,12 @@ def _price_plot(document: InstrumentDocument) -> dict[str, Any]:
         "kind": "prices",
         "currency": currency,
         "keys": [on.isoformat() for on, _ in days],
-        "values": [f"{close:f}" for _, close in days],
+        "values": [computed_text(close) for _, close in days],
         "marks": [
             {
                 "on": mark.on.isoformat(),
                 "kind": mark.kind,
-                "price": None if mark.price is None else f"{mark.price:.6g}",
+                "price": None if mark.adjusted is None else f"{mark.adjusted:.6g}",
                 "quantity": None if mark.quantity is None else f"{mark.quantity:f}",
                 "amount": None if mark.amount is None else plain(mark.amount, currency),
             }
@@ -270,10 +277,7 @@ def _price_plot(document: InstrumentDocument) -> dict[str, Any]:
     }
 
 
-def _month_ends(document: InstrumentDocument) -> list[tuple[date, Decimal]]:
+def _month_ends(document: InstrumentDocument) -> list[DayPrice]:
     """The last price of each month, newest first."""
-    months = {
-        (on.year, on.month): (on, close)
-        for on, close in zip(document.prices.dates, document.prices.closes, strict=True)
-    }
+    months = {(row.on.year, row.on.month): row for row in _day_prices(document)}
     return list(reversed(months.values()))

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from datetime import date
 
 from stonks_overwatch.errors import UnknownFigureError
+from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.cash import net
-from stonks_overwatch.reports.explain.documents import Made
+from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.lots import EFFECTS
@@ -27,8 +28,10 @@ from stonks_overwatch.reports.instrument import (
     InstrumentDocument,
     Mark,
     Prices,
+    Split,
     income_and_charges,
     instrument,
+    units_since,
 )
 
 
@@ -225,6 +228,37 @@ for _name, _title, _held_unit in (
     ("amount", "Amount", _root_currency),
 ):
     figure(Mark, _name, _title, _held_unit)(_mark)
+
+
+@figure(Mark, "adjusted", "Price in today's units", _root_currency, "Divided by the splits since.")
+def _mark_adjusted(seen: Seen) -> Made:
+    price = seen.beside("price", "price of the trade", _root_currency(seen))
+    return _in_todays_units(seen, price, seen.holder.on)
+
+
+def _in_todays_units(seen: Seen, price: Input, on: date) -> Made:
+    units = units_since(seen.root.splits, on)
+    since = seen.input("today's units for one of that day", units, "")
+    return Made(
+        "quotient", "price ÷ today's units for one of that day", [price, since], ledger=_of_splits(seen)
+    )
+
+
+def _of_splits(seen: Seen) -> list[Ledger]:
+    return [by_ids([row.id for row in seen.root.activities if row.kind == ActivityKind.SPLIT])]
+
+
+@figure(Prices, "adjusted", "Price in today's units", _root_currency, "Divided by the splits since.")
+def _adjusted(seen: Seen) -> Made:
+    on = date.fromisoformat(seen.key)
+    close = seen.root.prices.closes[seen.root.prices.dates.index(on)]
+    price = seen.input("price of the day", close, _root_currency(seen), "instrument.prices.closes", seen.key)
+    return _in_todays_units(seen, price, on)
+
+
+@figure(Split, "ratio", "New units for one old", plain)
+def _ratio(seen: Seen) -> Made:
+    return reported("as told, else the quantity after the split over the one before", _of_splits(seen))
 
 
 @figure(Prices, "closes", "Price", _root_currency, "At the close of the day.")
