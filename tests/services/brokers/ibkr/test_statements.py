@@ -494,3 +494,14 @@ def test_rows_outside_of_any_statement_wait_in_the_inbox_until_an_account_is_nam
 
     assert [item.reason for item in reading(rows).batch.inbox] == ["the row names no account"]
     assert [a.account for a in reading(rows, account="U2").batch.activities] == ["U2"]
+
+
+def test_interest_that_is_told_only_as_the_sum_of_all_currencies_is_in_the_accounts_own() -> None:
+    rows = (
+        '<AccountInformation currency="EUR" />',
+        '<InterestAccrualsCurrency currency="BASE_SUMMARY" endingAccrualBalance="46.72" />',
+        '<CashReportCurrency currency="EUR" endingCash="5" />',
+    )
+    (cash,) = reading(document(statement(*rows, section="InterestAccruals"))).batch.cash["U1"]
+
+    assert (cash.currency, cash.accrued_interest) == ("EUR", Decimal("46.72"))

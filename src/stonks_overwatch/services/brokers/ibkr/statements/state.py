@@ -49,6 +49,7 @@ class _Facts:
     is_whole: bool = True  # no position was refused
     cash: dict[str, tuple[Decimal, Decimal | None]] = field(default_factory=dict)  # ending, settled
     interest: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    interest_in_base: Decimal | None = None  # the sum of all currencies
     dividends: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     equity: tuple[date, Row] | None = None  # the last day's
 
@@ -70,6 +71,7 @@ class State:
         facts.latest = statement
         facts.positions, facts.lots, facts.is_whole, facts.cash = {}, defaultdict(list), True, {}
         facts.interest, facts.dividends = defaultdict(Decimal), defaultdict(Decimal)
+        facts.interest_in_base = None
 
     def meet_rate_of_one(self, account: str, currency: str) -> None:
         self._facts[account].currencies_at_one.add(currency)
@@ -95,6 +97,8 @@ class State:
                 _take_cash(row, facts)
             case "InterestAccrualsCurrency" if is_current:
                 _add(facts.interest, row, "endingAccrualBalance")
+                if row.text("currency") == words.ALL_CURRENCIES:
+                    facts.interest_in_base = row.number("endingAccrualBalance")
             case "OpenDividendAccrual" if is_current:
                 _add(facts.dividends, row, "netAmount")
         if row.text("conid"):
@@ -255,6 +259,10 @@ class State:
         for account, facts in self._facts.items():
             if not facts.cash:
                 continue
+            kept_in = self.currency(account)
+            if not facts.interest and facts.interest_in_base and kept_in:
+                # Accounts of one currency have the sum alone.
+                facts.interest[kept_in] = facts.interest_in_base
             found[account] = tuple(
                 CashBalance(
                     account=account,
