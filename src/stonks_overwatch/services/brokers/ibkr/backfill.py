@@ -14,7 +14,7 @@ from stonks_overwatch.services.brokers.base import Answer, Progress, Raw
 from stonks_overwatch.services.brokers.ibkr import pace, statements
 from stonks_overwatch.services.brokers.ibkr.credentials import IbkrFlex, IbkrLogin, flex_url
 from stonks_overwatch.services.brokers.ibkr.flex import ENDPOINT, FlexService, Span, pull, windows
-from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer, IbkrCall
+from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer, IbkrCall, IbkrQuestion
 from stonks_overwatch.services.brokers.ibkr.statements.dates import EASTERN
 
 # IBKR's books of a day are done in the night after it, New York's time.
@@ -30,27 +30,42 @@ _FAILED = "flex failed"
 def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
     """Statements not asked for yet, the newest first, each by itself so that it can be stored at once.
 
-    Nothing is asked for when nothing is new, or for some hours after a failure. What IBKR refuses is in
-    `failures`, never raised. That there is no statement of some days is believed when it is said twice, hours
-    apart: IBKR says the same of one that is not ready.
+    Nothing is asked for when nothing is new, or for some hours after a failure, which is told again
+    meanwhile. What IBKR refuses is in `failures`, never raised. That there is no statement of some days is
+    believed when it is said twice, hours apart: IBKR says the same of one that is not ready.
     """
     flex = login.flex
     if flex is None:
         return
+    now = datetime.now(UTC)
     try:
         address = flex_url()
     except StonksError as err:
-        yield Raw(login.name, datetime.now(UTC), failures=[err])
+        yield Raw(login.name, now, failures=[err])
         return
-    now = datetime.now(UTC)
-    query = flex.query_id
-    spans = _wanted(login.name, query, since, now)
     marks = _Marks(flex, address)
-    spans = list(takewhile(lambda span: not marks.is_recent(_none(span), now), spans))
-    if not spans or marks.is_recent(_FAILED, now):
+    if marks.is_recent(_FAILED, now):
+        if failure := marks.failure():
+            yield Raw(login.name, now, failures=[failure])
         return
-    pacer = pace.Pacer(flex.token.reveal(), address)
-    service = FlexService(flex.token, address, turn=lambda: pacer.turn(ENDPOINT))
+    wanted = _wanted(login.name, flex.query_id, since, now)
+    spans = list(takewhile(lambda span: not marks.is_recent(_none(span), now), wanted))
+    if spans:
+        pacer = pace.Pacer(flex.token.reveal(), address)
+        service = FlexService(flex.token, address, turn=lambda: pacer.turn(ENDPOINT))
+        yield from _pulled(service, flex.query_id, login, since, spans, marks, progress)
+
+
+def _pulled(
+    service: FlexService,
+    query: str,
+    login: IbkrLogin,
+    since: date,
+    spans: list[Span],
+    marks: "_Marks",
+    progress: Progress,
+) -> Iterator[Raw]:
+    now = datetime.now(UTC)
     failures: list[StonksError] = []
     done = 0
     progress(_step(spans[0]), done, len(spans))
@@ -59,8 +74,7 @@ def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
             done += 1
             raw = Raw(login.name, datetime.now(UTC), failures=failures.copy())
             failures.clear()
-            if not download.content and (doubt := marks.doubt(download.asked, now)):
-                marks.note(doubt, now)
+            if not download.content and marks.is_doubted(download.asked, now):
                 break
             covers = download.covers or (since, download.asked[1])
             raw.answers.append(
@@ -75,13 +89,13 @@ def history(login: IbkrLogin, since: date, progress: Progress) -> Iterator[Raw]:
             )
             yield raw
             if covers[1] < download.asked[1]:
-                marks.note(_FAILED, now)  # the last days come later
+                marks.failed(None, now)  # the last days come later
             if done < len(spans):
                 progress(_step(spans[done]), done, len(spans))
     except StonksError as err:
         failures.append(err)
     if failures:
-        marks.note(_FAILED, now)
+        marks.failed(failures[0], now)
         yield Raw(login.name, datetime.now(UTC), failures=failures)
     progress("Done", len(spans), len(spans))
 
@@ -124,6 +138,14 @@ def _none(span: Span) -> str:
     return f"flex none {span[1]}"
 
 
+class _EarlierError(StonksError):
+    """What went wrong some hours ago, and is not tried again yet."""
+
+    def __init__(self, code: str, what: str, next_step: str) -> None:
+        super().__init__(what, next_step=next_step)
+        self.code = code
+
+
 class _Marks:
     """When something last happened to a token and query; to another token or query it has not yet."""
 
@@ -137,9 +159,25 @@ class _Marks:
     def note(self, what: str, now: datetime) -> None:
         IbkrCall.objects.update_or_create(pace_key=self._key, endpoint=what, defaults={"last_at": now})
 
-    def doubt(self, span: Span, now: datetime) -> str | None:
-        """What to note of days without a statement; None when there was no account then."""
+    def failed(self, error: StonksError | None, now: datetime) -> None:
+        """Remember what went wrong; None when it was only that the day's books were not done."""
+        self.note(_FAILED, now)
+        IbkrQuestion.objects.filter(login=self._key, endpoint=_FAILED).delete()
+        if error is not None:
+            told = json.dumps([error.code, error.what, error.next_step])
+            IbkrQuestion.objects.create(login=self._key, endpoint=_FAILED, subject=told, asked_at=now)
+
+    def failure(self) -> StonksError | None:
+        told = IbkrQuestion.objects.filter(login=self._key, endpoint=_FAILED).first()
+        return None if told is None else _EarlierError(*json.loads(told.subject))
+
+    def is_doubted(self, span: Span, now: datetime) -> bool:
+        """Whether it is too early to believe that there is no statement of these days: they are asked for
+        again, later.
+        """
         if span[1] > now.date() - _RECENT:
-            return _FAILED  # the day's books are not done
+            self.failed(None, now)  # the day's books are not done
+            return True
         is_confirmed = IbkrCall.objects.filter(pace_key=self._key, endpoint=_none(span)).exists()
-        return None if is_confirmed else _none(span)
+        self.note(_none(span), now)
+        return not is_confirmed

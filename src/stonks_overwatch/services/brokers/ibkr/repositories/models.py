@@ -178,7 +178,8 @@ class IbkrTransaction(models.Model):
 class IbkrQuestion(models.Model):
     """When PortfolioAnalyst was last asked about one thing, answered or not: what has waited longest is next.
 
-    `subject` is the account for "pa/performance" and the conid for "pa/transactions".
+    `subject` is the account for "pa/performance" and the conid for "pa/transactions". For "flex failed" it is
+    the error that the last question ended in, as JSON, and `login` the key of the token's pace.
     """
 
     login = models.TextField()
