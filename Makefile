@@ -32,8 +32,9 @@ lint: $(DONE)/test ## Check the code alone: ruff, mypy and the pages' scripts
 	@$(PY) -m mypy
 	@$(NPM) run --silent check
 
-bench: setup ## Measure start, memory and pages on the demo, a large statement, and everything by size on a made-up ledger
+bench: setup ## Measure start, memory and pages on the demo, a large login and statement, and everything by size on a made-up ledger
 	@$(PY) -m bench.pages
+	@$(PY) -m bench.sync
 	@$(PY) -m bench.statement
 	@exec $(PY) -m bench.refresh
 

@@ -415,6 +415,9 @@ def _from_ms(milliseconds: Decimal) -> datetime | None:
         return None
 
 
+_KEPT_AS_THEY_ARE = (str, int, type(None))
+
+
 def _write(
     model: type[models.Model],
     unique: Sequence[str],
@@ -439,7 +442,15 @@ def _write(
         f"VALUES ({', '.join(['%s'] * len(fields))}) "
         f"ON CONFLICT ({', '.join(columns[name] for name in unique)}) DO {action}"
     )
+    # Texts and numbers of most columns are kept as they are; to ask the column takes longer than to write.
+    values = [
+        [
+            value
+            if type(value := row[f.name]) in _KEPT_AS_THEY_ARE
+            else f.get_db_prep_save(value, connection)
+            for f in fields
+        ]
+        for row in rows
+    ]
     with connection.cursor() as cursor:
-        cursor.executemany(
-            statement, [[f.get_db_prep_save(row[f.name], connection) for f in fields] for row in rows]
-        )
+        cursor.executemany(statement, values)

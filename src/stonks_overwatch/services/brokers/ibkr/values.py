@@ -39,14 +39,17 @@ def number(row: Row, field: str) -> Decimal | None:
         return None
     if isinstance(value, bool):
         raise UnexpectedAnswerError("IBKR", field, value)
-    written = str(value).replace(",", "").strip()
-    if not written:
-        return None
-    try:
-        # Through str: Decimal(0.1) would carry the error of the binary float.
-        result = Decimal(written)
-    except InvalidOperation as err:
-        raise UnexpectedAnswerError("IBKR", field, value) from err
+    if isinstance(value, Decimal):
+        result = value
+    else:
+        written = str(value).replace(",", "").strip()
+        if not written:
+            return None
+        try:
+            # Through str: Decimal(0.1) would carry the error of the binary float.
+            result = Decimal(written)
+        except InvalidOperation as err:
+            raise UnexpectedAnswerError("IBKR", field, value) from err
     # NaN is no price; the largest double (1.8E308) is how IBKR's back end writes "not set".
     if not result.is_finite() or result.adjusted() > 30:
         return None
@@ -71,11 +74,9 @@ def text_of(row: Row, *fields: str) -> str | None:
     """The first of the fields that holds something, without blanks at its ends."""
     for name in fields:
         value = row.get(name)
-        if (
-            value is not None
-            and not isinstance(value, dict | list)
-            and (text := storable(str(value)).strip())
-        ):
+        if value is None or isinstance(value, (dict, list)):
+            continue
+        if text := storable(str(value)).strip():
             return text
     return None
 
@@ -216,4 +217,4 @@ def as_json(content: Any) -> str:
 
 def storable(text: str) -> str:
     """Half of a character that JSON can escape and no database takes, written out; all else as it is."""
-    return text.encode(errors="backslashreplace").decode()
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
