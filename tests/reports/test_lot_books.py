@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
 from stonks_overwatch.ledger import packed, store
-from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.ledger.lots import RETURN_OF_CAPITAL, Method
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
@@ -173,10 +173,10 @@ class Story:
         def add(kind: str, of: Instrument, quantity: int, holder: Account = account, **more: Any) -> None:
             told.append(builders.activity(holder, kind, on, of, quantity=str(quantity), **more))
 
-        match chance.choice(("buy", "buy", "buy", "sell", "sell", "split", "merger", "spin", "over", "use")):
-            case "buy":
+        match chance.choice((*"bbbss", "split", "merger", "spin", "over", "back", "use")):
+            case "b":
                 add("buy", one, units, gross=str(-units * chance.randint(5, 20)), fee="-1")
-            case "sell":
+            case "s":
                 add("sell", one, -units, gross=str(units * chance.randint(5, 20)), fee="-1")
             case "split":
                 add("split", one, units, group=group)
@@ -187,6 +187,9 @@ class Story:
                 text = f"A({self.shares[0].isin}) SPINOFF 1 FOR 4"
                 child: dict[str, Any] = {"subtype": "spinoff", "description": text, "value": Decimal(units)}
                 add("corporate_action", self.shares[chance.randint(1, 3)], units, group=group, **child)
+            case "back":
+                paid = builders.activity(account, "dividend", on, one, subtype=RETURN_OF_CAPITAL, gross="7")
+                told.append(paid)
             case "over":
                 add("transfer_out", one, -units, group=group)
                 add("transfer_in", one, units, other, group=group)

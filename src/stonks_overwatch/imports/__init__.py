@@ -3,11 +3,10 @@
 Each kind of file has a reader: a module with the three functions of `Reader`.
 """
 
-import gc
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from stonks_overwatch.errors import ImportRefusedError
 from stonks_overwatch.imports import csv_files, details_files, flex_files
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger.models import Import
-from stonks_overwatch.ledger.sql import roomy
+from stonks_overwatch.ledger.sql import roomy, without_collector
 
 HEAD = 4096
 LONG = 10_000_000  # bytes; below that a file is through before anybody wonders
@@ -135,7 +134,7 @@ def import_file(
             known=0,
             content=content,
         )
-        with _without_collector(), roomy():
+        with without_collector(), roomy():
             stored = reader.store(path, record, now, progress if size > LONG else lambda *_: None)
         is_kept = bool(stored.rows) and not (stored.refused or dry_run or (is_listed and not stored.new))
         if is_kept:
@@ -163,7 +162,7 @@ def rebuild() -> int:
 
     Statements are a broker's: they are read again with its answers. Raises: ImportRefusedError.
     """
-    with transaction.atomic(), _without_collector(), roomy():
+    with transaction.atomic(), without_collector(), roomy():
         return csv_files.rebuild(datetime.now(UTC))
 
 
@@ -189,18 +188,6 @@ def undo(number: int, now: datetime | None = None) -> Import:
         reader.undo(record, now or datetime.now(UTC))
     record.pk = number  # deleting has taken it away
     return record
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Hundreds of thousands of rows live to the end, and hold no cycles: looking for some takes a fifth."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _kept(path: Path) -> tuple[str, bytes, bytes]:

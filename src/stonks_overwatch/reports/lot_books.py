@@ -30,7 +30,7 @@ from stonks_overwatch.ledger.models import (
     LotMark,
     OpenLot,
 )
-from stonks_overwatch.ledger.sql import impatient, insert
+from stonks_overwatch.ledger.sql import impatient, insert, without_collector
 from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books, ties
 
 log = logging.getLogger(__name__)
@@ -191,8 +191,9 @@ def lot_books(
     if is_stale or len(found) < len(together):
         since = packed.clock()
         changed = _changed(found, together) if len(found) == len(together) else None
-        kept = books(together, base, None, method, changed)
-        made = _store(kept, base, names, since, found, changed)
+        with without_collector():
+            kept = books(together, base, None, method, changed)
+            made = _store(kept, base, names, since, found, changed)
         if made is None:
             return Live(kept if changed is None else books(looked_at, base, None, method), methods)
         found = made
