@@ -34,6 +34,28 @@ def test_accrued_interest_counts_days_by_its_basis(basis: str, days: float) -> N
     assert got == pytest.approx(2.0 * days, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("basis", "days", "of", "accrued"),
+    [("act/act", 124, 184, 2.6957), ("30/360", 122, 180, 2.7111)],
+)
+def test_a_treasury_and_a_corporate_bond_accrue_as_in_the_textbook(
+    basis: str, days: int, of: int, accrued: float
+) -> None:
+    # Hull, Options, Futures, and Other Derivatives, chapter 6: 8 %, 1 March and 1 September, on 3 July.
+    previous, on, following = date(2018, 3, 1), date(2018, 7, 3), date(2018, 9, 1)
+    assert bonds.counted(previous, on, following, basis) == (days, of)
+    got = bonds.accrued_interest(coupon=0.08, per_year=2, maturity=date(2030, 9, 1), on=on, basis=basis)
+    assert got == pytest.approx(accrued, abs=5e-5)
+
+
+def test_months_that_end_a_period_have_thirty_days_in_february_too() -> None:
+    # SIFMA's rule for bonds that pay at ends of months: 28 February to 31 August are 180 days, to 31 March 30
+    period = date(2026, 2, 28), date(2026, 8, 31)
+    assert bonds.counted(period[0], date(2026, 3, 31), period[1], "30/360") == (30, 180)
+    # Of others a day is what it is: to 1 March are 3 days (Hull, Business Snapshot 6.1).
+    assert bonds.counted(date(2013, 2, 28), date(2013, 3, 1), date(2013, 8, 28), "30/360") == (3, 180)
+
+
 def test_coupons_of_the_31st_fall_on_the_last_day_of_short_months() -> None:
     got = bonds.coupon_dates(date(2027, 8, 31), 2, date(2026, 3, 10))
     assert got == [date(2026, 2, 28), date(2026, 8, 31), date(2027, 2, 28), date(2027, 8, 31)]

@@ -200,6 +200,27 @@ def test_accrued_interest_is_the_part_of_the_coupon_gone_by(holder: models.Accou
     assert abs(row.accrued - Decimal(5000) * 4 / 100 * 48 / 365) < Decimal("1e-6")
 
 
+@pytest.mark.parametrize(
+    ("text", "isin", "basis", "accrued"),
+    [
+        # Hull's bond of 8 % on 3 July, here on 4 March with coupons on 2 November and 2 May: 122 of 181 days.
+        ("T 8 05/02/36", "US912810XX00", "act/act", Decimal(4) * 122 / 181),
+        ("ACME 8 05/02/36", "US0000000AC1", "30/360", Decimal(4) * 122 / 180),
+        ("ACME INTL 8 05/02/36", "XS0000000001", None, None),
+        ("T 8 05/02/36", None, None, None),  # a Treasury, or AT&T
+        ("US-T 8 05/02/36", None, "act/act", Decimal(4) * 122 / 181),
+    ],
+)
+def test_days_are_counted_as_the_market_of_the_bond_does(
+    text: str, isin: str | None, basis: str | None, accrued: Decimal | None, holder: models.Account
+) -> None:
+    bond(holder, text, "2036-05-02", "100", "100", currency="USD", isin=isin)
+    (row,) = exposures(EURO).bonds
+    assert row.basis == basis
+    assert row.accrued == (None if accrued is None else pytest.approx(accrued, abs=Decimal("1e-9")))
+    assert (row.yield_to_maturity is None) is (basis is None)
+
+
 def test_a_bill_yields_its_discount(holder: models.Account) -> None:
     """98 for 100 in 365 days: 100 / 98 − 1."""
     bond(holder, "TREASURY BILL", "2027-03-04", "1000", "98")

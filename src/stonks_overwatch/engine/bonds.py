@@ -1,7 +1,7 @@
 """Bonds with level coupons: accrued interest, price and yield to maturity. Numbers in, numbers out."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 
 def coupon_dates(maturity: date, per_year: int, after: date) -> list[date]:
@@ -32,30 +32,48 @@ def _months_before(day: date, months: int) -> date:
 
 def elapsed(previous: date, on: date, following: date, basis: str) -> float:
     """Share of the coupon period gone by: `act/act` (ICMA), `30/360` or `30e/360`. ValueError for others."""
+    gone, whole = counted(previous, on, following, basis)
+    return gone / whole
+
+
+def counted(previous: date, on: date, following: date, basis: str) -> tuple[int, int]:
+    """The days of a coupon period that are gone by, and all of them, as the basis counts.
+
+    ValueError for a basis that is none of those of `elapsed`.
+    """
     count = _COUNTS.get(basis)
     if count is None:
         raise ValueError(f"{basis!r} is not one of {', '.join(_COUNTS)}")
-    return count(previous, on) / count(previous, following)
+    at_ends = _ends_month(previous) and _ends_month(following)
+    return count(previous, on, at_ends), count(previous, following, at_ends)
 
 
-def _actual(start: date, end: date) -> int:
+def _ends_month(day: date) -> bool:
+    return (day + timedelta(days=1)).day == 1
+
+
+def _actual(start: date, end: date, _: bool) -> int:
     return (end - start).days
 
 
-def _thirty(start: date, end: date) -> int:
-    """30/360 as US bonds use it (without the February rule): a 31st counts as 30th after a 30th."""
-    first = min(start.day, 30)
-    last = 30 if end.day == 31 and first == 30 else end.day
+def _thirty(start: date, end: date, at_ends: bool) -> int:
+    """30/360 as US bonds use it: a 31st counts as 30th after a 30th.
+
+    The last day of February counts as 30th, too, for bonds that pay on the last days of months (`at_ends`).
+    """
+    first = 30 if at_ends and _ends_month(start) else min(start.day, 30)
+    is_february = at_ends and end.month == 2 and start.month == 2 and _ends_month(end)
+    last = 30 if first == 30 and (end.day == 31 or is_february) else end.day
     return (end.year - start.year) * 360 + (end.month - start.month) * 30 + last - first
 
 
-def _thirty_european(start: date, end: date) -> int:
+def _thirty_european(start: date, end: date, _: bool) -> int:
     return (
         (end.year - start.year) * 360 + (end.month - start.month) * 30 + min(end.day, 30) - min(start.day, 30)
     )
 
 
-_COUNTS: dict[str, Callable[[date, date], int]] = {
+_COUNTS: dict[str, Callable[[date, date, bool], int]] = {
     "act/act": _actual,
     "30/360": _thirty,
     "30e/360": _thirty_european,

@@ -31,7 +31,6 @@ _DAYS_OF_YEAR = 365.0
 _SHORTEST = 0.5 / _DAYS_OF_YEAR
 _PRECISION = Decimal("1e-12")
 _PERCENT = Decimal("0.01")
-BASIS = "act/act"
 
 # "DBR 2 1/2 08/15/46", "T 4.25 05/15/35", "AAPL 3.85% 08/04/46": a rate before the maturity.
 _COUPON = re.compile(
@@ -39,6 +38,8 @@ _COUPON = re.compile(
     r"\d{2}/\d{2}/\d{2,4}\b"
 )
 _FRACTION_ALONE = re.compile(r"(?<![\d./])(?P<above>\d{1,2})/(?P<below>\d{1,2})\s*%?\s+\d{2}/\d{2}/\d{2,4}\b")
+# "T 4.25 05/15/35" alone can be a bond of AT&T.
+_TREASURY = re.compile(r"\bUS-T\b|\btreasury\b", re.IGNORECASE)
 _BILL = re.compile(r"\bbill\b|\bzero\b|\bstrip\b|\bB\s+0\b", re.IGNORECASE)
 
 
@@ -156,8 +157,8 @@ class BondRung(Document):
     """One bond. `face` is the quantity; prices are percent of face, `accrued` of the whole position.
 
     The coupon stands in the bond's description, or is what it paid in the last year over its face
-    (`coupon_source`); it is 0 for bills. Yield and accrued interest count days as `basis` of the document
-    says and are null where the coupon is not known.
+    (`coupon_source`); it is 0 for bills. Yield and accrued interest count days by `basis` ("act/act",
+    "30/360") and are null where that or the coupon is not known.
     """
 
     account: str
@@ -173,6 +174,7 @@ class BondRung(Document):
     coupon: Computed | None
     coupon_source: str | None
     payments_a_year: int | None
+    basis: str | None
     accrued: Computed | None
     accrued_base: Computed | None
     yield_to_maturity: Computed | None
@@ -204,13 +206,12 @@ class Margin(Document):
 
 
 class ExposuresDocument(Document):
-    """`rate` and `dividend_yield` are what the greeks assume; `basis` is how bonds count days."""
+    """`rate` and `dividend_yield` are what the greeks assume."""
 
     as_of: datetime | date | None
     base_currency: str
     rate: Exact
     dividend_yield: Exact
-    basis: str
     totals: Totals
     by_class: tuple[ClassExposure, ...]
     by_underlying: tuple[Underlying, ...]
@@ -253,7 +254,6 @@ def exposures(scope: Scope, rate: Decimal = RATE, dividend_yield: Decimal = Deci
         base_currency=scope.base_currency,
         rate=rate,
         dividend_yield=dividend_yield,
-        basis=BASIS,
         totals=_totals(positions, nav),
         by_class=_classes(positions, nav),
         by_underlying=_underlyings(positions, nav),
@@ -564,11 +564,11 @@ def _rung(position: _Position, paid: Mapping[tuple[int, int], tuple[Decimal, int
         coupon, source = of_year[0] / row.quantity, "payments of the last year"
     per_year = 1 if not coupon else of_year[1] if of_year and 12 % of_year[1] == 0 else _usual(row.currency)
     accrued, yield_ = None, None
-    matures_on = row.expires_on
-    if coupon is not None and matures_on is not None and matures_on > on:
+    matures_on, basis = row.expires_on, _basis(row)
+    if coupon is not None and basis is not None and matures_on is not None and matures_on > on:
         accrued = _decimal(
             bonds.accrued_interest(
-                coupon=float(coupon), per_year=per_year, maturity=matures_on, on=on, basis=BASIS
+                coupon=float(coupon), per_year=per_year, maturity=matures_on, on=on, basis=basis
             )
         )
         if row.price is not None and row.price > 0:
@@ -579,7 +579,7 @@ def _rung(position: _Position, paid: Mapping[tuple[int, int], tuple[Decimal, int
                     per_year=per_year,
                     maturity=matures_on,
                     on=on,
-                    basis=BASIS,
+                    basis=basis,
                 )
             )
     of_face = times(accrued, row.quantity)
@@ -598,6 +598,7 @@ def _rung(position: _Position, paid: Mapping[tuple[int, int], tuple[Decimal, int
         coupon=coupon,
         coupon_source=source,
         payments_a_year=None if coupon is None else per_year if coupon else 0,
+        basis=basis,
         accrued=of_position,
         accrued_base=times(of_position, position.into_base),
         yield_to_maturity=yield_,
@@ -616,6 +617,20 @@ def _coupon(text: str) -> tuple[Decimal | None, str | None]:
     if _BILL.search(text):
         return Decimal(0), "description"
     return None, None
+
+
+def _basis(row: Held) -> str | None:
+    """How the bond counts days: as its market does, where the contract tells which that is.
+
+    US Treasuries count the days as they are; other bonds of issuers in the United States (corporate,
+    municipal, agency) months of 30 days; bonds in euros and pounds as they are (ICMA, since 1999).
+    """
+    isin = row.isin or ""
+    if isin.startswith("US912") or _TREASURY.search(f"{row.symbol} {row.description} {row.name}"):
+        return "act/act"
+    if isin.startswith("US"):
+        return "30/360"
+    return "act/act" if row.currency in ("EUR", "GBP") else None
 
 
 def _usual(currency: str) -> int:

@@ -450,13 +450,17 @@ def _period(seen: Seen) -> tuple[Decimal, Decimal, int]:
     row = seen.holder
     on = seen.valued.state.days[held_of(seen).account_id]
     days = bonds.coupon_dates(row.matures_on, row.payments_a_year or 1, on)
-    return Decimal((on - days[0]).days), Decimal((days[1] - days[0]).days), len(days) - 1
+    gone, whole = bonds.counted(days[0], on, days[1], row.basis)
+    return Decimal(gone), Decimal(whole), len(days) - 1
 
 
-@figure(_Bond, "accrued", "Accrued interest", own, "Days are counted as they are (act/act).")
+_BASES = {"act/act": "Days are counted as they are (act/act).", "30/360": "Months have 30 days (30/360)."}
+
+
+@figure(_Bond, "accrued", "Accrued interest", own)
 def _accrued(seen: Seen) -> Made:
     if seen.value is None:
-        return reported("unknown without a coupon and a day of maturity")
+        return reported("unknown without a coupon, a day of maturity and a known way to count days")
     gone, whole, _ = _period(seen)
     row = seen.holder
     inputs = [
@@ -467,7 +471,7 @@ def _accrued(seen: Seen) -> Made:
         seen.input("days of the period", whole, ""),
     ]
     words = "face × coupon ÷ payments a year × days gone ÷ days of the period"
-    return formula(words, inputs, note=FLOATING)
+    return formula(words, inputs, note=f"{_BASES[row.basis]} {FLOATING}")
 
 
 @figure(
@@ -480,7 +484,7 @@ def _accrued(seen: Seen) -> Made:
 def _yield(seen: Seen) -> Made:
     row = seen.holder
     if seen.value is None:
-        return reported("unknown without a price, a coupon and a day of maturity")
+        return reported("unknown without a price, a coupon, a day of maturity and a known way to count days")
     gone, whole, count = _period(seen)
     inputs = [
         seen.beside("price", "price", ""),
@@ -497,7 +501,7 @@ def _yield(seen: Seen) -> Made:
         "and payment = 100 × coupon ÷ payments a year "
         "and part gone = days gone ÷ days of the period"
     )
-    return Made("equation", words, inputs, note=f"Of 100 of face. {FLOATING}")
+    return Made("equation", words, inputs, note=f"Of 100 of face. {_BASES[row.basis]} {FLOATING}")
 
 
 figure(_Bond, "market_value_base", "Value", base, "At the rate of the day.")(
