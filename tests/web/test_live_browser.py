@@ -84,6 +84,10 @@ def test_the_dashboard_moves_in_place_and_says_that_it_is_live(
     expect(nav).to_contain_text(nav_text(sandbox))  # 2.125 x 6 USD x 0.86 = 10.965 EUR more
 
     assert nav_text(sandbox) == "21,215.07"
+    (account,) = sandbox.world.holders
+    sandbox.world.move_cash(account, "deposit", "EUR", Decimal(100), sandbox.world.today, "Wire")
+    expect(nav).to_contain_text("21,315.07")
+    assert "balances" in (page.locator("[data-live=cash]").get_attribute("title") or "")
     assert places(page) == before
     assert "Live quote of" in (nav.get_attribute("title") or "")
     assert page.evaluate("window.stillThere") is True
