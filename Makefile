@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench wheel lock setup browser
+.PHONY: help run test lint soak bench wheel lock setup browser
 
 PY := .venv/bin/python
 DONE := .venv/done
@@ -17,6 +17,7 @@ on = $(filter true yes on 1,$(1))
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo '  run takes port=8001, demo=true (a made-up portfolio) and debug=true (detailed log)'
+	@echo '  soak takes runs=10000, or seed=17 for the one run that a failure names'
 
 run: setup ## Start the app at http://127.0.0.1:8000
 	@exec $(PY) -m stonks_overwatch run \
@@ -25,6 +26,11 @@ run: setup ## Start the app at http://127.0.0.1:8000
 # More processes than cores: many tests wait for a program that starts, ends or hangs.
 test: lint browser ## Check the code and run all tests
 	@exec $(PY) -m pytest --numprocesses 4 --dist loadscope
+
+# The streams wait in real time, so there are fewer of them.
+soak: $(DONE)/test ## Sync and stream under faults drawn at random, for a quarter of an hour
+	@exec env SOAK_RUNS='$(or $(runs),2000)' SOAK_SEED='$(seed)' SOAK_ROUNDS=60 $(PY) -m pytest \
+		--numprocesses 4 --dist loadscope -k faults tests/soak $(if $(seed),,tests/services/brokers/ibkr/test_live.py)
 
 lint: $(DONE)/test ## Check the code alone: ruff, mypy and the pages' scripts
 	@$(PY) -m ruff check .

@@ -25,7 +25,7 @@ def make(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 def test_make_alone_lists_the_targets() -> None:
     listed = {line.split()[1] for line in make(CHECKOUT).stdout.splitlines() if line.startswith("  make ")}
-    assert {"run", "test", "lint", "bench", "help"} <= listed
+    assert {"run", "test", "lint", "soak", "bench", "help"} <= listed
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ PASSING = (
     "nightly_reset",
     "unavailable",
     "unavailable_html",
+    "server_error",
+    "reset",
+    "cut_off",
+    "html",
+    "clock_skew",
     "empty",
     "error_object",
     "truncated",
@@ -386,6 +391,15 @@ def test_a_wrong_clock_is_said_before_the_stream_is_opened(watch: Watch, login: 
     assert sandbox.streams.opened == 0
 
 
+def test_a_login_that_the_clock_spoils_is_tried_again(watch: Watch) -> None:
+    watched = watch("clock_skew", timing=Timing(look=0.05, pauses=(0.2,)))
+    assert "clock is 10 minutes slow" in watched.becomes("unavailable").what
+
+    watched.sandbox.faults.clear()
+
+    watched.becomes("live")
+
+
 def test_the_nightly_reset_is_waited_for(watch: Watch) -> None:
     watched = watch("nightly_reset", timing=Timing(look=0.05, pauses=(0.2,), session_ready=0.5))
     state = watched.becomes("unavailable")
@@ -465,9 +479,9 @@ def test_the_syncs_of_the_same_login_go_on_while_it_streams(watch: Watch) -> Non
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Drawn at random, the same in each run; SOAK_ROUNDS draws more."""
+    """Drawn at random, the same in each run; `make soak` draws more."""
     chance = random.Random(20261125)
-    rounds = int(os.environ.get("SOAK_ROUNDS", "8"))
+    rounds = int(os.environ.get("SOAK_ROUNDS", "12"))
     return [(one, other) for one, other in (chance.sample(PASSING, 2) for _ in range(rounds))]
 
 
