@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stonks_overwatch.imports import import_file
+from stonks_overwatch.imports import import_file, undo
 from stonks_overwatch.ledger import models, store
 from stonks_overwatch.ledger.types import (
     Account,
@@ -246,6 +246,32 @@ def test_statements_and_answers_with_states_in_any_order_are_one_ledger(
 
     assert recorded(in_time[::-1]) == whole
     assert recorded(chance.sample([*parts, *parts], 2 * len(parts))) == whole
+
+
+def test_undoing_one_of_two_statements_leaves_what_the_other_said(tmp_path: Path) -> None:
+    everything = frozenset({"Trades", "OpenPositions", "CashReport", "generated"})
+    life = [Fill(1, "U1", "1001", 2, 2), Fill(2, "U2", "1002", 1, 4), Fill(3, "U1", "1001", -1, 7)]
+    early, late = Statement(("U1",), 0, 5, everything), Statement(ACCOUNTS, 3, 9, everything)
+
+    def bring(one: Statement) -> int:
+        file = tmp_path / f"{one.until}.xml"
+        file.write_text(xml(one, life))
+        number = import_file(file, now=NOW).number
+        assert number is not None
+        return number
+
+    for kept, undone in ((early, late), (late, early)):
+        store.clear("ibkr")
+        models.Instrument.objects.all().delete()
+        models.Import.objects.all().delete()
+        bring(kept)
+        alone = ledger()
+        undo(bring(undone), NOW)
+
+        # Prices are true for their day, whoever told them; so is what an instrument is called.
+        assert {k: v for k, v in ledger().items() if k != "Price"} == {
+            k: v for k, v in alone.items() if k != "Price"
+        }
 
 
 def _funds(section: str) -> str:

@@ -191,6 +191,15 @@ def test_an_import_is_undone_as_a_whole() -> None:
     assert ledger() == before
 
 
+def test_undoing_the_only_statement_of_an_account_takes_the_account_too() -> None:
+    number = imported("day_by_day").number
+    assert number is not None
+
+    undo(number, NOW)
+
+    assert not models.Account.objects.exists()
+
+
 def test_undoing_an_import_leaves_what_another_told_too(tmp_path: Path) -> None:
     imported("trades")
     before = ledger()

@@ -51,7 +51,11 @@ def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stor
 
 
 def undo(record: Import, now: datetime) -> None:
-    """Take back what no other file and no answer of IBKR's told too."""
+    """Take back what no other file and no answer of IBKR's told too.
+
+    What an account held at the statement's end stays where IBKR's answers tell of the account too: it is true
+    for its day.
+    """
     told = _read(BytesIO(zlib.decompress(record.content)), record, now).batch
     others = [
         _read(BytesIO(zlib.decompress(other.content)), other, now).batch
@@ -59,6 +63,11 @@ def undo(record: Import, now: datetime) -> None:
     ]
     record.delete()
     ledger.retract(told, others, now)
+    forgotten = ledger.forget_states(BROKER, {*told.positions, *told.cash})
+    for other in others:
+        for state in _states(other):
+            if forgotten & {account.account for account in state.accounts}:
+                ledger.record(state)
 
 
 def replay(record: Import, now: datetime) -> None:

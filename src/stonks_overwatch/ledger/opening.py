@@ -31,19 +31,24 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day, _LAST_SECOND, UTC)
 
 
+def is_end_of_day(at: datetime) -> bool:
+    """Whether the time stands for a whole day."""
+    return at.time() == _LAST_SECOND
+
+
 def is_held(activity: Activity, at: datetime) -> bool | None:
     """Whether what a broker told as of `at` holds the activity already; None where the day alone decides.
 
     A day's end holds what was booked up to that day, whatever the local times say.
     """
-    if at.time() == _LAST_SECOND and activity.booked_on is not None:
+    if is_end_of_day(at) and activity.booked_on is not None:
         return activity.booked_on <= at.date()
     return None if activity.trade_at is None else activity.trade_at <= at
 
 
 def is_booked(activity: Activity, at: datetime) -> bool:
     """Whether cash told as of `at` holds the activity's money: by the day, for most bookings have no time."""
-    on = activity.booked_on if at.time() == _LAST_SECOND else None
+    on = activity.booked_on if is_end_of_day(at) else None
     return (on or activity.trade_date) <= at.date()
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 from django.db.models import F, Max, Min
+from django.db.models.functions import Coalesce
 
 from stonks_overwatch.ledger import opening, packed, telling, types
 from stonks_overwatch.ledger.imported.quotes import share_prices
@@ -69,11 +70,40 @@ def record(batch: Batch) -> Counts:
 def retract(told: Batch, others: Sequence[Batch], at: datetime) -> None:
     """Take back what one batch told of the past and none of the others did.
 
-    Positions and cash stay: they are the broker's own, and true for their day. So do activities that an
-    answer of the broker told as well.
+    Positions and cash stay (see forget_states). So do activities that an answer of the broker told as well.
     """
     with transaction.atomic():
         _Recording(replace(told, fetched_at=at)).retract(others)
+
+
+def forget_states(broker: str, accounts: Iterable[str]) -> set[str]:
+    """Forget positions and cash of accounts of which whole days' statements alone tell; and what follows.
+
+    Returns: these accounts. Those that nothing is left of are gone; of the others the states that are told
+    still are to be recorded again.
+    """
+    found = set()
+    for account in Account.objects.filter(broker=broker, account__in=list(accounts)):
+        reports = StateReport.objects.filter(account=account)
+        moments = list(reports.values_list("at", flat=True))
+        if not moments or not all(map(opening.is_end_of_day, moments)):
+            continue
+        found.add(account.account)
+        derived = Activity.objects.filter(account=account, is_derived=True)
+        days = derived.values_list(Coalesce("booked_on", "trade_date"), flat=True)
+        packed.activities_changed({(account.pk, day) for day in days})
+        for rows in (derived, reports):
+            rows.delete()
+        for table in (Position, CashBalance, QuantityChange):
+            table.objects.filter(account=account).delete()
+        if (
+            Activity.objects.filter(account=account).exists()
+            or Period.objects.filter(account=account).exists()
+        ):
+            Account.objects.filter(pk=account.pk).update(**dict.fromkeys(_STATE_OF_ACCOUNT))
+        else:
+            account.delete()
+    return found
 
 
 def clear(broker: str) -> None:
@@ -107,10 +137,11 @@ def clear(broker: str) -> None:
 
 _INSTRUMENT = [f.name for f in fields(types.Instrument) if f.name not in ("broker_ref", "is_whole")]
 _UNITS = ("asset_class", "currency", "multiplier", "quote_factor", "right")  # by which a position counts
-_TOLD_OF_ACCOUNT = [
-    "opened_on", "reported_nav", "reported_cash", "reported_accrued_interest", "reported_accrued_dividends",
+_STATE_OF_ACCOUNT = [
+    "reported_nav", "reported_cash", "reported_accrued_interest", "reported_accrued_dividends",
     "reported_as_of", "positions_since", "positions_at", "cash_since", "cash_at",
 ]  # fmt: skip
+_TOLD_OF_ACCOUNT = ["opened_on", *_STATE_OF_ACCOUNT]
 _POSITION_STATE = [
     "quantity", "is_open", "price", "market_value", "exposure", "average_cost", "cost_basis",
     "unrealized_pnl", "priced_at", "changed_at", "changed_after", "closed_at", "anchor_quantity",
