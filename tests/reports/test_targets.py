@@ -42,6 +42,21 @@ def test_nothing_stored_and_nothing_wanted_is_a_document_without_orders() -> Non
     assert figures(document.orders, document.left_base, document.target_total) == ((), 100, 0)
 
 
+def test_accounts_and_brokers_are_groups_with_their_cash(portfolio: models.Account) -> None:
+    # The first is worth 1,000 with its cash, the other 500: that lacks half of 1,705 - 500; 205 buy 4 at 50.
+    other = builders.account("U2", broker="degiro")
+    builders.position(other, builders.instrument("THIRD", broker="degiro"), "8", "50")
+    builders.cash(other, "EUR", "100")
+    for by, names in (("account", ("U1", "U2")), ("broker", ("ibkr", "degiro"))):
+        want(by, "0.05", **dict.fromkeys(names, "0.5"))
+        plain = targets(EURO, "account" if by == "account" else "broker")
+        assert {row.key: row.value_base for row in plain.rows} == dict(zip(names, (1000, 500), strict=True))
+        planned = targets(EURO, plain.by, Decimal(205))
+        assert orders(planned) == [figures("buy", "THIRD", 4, 200)]
+        rows = {row.key: row.after_base for row in planned.rows}
+        assert rows == {names[0]: 1000, names[1]: 700, "not placed yet": 5}
+
+
 @pytest.mark.usefixtures("portfolio")
 def test_drift_is_weight_minus_target_and_has_a_band() -> None:
     want(stock="0.5", etf="0.34", cash="0.1")

@@ -19,13 +19,18 @@ from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 
-GroupBy = Literal["asset_class", "currency", "country", "sector", "exchange", "instrument"]
+GroupBy = Literal[
+    "asset_class", "currency", "country", "sector", "exchange", "account", "broker", "instrument"
+]
 GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
 # What can be bought for an amount of money; others need more thought than a weight.
 _TRADABLE = (AssetClass.STOCK, AssetClass.ETF, AssetClass.FUND, AssetClass.CRYPTO)
 _FRACTIONAL = (AssetClass.FUND, AssetClass.CRYPTO)
 _SMALLEST_FRACTION = Decimal("0.0001")
 _NONE = Decimal(0)
+# Cash is part of these groups.
+_PLACES = ("account", "broker")
+UNPLACED = "not placed yet"
 
 
 class TargetRow(Document):
@@ -130,7 +135,7 @@ def targets(
     valued = valuation(scope)
     nav = valued.document.totals.nav_base
     wanted = {row.key: row for row in Target.objects.filter(by=by)}
-    groups = _groups(valued, by, wanted)
+    groups = _groups(valued, by, wanted, has_plan=bool(money) or two_sided)
     units = _units(valued, by)
     plan = _plan(groups, units, nav, money, minimum, two_sided=two_sided)
     after = (nav or _NONE) + money
@@ -160,7 +165,7 @@ def instrument_key(row: Holding) -> str:
     return row.isin or f"{row.broker}:{row.broker_ref}"
 
 
-def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target]) -> list[_Group]:
+def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target], *, has_plan: bool) -> list[_Group]:
     """The groups that hold something and those that should; with a target first, then by value."""
     parts: dict[str, list[Decimal | None]] = {key: [] for key in wanted}
     names: dict[str, str] = {}
@@ -179,6 +184,8 @@ def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target]) -> list[_
         for key, member in members_of(valued, by):
             parts.setdefault(key, []).append(member.value_base)
     parts.setdefault(cash_key(by, valued.document.base_currency), [])
+    if not has_plan:
+        parts.pop(UNPLACED, None)
     groups = []
     for key, values in parts.items():
         summed = total(values)
@@ -188,7 +195,9 @@ def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target]) -> list[_
 
 
 def cash_key(by: GroupBy, base: str) -> str:
-    """The group that money without an order stays in."""
+    """The group that money without an order stays in: in no account yet, where those are the groups."""
+    if by in _PLACES:
+        return UNPLACED
     return base if by == "currency" else CASH
 
 

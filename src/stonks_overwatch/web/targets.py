@@ -23,6 +23,8 @@ CHOICES: tuple[tuple[GroupBy, str], ...] = (
     ("country", "Country"),
     ("currency", "Currency"),
     ("exchange", "Exchange"),
+    ("account", "Account"),
+    ("broker", "Broker"),
     ("instrument", "Instrument"),
 )
 BAND = Decimal("0.05")
