@@ -235,3 +235,20 @@ def test_an_explanation_is_one_document_with_the_value_of_the_report(printed: An
 def test_a_figure_that_no_report_has_is_an_error() -> None:
     with pytest.raises(UnknownFigureError):
         call_command("explain", "holdings.totals.luck")
+
+
+@pytest.mark.usefixtures("portfolio")
+def test_an_address_copied_from_a_page_is_a_figure_too(printed: Any) -> None:
+    address = "http://127.0.0.1:8000/explain/holdings.groups.market_value_base?base=EUR&each=1&row=stock"
+    told = json.loads(printed("explain", address, "--json"))
+
+    assert told["subject"] == "stock"
+    assert told["address"] == "/explain/holdings.groups.market_value_base?base=EUR&each=1&row=stock"
+    same = ("explain", "holdings.groups.market_value_base", "--each", "--row", "stock", "--json")
+    assert json.loads(printed(*same))["value"] == told["value"]
+
+
+@pytest.mark.usefixtures("portfolio")
+def test_what_an_address_cannot_ask_is_refused_with_its_name() -> None:
+    with pytest.raises(UnknownFigureError, match="only"):
+        call_command("explain", "series.nav", "--only", "colour=red")

@@ -22,8 +22,8 @@ from tests.reports.recombining import recombined
 EUR = Arguments(Scope("EUR"))
 # The engine computes in floating point.
 FLOATING = {"series", "performance", "periods", "risk", "comparison", "attribution"}
-# What is no report of its own: a plan of a sale, the age of data, what a broker's statement says.
-ELSEWHERE = {"Sold", "Outcome", "WhatIfDocument", "BenchmarkPart", "Suspect", "ListedActivity"}
+# What stands in reports of its own: what explains a difference, rows of the activities.
+ELSEWHERE = {"Suspect", "ListedActivity"}
 
 
 def figures(path: str, document: Document, rows: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:

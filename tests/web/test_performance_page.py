@@ -130,7 +130,7 @@ def test_days_of_ones_own_and_tax_are_in_the_address(reader: Client) -> None:
 @pytest.mark.usefixtures("portfolio")
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_is_there_as_csv(reader: Client, name: str) -> None:
-    answer = reader.get(f"/performance?period=all&csv={name}")
+    answer = reader.get(f"/performance?period=all&benchmark=IDX&csv={name}")
     assert answer["Content-Disposition"] == f'attachment; filename="performance-{name}.csv"'
     rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
     assert rows

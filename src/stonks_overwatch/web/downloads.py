@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -59,7 +60,7 @@ def _lines(model: type[Document], rows: Iterable[Document]) -> Iterator[str]:
 def _columns(model: type[Document], inside: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The fields of the JSON, those of a part of the row after its name; without tables within the row."""
     for name, field in model.model_fields.items():
-        told = field.annotation
+        told = _unless_none(field.annotation)
         if field.exclude:
             continue
         if isinstance(told, type) and issubclass(told, Document):
@@ -68,10 +69,18 @@ def _columns(model: type[Document], inside: tuple[str, ...] = ()) -> Iterator[tu
             yield (*inside, name)
 
 
+def _unless_none(told: Any) -> Any:
+    """The type of a field that may be unknown."""
+    kinds = [kind for kind in get_args(told) if kind is not NoneType]
+    return kinds[0] if isinstance(told, UnionType) and len(kinds) == 1 else told
+
+
 def _cell(row: Any, cells: Any, column: tuple[str, ...]) -> Any:
     """Texts that a spreadsheet would compute get an apostrophe; a list of words is one text."""
     value, text = row, cells
     for name in column:
+        if value is None:
+            return ""
         value, text = getattr(value, name), text[name]
     if isinstance(text, list):
         text = value = ", ".join(text)

@@ -22,7 +22,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from stonks_overwatch.errors import ImportRefusedError, StonksError
 from stonks_overwatch.imports import FileResult, import_files, undo
-from stonks_overwatch.reports.imports import imports
+from stonks_overwatch.reports.imports import ImportRow, imports
+from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import render_page
 
@@ -67,6 +68,8 @@ def import_page(request: HttpRequest) -> HttpResponse:
 @csrf_protect
 def _import_page(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
+        if request.GET.get("csv") == "imports":
+            return csv_answer("imports", Table(ImportRow, imports().imports))
         return _page(request)
     account = request.POST.get("account", "").strip()[:100]
     try:

@@ -222,7 +222,7 @@ def _answer(
     )
 
 
-TABLES = ("days", "bridge", "periods", "months", "holdings", "risk")
+TABLES = ("days", "comparison", "bridge", "periods", "months", "holdings", "risk")
 
 
 def _table(name: str, daily: DailyTotal, base: str, asked: Asked) -> Table:
@@ -233,6 +233,9 @@ def _table(name: str, daily: DailyTotal, base: str, asked: Asked) -> Table:
         case "days":
             comparison = compared(daily, base, days, against) if against else None
             return Table(DayRow, _rows(days_of(daily, days.first - periods.DAY, days.last), comparison))
+        case "comparison":
+            beside = (compared(daily, base, days, against),) if against else ()
+            return Table(ComparisonDocument, beside)
         case "bridge":
             return Table(BridgeStep, _steps(measured(daily, base, days)))
         case "holdings":

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -75,6 +74,19 @@ class Row(Document):
     rows: str
 
 
+class Summary(Document):
+    """How many figures of one account were compared, differ, and agree within the broker's rounding alone."""
+
+    account: str
+    broker: str
+    as_of: datetime | date
+    compared: int
+    differing: int
+    agrees: bool
+    rounded: int
+    first_on: date | None
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A line of the table and the account it is of."""
@@ -98,7 +110,11 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="reconcile", problem=err)
     rows = _shown(document, asked)
+    summary = [_summary(account) for account in document.accounts]
+    names = {(one.broker, one.account): one for one in everyone}
     csv = request.GET.get("csv")
+    if csv == "accounts":
+        return csv_answer("reconcile-accounts", Table(Summary, summary))
     if csv == "figures":
         return csv_answer("reconcile", Table(Row, [_row(one) for one in rows]))
     if csv == "returns":
@@ -118,7 +134,7 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
             "to": asked.end,
         },
         choices=SHOWN,
-        summary=[_summary(account, everyone) for account in document.accounts],
+        summary=[(names[row.broker, row.account], row) for row in summary],
         sheet=Sheet.of(rows, asked.page),
     )
 
@@ -149,14 +165,16 @@ def _row(shown: Shown) -> Row:
     )
 
 
-def _summary(account: AccountLines, everyone: list[Any]) -> dict[str, Any]:
-    one = next(row for row in everyone if (row.broker, row.account) == (account.broker, account.account))
-    return {
-        "one": one,
-        "account": account,
-        "differing": sum(not line.agrees for line in account.lines),
-        "rounded": sum(line.within is not None for line in account.lines),
-        "first_on": min(
+def _summary(account: AccountLines) -> Summary:
+    return Summary(
+        account=account.account,
+        broker=account.broker,
+        as_of=account.as_of,
+        compared=account.compared,
+        differing=sum(not line.agrees for line in account.lines),
+        agrees=account.agrees,
+        rounded=sum(line.within is not None for line in account.lines),
+        first_on=min(
             (line.first_on for line in account.lines if not line.agrees and line.first_on), default=None
         ),
-    }
+    )

@@ -80,6 +80,10 @@ def _dashboard_tables(document: DashboardDocument) -> dict[str, Table]:
     }
 
 
+_ROWS = 50
+_EVERYTHING = 1_000_000
+
+
 @require_safe
 def dashboard_page(request: HttpRequest) -> HttpResponse:
     around = frame()
@@ -170,7 +174,17 @@ def accounts_page(request: HttpRequest) -> HttpResponse:
 def sync_page(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("page", "")
     page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 1
-    document = syncs.syncs(page=page)
+    wanted = request.GET.get("csv", "")
+    most = _EVERYTHING if wanted else _ROWS
+    document = syncs.syncs(page=1 if wanted else page, page_size=most, runs=most)
+    tables = {
+        "logins": Table(syncs.LoginState, document.logins),
+        "history": Table(syncs.HistoryProgress, document.history),
+        "inbox": Table(syncs.InboxRow, document.inbox.rows),
+        "runs": Table(syncs.Run, document.runs),
+    }
+    if table_asked := tables.get(wanted):
+        return csv_answer(f"sync-{wanted}", table_asked)
     return render_page(
         request,
         "sync.html",

@@ -21,11 +21,12 @@ from stonks_overwatch.reports.explain.told import (
     formula,
     fraction,
     plain,
+    reported,
     sum_of,
 )
 from stonks_overwatch.reports.performance import Risk
 from stonks_overwatch.reports.periods import DAY
-from stonks_overwatch.reports.risk import ComparisonDocument, RiskDocument, comparison, risk
+from stonks_overwatch.reports.risk import BenchmarkPart, ComparisonDocument, RiskDocument, comparison, risk
 
 REPORTS["risk"] = lambda a, _: risk(a.scope, a.start, a.end, a.benchmark, a.only, price_return=a.price_return)
 REPORTS["comparison"] = lambda a, _: comparison(
@@ -286,6 +287,11 @@ def _end_value(seen: Seen) -> Made:
     on = seen.root.end
     told = [on_day(seen, "nav", "value", seen.base, on)] if on is not None else []
     return sum_of(told, "the value of the last day")
+
+
+@figure(BenchmarkPart, "weight", "Weight in the benchmark", fraction)
+def _weight(_: Seen) -> Made:
+    return reported("as it was asked, over the sum of the weights")
 
 
 _OF_PRICES = "A mix is brought back to its weights every day."

@@ -70,14 +70,15 @@ function put(place: HTMLElement, figure: Figure, moves: boolean): void {
   place.classList.add("has-moved");
 }
 
+/** How it stands with live values; until that is told, what the page was made with. The label is never empty. */
 function tell(): void {
-  const place = document.querySelector<HTMLElement>("[data-live-page]");
-  if (place === null) return;
-  place.classList.toggle("is-told", Boolean(told.label));
-  const label = place.querySelector("[data-live-label]");
-  const why = place.querySelector("[data-live-why]");
-  if (label !== null && told.label !== undefined) label.innerHTML = told.label;
-  if (why !== null && told.why !== undefined) why.innerHTML = told.why;
+  for (const [name, html] of [["label", told.label], ["why", told.why]] as const) {
+    const place = document.querySelector<HTMLElement>(`[data-live-page] [data-live-${name}]`);
+    if (place === null) continue;
+    if (!stored.has(place)) stored.set(place, place.innerHTML);
+    const shown = html ?? stored.get(place) ?? "";
+    if (place.innerHTML !== shown) place.innerHTML = shown;
+  }
 }
 
 /** The figure's name in the stream: its own, and whose it is. */
