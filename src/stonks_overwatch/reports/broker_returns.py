@@ -1,13 +1,16 @@
 """The broker's own time-weighted returns beside ours, of the same days and in the account's currency."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
+from django.db.models import F
+
 from stonks_overwatch.ledger.models import Account, Figure, NavPoint
-from stonks_overwatch.reports.daily import DailyTotal, daily_total
+from stonks_overwatch.reports.daily import DailyTotal, daily_totals
 from stonks_overwatch.reports.documents import Computed, Document
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
@@ -59,19 +62,25 @@ def broker_returns(scope: Scope, start: date | None = None, end: date | None = N
     if scope.as_of or end:
         told = told.filter(until__lte=scope.as_of or end)
     rows = list(told.order_by("-until", "since").values_list(*_COLUMNS))
+    telling = [account for account in looked_at if any(row[0] == account.pk for row in rows)]
+    values: dict[int, dict[date, Decimal]] = defaultdict(dict)
+    points = NavPoint.objects.filter(account__in=telling, currency=F("account__currency"))
+    for pk, on, nav in points.values_list("account_id", "on", "nav"):
+        values[pk][on] = nav
     found: list[BrokerReturn] = []
-    for account in looked_at:
+    series = daily_totals(telling)
+    for account in telling:
         own = [row[1:] for row in rows if row[0] == account.pk]
-        if own:
-            found += _of_account(account, own)
+        found += _of_account(account, own, series[account.pk], values[account.pk])
     return BrokerReturnsDocument(returns=tuple(sorted(found, key=lambda row: row.end, reverse=True)))
 
 
-def _of_account(account: Account, told: Sequence[tuple[str, date, date, Decimal]]) -> Iterator[BrokerReturn]:
-    daily = daily_total(Scope(account.currency, account=account.account, broker=account.broker))
-    points = dict(
-        NavPoint.objects.filter(account=account, currency=account.currency).values_list("on", "nav")
-    )
+def _of_account(
+    account: Account,
+    told: Sequence[tuple[str, date, date, Decimal]],
+    daily: DailyTotal | None,
+    points: dict[date, Decimal],
+) -> Iterator[BrokerReturn]:
     for source, start, end, amount in told:
         reported = amount * _UNITS[source]
         days = [] if daily is None else _days(daily, start - _DAY, end)

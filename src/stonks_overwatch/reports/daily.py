@@ -88,18 +88,48 @@ def daily_total(scope: Scope, only: "Group | None" = None) -> DailyTotal | None:
     """
     looked_at = accounts(scope)
     last = max((account.updated_at.date() for account in looked_at), default=date.min)
-    last_day = min(last, scope.as_of or date.max).toordinal()
     own = own_valuations(looked_at, scope.base_currency, last)
     points = _points(looked_at) if only is None else {}
     if only is not None:
         own = _of_group(own, looked_at, scope.base_currency, last, only)
+    last_day = min(last, scope.as_of or date.max)
+    return _total(looked_at, scope.base_currency, last_day, own, points, _Facts.of(looked_at))
+
+
+def daily_totals(looked_at: Sequence[Account]) -> dict[int, DailyTotal | None]:
+    """The series of each account by itself, in its own currency, by account row."""
+    points, facts = _points(looked_at), _Facts.of(looked_at)
+    alike: dict[tuple[str, date], list[Account]] = defaultdict(list)
+    for account in looked_at:
+        alike[account.currency, account.updated_at.date()].append(account)
+    found: dict[int, DailyTotal | None] = {}
+    for (currency, last), some in alike.items():
+        valuations = own_valuations(some, currency, last)
+        for account in some:
+            pk = account.pk
+            own = {pk: valuations[pk]} if pk in valuations else {}
+            told = {pk: points[pk]} if pk in points else {}
+            found[pk] = _total([account], currency, last, own, told, facts)
+    return found
+
+
+def _total(
+    looked_at: Sequence[Account],
+    base: str,
+    until: date,
+    own: dict[int, Own],
+    points: dict[int, list["_Point"]],
+    facts: "_Facts",
+) -> DailyTotal | None:
+    """The accounts together, to the end of a day."""
+    last = max((account.updated_at.date() for account in looked_at), default=date.min)
+    last_day = until.toordinal()
     firsts = [days.first for days in own.values()] + [of[0].on for of in points.values()]
     if not firsts or min(firsts) >= last_day:
         return None
     first = min(firsts)
-    facts = _Facts.of(looked_at)
     kept_in = sorted({point.currency for of in points.values() for point in of})
-    rates = dict(zip(kept_in, rates_of(scope.base_currency, kept_in, first, last.toordinal()), strict=True))
+    rates = dict(zip(kept_in, rates_of(base, kept_in, first, last.toordinal()), strict=True))
     parts = []
     for account in looked_at:
         days, told = own.get(account.pk), points.get(account.pk, [])
@@ -571,11 +601,10 @@ def _slices(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
 
 def rates_of(base: str, currencies: Sequence[str], first: int, last: int) -> Floats:
     """Units of the base currency for one unit of each currency and day; shape (currencies, days)."""
+    stored = RateSeries.objects.none() if set(currencies) <= {base} else RateSeries.objects.all()
     pairs = {
         (one, other): Block.of(first_on.toordinal(), rates)
-        for one, other, first_on, rates in RateSeries.objects.values_list(
-            "base", "quote", "first_on", "rates"
-        )
+        for one, other, first_on, rates in stored.values_list("base", "quote", "first_on", "rates")
     }
     return into(base, currencies, pairs, references, first, last)
 
