@@ -133,6 +133,54 @@ def test_what_is_no_whole_backup_of_ours_is_refused_and_changes_nothing(what: st
     assert not list((folder / "data" / "backups").glob("*before-restore*"))
 
 
+def test_a_restore_brings_a_copy_of_an_older_version_up_to_date(folder: Path) -> None:
+    later = {"DJANGO_SETTINGS_MODULE": "tests.later.settings", "PYTHONPATH": str(Path(__file__).parents[1])}
+    copy = folder / "copy.sqlite3"
+    before = copy.read_bytes()
+
+    done = command(folder, "restore", str(copy), **later)
+
+    assert done.returncode == 0, done.stderr
+    assert cash(folder) == ["5"]
+    with closing(sqlite3.connect(folder / "data" / "db.sqlite3")) as opened:
+        assert opened.execute("SELECT later FROM stonks_overwatch_account").fetchall() == [("new",)]
+    assert copy.read_bytes() == before
+    # This version does not know what that one made of it.
+    refused = command(folder, "restore", str(folder / "data" / "db.sqlite3"))
+    assert refused.returncode == 1
+    assert "was made by a newer version." in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            "ALTER TABLE stonks_overwatch_account DROP COLUMN alias",
+            "its table stonks_overwatch_account has no column alias",
+        ),
+        ("DROP TABLE stonks_overwatch_figure", "it has no table stonks_overwatch_figure"),
+        ("DELETE FROM django_migrations WHERE app = 'stonks_overwatch'", "already exists"),
+    ],
+)
+def test_a_copy_that_cannot_become_one_of_this_version_is_refused_and_changes_nothing(
+    change: str, reason: str, folder: Path
+) -> None:
+    copy = folder / "copy.sqlite3"
+    with closing(sqlite3.connect(copy)) as opened, opened:
+        opened.execute(change)
+
+    done = command(folder, "restore", str(copy))
+
+    assert done.returncode == 1
+    what, next_step = done.stderr.splitlines()
+    assert what.startswith(f"error: {copy} was made by another version and cannot be brought up to date: ")
+    assert what.endswith(f"{reason}.")
+    assert next_step.startswith("next step: Restore it with the version that made it")
+    assert cash(folder) == ["5"]
+    assert not list((folder / "data").rglob("*.unfinished*"))
+    assert not list((folder / "data" / "backups").glob("*before-restore*"))
+
+
 def test_before_an_import_a_copy_is_made_and_few_stay(folder: Path) -> None:
     for amount in range(6, 12):
         command(folder, "import", str(deposit(folder, str(amount))))

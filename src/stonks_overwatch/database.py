@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from filelock import FileLock
@@ -140,9 +141,10 @@ def backup_before_import() -> None:
 def restore(copy: Path) -> Path | None:
     """Put a copy in the place of the database; return where the present one was kept.
 
-    The copy is verified before anything changes; one of an older version is brought up to date.
+    The copy is verified before anything changes; one of an older version is brought up to date first.
 
-    Raises: BackupError when the file is not a whole copy of ours, or something uses the database.
+    Raises: BackupError when the file is not a whole copy of ours, cannot be brought up to date, or
+        something uses the database.
     """
     _verify(copy)
     place = Path(connection.settings_dict["NAME"])
@@ -151,15 +153,59 @@ def restore(copy: Path) -> Path | None:
         kept = None
         fresh = place.with_name(f"{place.name}.unfinished")
         fresh.touch(mode=0o600)
-        with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(fresh)) as target:
-            source.backup(target)
-        if place.exists():
-            kept = _kept(place)
-            for rest in ("-wal", "-shm"):
-                place.with_name(place.name + rest).unlink(missing_ok=True)
-        fresh.replace(place)
+        try:
+            with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(fresh)) as target:
+                source.backup(target)
+            _bring_up_to_date(fresh, copy)
+            if place.exists():
+                kept = _kept(place)
+                for rest in ("-wal", "-shm"):
+                    place.with_name(place.name + rest).unlink(missing_ok=True)
+            fresh.replace(place)
+        finally:
+            fresh.unlink(missing_ok=True)
     prepare()
     return kept
+
+
+def _bring_up_to_date(fresh: Path, copy: Path) -> None:
+    """Migrate what was copied from `copy`.
+
+    Versions between releases had other tables under the same number: those cannot be migrated.
+
+    Raises: BackupError when that does not make it a database of this version.
+    """
+    usual = connection.settings_dict["NAME"]
+    connection.settings_dict["NAME"] = fresh
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+        reason = _lacking()
+    except DatabaseError as err:
+        reason = str(err)
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = usual
+    if reason:
+        raise BackupError(
+            f"{copy} was made by another version and cannot be brought up to date: {reason}.",
+            next_step="Restore it with the version that made it, run stonks-overwatch export there, and "
+            "import those files here.",
+        )
+
+
+def _lacking() -> str:
+    """The first table or column that the database should have and has not; empty when all are there."""
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        for model in apps.get_app_config(APP).get_models():
+            table = model._meta.db_table
+            if table not in tables:
+                return f"it has no table {table}"
+            columns = {row.name for row in connection.introspection.get_table_description(cursor, table)}
+            for field in model._meta.concrete_fields:
+                if field.column not in columns:
+                    return f"its table {table} has no column {field.column}"
+    return ""
 
 
 def _kept(place: Path) -> Path:

@@ -1,0 +1,1 @@
+"""A later version of the app: one more migration than there is now."""
