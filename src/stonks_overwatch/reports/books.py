@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 
@@ -74,12 +74,16 @@ class Books:
 
 def moving(accounts: Iterable[models.Account], until: date | None = None) -> QuerySet[models.Activity]:
     """The activities that change a quantity, to the end of a day."""
-    rows = (
-        models.Activity.objects.current()
-        .filter(account__in=list(accounts), instrument__isnull=False, quantity__isnull=False)
-        .exclude(kind=ActivityKind.FX)
-    )
+    rows = moving_in(account__in=list(accounts))
     return rows if until is None else rows.filter(trade_date__lte=until)
+
+
+def moving_in(**accounts: Any) -> QuerySet[models.Activity]:
+    """The activities that change a quantity in accounts, named as a filter names them."""
+    rows = models.Activity.objects.current().filter(
+        **accounts, instrument__isnull=False, quantity__isnull=False
+    )
+    return rows.exclude(kind=ActivityKind.FX)
 
 
 def books(

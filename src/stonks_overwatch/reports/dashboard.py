@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Max, Min, Q, TextField
+from django.db.models import Max, OuterRef, Subquery, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, NavPoint
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
-from stonks_overwatch.reports.books import moving
+from stonks_overwatch.reports.books import moving_in
 from stonks_overwatch.reports.combined import as_one, by_instrument
 from stonks_overwatch.reports.daily import own_points
 from stonks_overwatch.reports.documents import Computed, Document, KeptIn, known_sum, share, total
@@ -126,12 +126,15 @@ def dashboard(scope: Scope, *, every_day: bool = True) -> DashboardDocument:
 
 def _realized_since(valued: Valuation) -> date | None:
     """The day of the latest opening balance of an instrument: from then on all sales have a known lot."""
-    moves = moving(valued.state.accounts)
-    days = moves.aggregate(
-        opened=Max("trade_date", filter=Q(kind=ActivityKind.OPENING)), first=Min("trade_date")
-    )
-    since: date | None = days["opened"] or days["first"]
-    return since
+    looked_at = valued.state.accounts
+    # Account by account, each from an index of its own: all at once would read every activity.
+    moves = moving_in(account=OuterRef("pk"))
+    opened = moves.filter(kind=ActivityKind.OPENING).values("account").values_list(Max("trade_date"))
+    first = moves.order_by("trade_date").values("trade_date")[:1]
+    rows = Account.objects.filter(pk__in=[account.pk for account in looked_at])
+    days = list(rows.values_list(Subquery(opened), Subquery(first)))
+    since: date | None = max((on for on, _ in days if on), default=None)
+    return since or min((on for _, on in days if on), default=None)
 
 
 Points = list[tuple[date, Decimal, str]]
