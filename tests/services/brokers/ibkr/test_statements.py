@@ -496,12 +496,42 @@ def test_rows_outside_of_any_statement_wait_in_the_inbox_until_an_account_is_nam
     assert [a.account for a in reading(rows, account="U2").batch.activities] == ["U2"]
 
 
-def test_interest_that_is_told_only_as_the_sum_of_all_currencies_is_in_the_accounts_own() -> None:
+INTEREST_IN_BASE = (
+    '<InterestAccruals><InterestAccrualsCurrency currency="BASE_SUMMARY" endingAccrualBalance="46.72" />'
+    "</InterestAccruals>"
+)
+
+
+def test_sums_of_all_currencies_are_the_only_ones_of_an_account_with_one_currency() -> None:
     rows = (
         '<AccountInformation currency="EUR" />',
-        '<InterestAccrualsCurrency currency="BASE_SUMMARY" endingAccrualBalance="46.72" />',
-        '<CashReportCurrency currency="EUR" endingCash="5" />',
+        INTEREST_IN_BASE,
+        '<CashReportCurrency currency="BASE_SUMMARY" endingCash="1855.48" cashSettlingMtm="12" />',
     )
-    (cash,) = reading(document(statement(*rows, section="InterestAccruals"))).batch.cash["U1"]
+    told = reading(document(statement(*rows, section="Sums"))).batch
+    (cash,) = told.cash["U1"]
 
-    assert (cash.currency, cash.accrued_interest) == ("EUR", Decimal("46.72"))
+    assert (cash.currency, cash.amount, cash.accrued_interest) == (
+        "EUR", Decimal("1855.48"), Decimal("46.72"),
+    )  # fmt: skip
+    assert [(a.subtype, a.currency, a.gross) for a in told.activities] == [
+        ("daily settlement", "EUR", Decimal(12))
+    ]
+
+
+def test_sums_of_all_currencies_tell_nothing_of_one_where_there_are_several() -> None:
+    rows = (
+        '<AccountInformation currency="EUR" />',
+        INTEREST_IN_BASE,
+        '<CashReportCurrency currency="BASE_SUMMARY" endingCash="30" />',
+        '<CashReportCurrency currency="EUR" endingCash="10" />',
+        '<CashReportCurrency currency="USD" endingCash="22" />',
+    )
+    cash = reading(document(statement(*rows, section="Sums"))).batch.cash["U1"]
+
+    assert [(row.currency, row.amount, row.accrued_interest) for row in cash] == [
+        ("EUR", Decimal(10), None),
+        ("USD", Decimal(22), None),
+    ]
+    alone = reading(document(statement(*rows[:3], trade(), section="Sums"))).batch
+    assert alone.cash == {}

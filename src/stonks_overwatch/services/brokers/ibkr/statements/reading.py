@@ -300,6 +300,8 @@ class _Reader:
             if account is None:
                 raise RowError("the row names no account")
             self._meet(account)
+            if "currency" in row.told:
+                self._state.meet_currency(account, row.told["currency"])
             if tag in _CONVERT:
                 self._take_activity(row, account)
             elif tag in _CHARGES:
@@ -487,6 +489,9 @@ class _Reader:
     # When all is read
 
     def reading(self, login: str, fetched_at: datetime) -> Reading:
+        for account, row in self._state.sums_of_one_currency():
+            if row.tag == "CashReportCurrency" and (settled := settlement(row, account)):
+                self._add(settled, row)
         summed = self._take_sums()
         self._take_charges()
         self._take_stand_ins()

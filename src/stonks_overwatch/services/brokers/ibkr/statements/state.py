@@ -49,7 +49,9 @@ class _Facts:
     is_whole: bool = True  # no position was refused
     cash: dict[str, tuple[Decimal, Decimal | None]] = field(default_factory=dict)  # ending, settled
     interest: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    interest_in_base: Decimal | None = None  # the sum of all currencies
+    currencies: set[str] = field(default_factory=set)  # of all rows of the account
+    by_currency: set[str] = field(default_factory=set)  # tags of sums that are told for single currencies
+    in_base: list[Row] = field(default_factory=list)  # those told for all currencies together
     dividends: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     equity: tuple[date, Row] | None = None  # the last day's
 
@@ -71,7 +73,9 @@ class State:
         facts.latest = statement
         facts.positions, facts.lots, facts.is_whole, facts.cash = {}, defaultdict(list), True, {}
         facts.interest, facts.dividends = defaultdict(Decimal), defaultdict(Decimal)
-        facts.interest_in_base = None
+
+    def meet_currency(self, account: str, currency: str) -> None:
+        self._facts[account].currencies.add(currency)
 
     def meet_rate_of_one(self, account: str, currency: str) -> None:
         self._facts[account].currencies_at_one.add(currency)
@@ -97,8 +101,6 @@ class State:
                 _take_cash(row, facts)
             case "InterestAccrualsCurrency" if is_current:
                 _add(facts.interest, row, "endingAccrualBalance")
-                if row.text("currency") == words.ALL_CURRENCIES:
-                    facts.interest_in_base = row.number("endingAccrualBalance")
             case "OpenDividendAccrual" if is_current:
                 _add(facts.dividends, row, "netAmount")
         if row.text("conid"):
@@ -109,9 +111,11 @@ class State:
         if row.tag == "OpenDividendAccrual":
             self._keep(row, account, row.section, since=row.day("exDate"), until=row.day("payDate"))
         elif row.text("currency") == words.ALL_CURRENCIES:
-            # Sums in the account's currency, which has a row of its own beside.
+            # Sums in the account's currency, which has a row of its own beside where there are several.
             self._keep(row, account, f"{row.section}InBase", since=_first_day(row))
+            self._facts[account].in_base.append(row)
         else:
+            self._facts[account].by_currency.add(row.tag)
             self._keep(row, account, row.section, since=_first_day(row))
 
     def take_close(self, row: Row) -> None:
@@ -213,6 +217,29 @@ class State:
 
     # When all is read
 
+    def sums_of_one_currency(self) -> list[tuple[str, Row]]:
+        """Take the sums of all currencies of accounts that have just one: IBKR tells no others of them.
+
+        Returns: their accounts and rows, in the account's currency.
+        """
+        found = []
+        for account, facts in self._facts.items():
+            own = self.currency(account)
+            if own is None or facts.currencies - {own, words.ALL_CURRENCIES}:
+                continue
+            alone = [row for row in facts.in_base if row.tag not in facts.by_currency]
+            found += [(account, row.with_fields(currency=own)) for row in alone]
+        for account, row in found:
+            self.take(row, account)
+        return found
+
+    @staticmethod
+    def _is_only_in_base(facts: _Facts, tag: str) -> bool:
+        """Whether something is told for all currencies together, and not for which."""
+        return tag not in facts.by_currency and any(
+            row.tag == tag and row.number("endingAccrualBalance") for row in facts.in_base
+        )
+
     def currency(self, account: str) -> str | None:
         """What the account is kept in, as far as it is told; a rate of exactly 1 to it tells it too."""
         facts = self._facts[account]
@@ -259,17 +286,14 @@ class State:
         for account, facts in self._facts.items():
             if not facts.cash:
                 continue
-            kept_in = self.currency(account)
-            if not facts.interest and facts.interest_in_base and kept_in:
-                # Accounts of one currency have the sum alone.
-                facts.interest[kept_in] = facts.interest_in_base
+            is_known = knows_interest and not self._is_only_in_base(facts, "InterestAccrualsCurrency")
             found[account] = tuple(
                 CashBalance(
                     account=account,
                     currency=code,
                     amount=facts.cash.get(code, (_ZERO, None))[0],
                     settled=facts.cash.get(code, (_ZERO, None))[1],
-                    accrued_interest=facts.interest.get(code, _ZERO) if knows_interest else None,
+                    accrued_interest=facts.interest.get(code, _ZERO) if is_known else None,
                     accrued_dividends=facts.dividends.get(code, _ZERO) if knows_dividends else None,
                 )
                 for code in sorted({*facts.cash, *facts.interest, *facts.dividends})
