@@ -169,7 +169,7 @@ class File:
         in_order = itemgetter(*(places.get(name, len(places)) for name in ACTIVITY_COLUMNS))
         for line, record in self._records():
             try:
-                row = _Row(*in_order([*map(str.strip, record), ""]))
+                row = _Row._make(in_order([*map(str.strip, record), ""]))
                 if account:
                     accounts |= {row.account} - {""}
                     if len(accounts) > 1:
@@ -390,15 +390,21 @@ def _numbers(row: _Row) -> _Told:
     fx_rate = _number(row.fx_rate, "fx_rate")
     if fx_rate is not None and fx_rate <= 0:
         raise RefusedRowError("fx_rate is not above 0.")
-    return _Told(
-        currency=code,
-        quantity=_number(row.quantity, "quantity"),
-        price=_times(_number(row.price, "price"), scale),
-        amount=_times(_number(row.amount, "amount"), scale),
-        fee=_times(_cost(row.fee, "fee"), scale),
-        tax=_times(_cost(row.tax, "tax"), scale),
-        fx_rate=None if fx_rate is None else EXACT.divide(fx_rate, scale),
+    told = _Told(
+        code,
+        _number(row.quantity, "quantity"),
+        _number(row.price, "price"),
+        _number(row.amount, "amount"),
+        _cost(row.fee, "fee"),
+        _cost(row.tax, "tax"),
+        fx_rate,
     )
+    if scale is not _ONE:
+        for name in ("price", "amount", "fee", "tax"):
+            number = getattr(told, name)
+            setattr(told, name, None if number is None else EXACT.multiply(number, scale))
+        told.fx_rate = None if fx_rate is None else EXACT.divide(fx_rate, scale)
+    return told
 
 
 def _named(row: _Row, told: _Told) -> Named | None:
@@ -614,10 +620,6 @@ def _cost(given: str, column: str) -> Decimal | None:
     if number is None or given.startswith("+"):
         return number
     return -abs(number)
-
-
-def _times(number: Decimal | None, scale: Decimal) -> Decimal | None:
-    return number if number is None or scale is _ONE else EXACT.multiply(number, scale)
 
 
 def _csv_problem(err: csv.Error) -> str:

@@ -1,4 +1,7 @@
-"""The ledger's tables: what the user owns and did, for any broker. Written only by store.py."""
+"""The ledger's tables: what the user owns and did, for any broker. Written only by store.py and imported/.
+
+Foreign keys of the largest tables have no index of their own where a unique one begins with them.
+"""
 
 from django.db import models
 from django.db.models.functions import Coalesce
@@ -215,7 +218,7 @@ class Activity(models.Model):
     a position that no reported activity explains yet. They are made anew by each run.
     """
 
-    account = models.ForeignKey(Account, on_delete=models.CASCADE)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False)
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True)
     key = models.TextField()
     kind = models.TextField()
@@ -272,7 +275,7 @@ class ActivitySource(models.Model):
     `content` is what the source said, as JSON, where the activity says more or something else.
     """
 
-    activity = models.ForeignKey(Activity, on_delete=models.CASCADE, related_name="sources")
+    activity = models.ForeignKey(Activity, on_delete=models.CASCADE, related_name="sources", db_index=False)
     source = models.TextField()
     key = models.TextField()
     at = models.DateTimeField(null=True)
@@ -329,7 +332,7 @@ class Price(models.Model):
     of `on`, `is_imported`, the last of a day counts.
     """
 
-    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, db_index=False)
     on = models.DateField()
     close = ExactDecimalField()
     currency = models.TextField()
