@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from django.db.models import BinaryField, FloatField, Q, QuerySet, Value
 from django.db.models.functions import Cast, Greatest, Length, Substr
@@ -47,6 +47,8 @@ CHECKPOINT_DAYS = 35
 _WIDTH = len(packed.COLUMNS)
 _CENT = 0.005
 _BYTES = 8  # of a float64
+_MOST_NAMED = 250
+_Row = TypeVar("_Row", Instrument, PriceSeries)
 _FLOW_TOPICS = ("cash", "transfers")
 _STYLES = {AssetClass.FUTURE: Style.PROFIT, AssetClass.CFD: Style.PROFIT, AssetClass.CASH: Style.NONE}
 
@@ -526,9 +528,9 @@ class Tables(NamedTuple):
             first, last: the days.
         """
         rows = {row[0]: row[1:] for row in _described(instruments)}
-        numbers = sorted({*currencies, *(packed.currency_number(row[0]) for row in rows.values())})
-        at = {number: index for index, number in enumerate(numbers)}
         described = [rows[pk] for pk in instruments]
+        numbers = sorted({*currencies, *(packed.currency_number(row[0]) for row in described)})
+        at = {number: index for index, number in enumerate(numbers)}
         codes = [packed.currency_code(number) for number in numbers]
         return cls(
             instruments=Instruments.of(
@@ -552,14 +554,13 @@ class Tables(NamedTuple):
 
 
 def _described(instruments: Sequence[int]) -> Iterable[tuple[int, str, float, float, str]]:
-    for some in _slices(instruments):
-        yield from Instrument.objects.filter(pk__in=some).values_list(
-            "pk",
-            "currency",
-            Cast("multiplier", FloatField()),
-            Cast("quote_factor", FloatField()),
-            "asset_class",
-        )
+    return _only(instruments, Instrument.objects.all(), "pk").values_list(
+        "pk",
+        "currency",
+        Cast("multiplier", FloatField()),
+        Cast("quote_factor", FloatField()),
+        "asset_class",
+    )
 
 
 def prices_of(instruments: Sequence[int], first: int | None = None, last: int | None = None) -> list[Block]:
@@ -571,15 +572,16 @@ def prices_of(instruments: Sequence[int], first: int | None = None, last: int | 
     """
     found: dict[int, Block] = {}
     missing: Sequence[int] = instruments
+    nothing = Block.of(1, b"")
     if first is not None and last is not None:
         found = dict(_tails(instruments, last - first + 1 + CARRIED_DAYS))
         # A series that goes on after the last day has its days elsewhere than at its end.
-        missing = [pk for pk, block in found.items() if block.first + block.numbers.size - 1 > last]
-    for some in _slices(missing):
-        rows = PriceSeries.objects.filter(instrument__in=some)
+        tails = ((pk, found.get(pk, nothing)) for pk in instruments)
+        missing = [pk for pk, block in tails if block.first + block.numbers.size - 1 > last]
+    if missing:
+        rows = _only(missing, PriceSeries.objects.all(), "instrument")
         for pk, first_on, closes in rows.values_list("instrument_id", "first_on", "closes"):
             found[pk] = Block.of(first_on.toordinal(), closes)
-    nothing = Block.of(1, b"")
     return [found.get(pk, nothing) for pk in instruments]
 
 
@@ -588,15 +590,14 @@ def _tails(instruments: Sequence[int], days: int) -> Iterable[tuple[int, Block]]
     size = Length("closes")
     start = Greatest(size - days * _BYTES + 1, Value(1))
     tail = Substr("closes", start, output_field=BinaryField())
-    for some in _slices(instruments):
-        rows = PriceSeries.objects.filter(instrument__in=some)
-        for pk, first_on, whole, closes in rows.values_list("instrument_id", "first_on", size, tail):
-            yield pk, Block.of(first_on.toordinal() + (whole - len(closes)) // _BYTES, closes)
+    rows = _only(instruments, PriceSeries.objects.all(), "instrument")
+    for pk, first_on, whole, closes in rows.values_list("instrument_id", "first_on", size, tail):
+        yield pk, Block.of(first_on.toordinal() + (whole - len(closes)) // _BYTES, closes)
 
 
-def _slices(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Few enough for one query."""
-    return (numbers[start : start + 500] for start in range(0, len(numbers), 500))
+def _only(numbers: Sequence[int], rows: "QuerySet[_Row]", name: str) -> "QuerySet[_Row]":
+    """The rows of these numbers; of all, where naming so many would cost more than reading the others."""
+    return rows if len(numbers) > _MOST_NAMED else rows.filter(**{f"{name}__in": numbers})
 
 
 def rates_of(base: str, currencies: Sequence[str], first: int, last: int) -> Floats:
