@@ -25,6 +25,7 @@ from django.test import Client
 from stonks_overwatch.ledger.models import SyncRun
 from stonks_overwatch.management.commands.sync import Command
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, Sandbox, preset
+from tests.hours import WORKING, its_clock, moment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -194,7 +195,20 @@ def test_an_address_where_nobody_listens_is_unreachable(user: User, monkeypatch:
 
 def test_a_broker_that_is_down_is_unavailable(user: User) -> None:
     user.broker.faults.add(preset("unavailable_html"))
+    user.broker.faults.add(its_clock(moment(*WORKING)))
     assert user.error()["code"] == "unavailable"
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "unavailable_html", "html"])
+@pytest.mark.parametrize(("when", "said"), [((2, 1, 10), "nightly reset"), ((5, 22), "weekend maintenance")])
+def test_a_broker_that_is_down_at_its_own_hours_is_said_to_be(
+    user: User, fault: str, when: tuple[int, ...], said: str
+) -> None:
+    user.broker.faults.add(preset(fault))
+    user.broker.faults.add(its_clock(moment(*when)))
+    error = user.error()
+    assert error["code"] == "maintenance"
+    assert f"this is the hour of its {said}" in error["what"]
 
 
 # --- rate limited ---------------------------------------------------------------------------------

@@ -19,10 +19,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from Crypto.Cipher import PKCS1_v1_5
@@ -35,6 +34,7 @@ from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswe
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, Sandbox, preset
 from stonks_overwatch.services.brokers.ibkr.sandbox.flex import QUERY, TOKEN
 from tests.conftest import StartSandbox
+from tests.hours import WORKING, its_clock, moment
 from tests.running import COMMAND, environment
 
 GUIDE = Path(__file__).parents[2] / "docs" / "IBKR.md"
@@ -353,32 +353,25 @@ def _competing(user: User) -> None:
     user.broker.faults.add(Fault("status", "POST tickle", status=200, body=body))
 
 
-def _at(user: User, moment: datetime) -> None:
+def _at(user: User, when: datetime) -> None:
     """Let IBKR's clock show this moment, and IBKR be down."""
     user.fault("unavailable")
-    user.fault("clock_skew", seconds=(moment - datetime.now(UTC)).total_seconds())
-
-
-def _next(weekday: int, hour: int, minute: int) -> datetime:
-    """A moment in New York of the coming week; Monday is 0."""
-    today = datetime.now(ZoneInfo("America/New_York")).date()
-    day: date = today + timedelta(days=(weekday - today.weekday()) % 7)
-    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo("America/New_York"))
+    user.broker.faults.add(its_clock(when))
 
 
 @seed("nightly reset")
 def _nightly(user: User) -> None:
-    _at(user, _next(2, 1, 10))
+    _at(user, moment(2, 1, 10))
 
 
 @seed("weekend maintenance")
 def _weekend(user: User) -> None:
-    _at(user, _next(5, 22, 0))
+    _at(user, moment(5, 22))
 
 
 @seed("IBKR down at another time")
 def _down(user: User) -> None:
-    _at(user, _next(2, 9, 30))
+    _at(user, moment(*WORKING))
 
 
 @seed("login moved to another IBKR address")
@@ -448,6 +441,7 @@ def _proxy(user: User) -> None:
 @seed("proxy or sign-in page in between")
 def _sign_in(user: User) -> None:
     user.fault("html")
+    user.broker.faults.add(its_clock(moment(*WORKING)))
 
 
 @seed("IBKR does not answer in time")

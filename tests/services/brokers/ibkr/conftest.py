@@ -8,6 +8,7 @@ import pytest
 from django.db.models import F
 
 from stonks_overwatch import config
+from stonks_overwatch.services.brokers.ibkr import client as client_module
 from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client
 from stonks_overwatch.services.brokers.ibkr.credentials import IbkrLogin
@@ -17,6 +18,12 @@ from tests.conftest import StartSandbox
 
 Connect = Callable[..., tuple[Sandbox, ReadOnlyClient]]
 LogIn = Callable[..., tuple[Sandbox, IbkrLogin]]
+
+
+@pytest.fixture(autouse=True)
+def working_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets IBKR's interruptions for the hour it happens to run at."""
+    monkeypatch.setattr(client_module, "quiet_hours", lambda _: None)
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from stonks_overwatch.errors import (
     AccessNotEnabledError,
     AccountNotVisibleError,
     BrokerBusyError,
-    BrokerMaintenanceError,
     BrokerTimeoutError,
     BrokerUnavailableError,
     BrokerUnreachableError,
@@ -574,15 +573,3 @@ def test_the_package_is_imported_without_ibind() -> None:
 )
 def test_ibkrs_regular_interruptions_are_known_by_their_hour(moment: str, said: str | None) -> None:
     assert quiet_hours(datetime.fromisoformat(moment)) == said
-
-
-@pytest.mark.parametrize("fault", ["unavailable", "unavailable_html", "html"])
-def test_an_interruption_is_called_what_it_is_by_ibkrs_own_clock(connect: Connect, fault: str) -> None:
-    sandbox, ibkr = connect()
-    sandbox.faults.add(preset(fault))
-    # 22:00 in New York on a Saturday, whatever it is here.
-    skew = datetime.fromisoformat("2026-11-28T22:00-05:00").timestamp() - time.time()
-    sandbox.faults.add(preset("clock_skew", seconds=skew))
-
-    with pytest.raises(BrokerMaintenanceError, match="this is the hour of its weekend maintenance"):
-        ibkr.log_in()
