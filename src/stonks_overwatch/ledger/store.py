@@ -363,8 +363,9 @@ class _Recording:
         """Note that an account told its state now; None where another report of this moment counts."""
         latest = account.positions_at if topic == "positions" else account.cash_at
         known = StateReport.objects.filter(account=account, topic=topic)
-        content = hashlib.blake2b(repr(sorted(map(repr, rows))).encode(), digest_size=12).hexdigest()
-        rank = f"{(self.batch.told_at or self.at).isoformat()} {content}"
+        # Only statements share a moment with others: that of the end of their last day.
+        told_at = self.batch.told_at
+        rank = "" if told_at is None else f"{told_at.isoformat()} {_digest(rows)}"
         if latest is None or latest < self.at:
             place = _Place(latest, None)
         else:
@@ -849,6 +850,11 @@ class _Recording:
 _CLOSED = {
     "market_value": ZERO, "exposure": ZERO, "average_cost": None, "cost_basis": ZERO, "unrealized_pnl": ZERO,
 }  # fmt: skip
+
+
+def _digest(rows: Sequence[object]) -> str:
+    """The same for the same rows in any order."""
+    return hashlib.blake2b(repr(sorted(map(repr, rows))).encode(), digest_size=12).hexdigest()
 
 
 def _with_report(
