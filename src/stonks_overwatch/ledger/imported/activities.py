@@ -63,8 +63,10 @@ class _Activities:
         self.columns = [*_COLUMNS, *names]
         self.nothing = [PREPARED_NOTHING[name] for name in names]
         self.recorded_at = connection.ops.adapt_datetimefield_value(now)
-        self.is_listed = (
-            Import.objects.filter(sha256=imported.sha256, account=imported.account)
+        # An import that is being made, of a file in the list: it is kept only if it brings something new.
+        self.is_repeat = (
+            not imported.kind
+            and Import.objects.filter(sha256=imported.sha256, account=imported.account)
             .exclude(pk=imported.pk)
             .exists()
         )
@@ -82,7 +84,7 @@ class _Activities:
             reason = self._take(row)
             if reason:
                 self.refuse(row.line, reason)
-        if self.is_listed and not self.new:  # the import is in the list already: nothing of it is kept
+        if self.is_repeat and not self.new:
             return Counts(0, self.told)
         self._store()
         self.moved |= holders(self.names.save())
@@ -127,7 +129,7 @@ class _Activities:
             return f"Its external_id {activity.key} is known with another content; undo that import first."
         self.told += 1
         self.witnesses.append((known, f"{self.imported.pk}:{row.line}:{digest}"))
-        if len(self.witnesses) >= _AT_ONCE and not self.is_listed:
+        if len(self.witnesses) >= _AT_ONCE and not self.is_repeat:
             self._store()
         return None
 
