@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import DateTimeField, F
 from pytest_django import DjangoDbBlocker
 
-from stonks_overwatch.services.brokers.ibkr import flex, pace
+from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrCall, IbkrPenalty
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
 
@@ -69,7 +69,6 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     stood = Clock()
     monkeypatch.setattr(pace, "time", stood)
-    monkeypatch.setattr(flex, "TIMEOUT", (5.0, 0.3))
     return stood
 
 

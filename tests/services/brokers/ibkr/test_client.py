@@ -33,7 +33,7 @@ from stonks_overwatch.errors import (
 )
 from stonks_overwatch.redaction import Secret
 from stonks_overwatch.services.brokers.ibkr import client as client_module
-from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, decode, quiet_hours
+from stonks_overwatch.services.brokers.ibkr.client import ReadOnlyClient, client, decode, off, quiet_hours
 from stonks_overwatch.services.brokers.ibkr.credentials import PreparedCredentials, prepare
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrPenalty
 from stonks_overwatch.services.brokers.ibkr.sandbox import Fault, preset
@@ -573,3 +573,16 @@ def test_the_package_is_imported_without_ibind() -> None:
 )
 def test_ibkrs_regular_interruptions_are_known_by_their_hour(moment: str, said: str | None) -> None:
     assert quiet_hours(datetime.fromisoformat(moment)) == said
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (20, "20 seconds fast"),
+        (-600, "10 minutes slow"),
+        (90_000, "25 hours fast"),
+        (-259_200, "3 days slow"),
+    ],
+)
+def test_how_far_a_clock_is_off_is_said_in_words(ahead: float, said: str) -> None:
+    assert off(timedelta(seconds=ahead)) == said
