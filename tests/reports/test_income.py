@@ -308,6 +308,8 @@ def test_what_is_declared_takes_the_place_of_its_estimate(
         (date(2026, 6, 16), "declared", 6, Decimal("-0.9"), Decimal("5.1")),
         (date(2026, 12, 10), "estimated", 5, Decimal("-0.75"), Decimal("4.25")),
     ]
+    # The ex-date is the broker's word, and of an estimate nobody said one.
+    assert [row.ex_date for row in found] == [date(2026, 2, 20), None]
 
 
 def test_an_accrual_that_is_payable_already_is_not_to_come(

@@ -144,10 +144,11 @@ class Expected(Document):
     """A payment to come, at the rate of the last day known.
 
     `declared`: the broker has it in its accruals. `estimated`: nobody said so; the payment of the same
-    season last year, per unit, times today's quantity.
+    season last year, per unit, times today's quantity, without an ex-date.
     """
 
     on: date
+    ex_date: date | None
     status: Literal["declared", "estimated"]
     account: str
     broker: str
@@ -573,11 +574,11 @@ def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple
     rows = Figure.objects.filter(
         account__in=list(looked_at), section="OpenDividendAccruals", until__gt=today, since__lte=today
     )
-    by_payment: dict[tuple[int, str, str, date, str], dict[str, Decimal]] = {}
+    by_payment: dict[tuple[int, str, str, date, date, str], dict[str, Decimal]] = {}
     for row in rows:
-        key = (row.account_id, row.broker_ref, row.currency, row.until, row.ref)
+        key = (row.account_id, row.broker_ref, row.currency, row.since, row.until, row.ref)
         by_payment.setdefault(key, {})[row.name] = row.amount
-    refs = {ref for _, ref, _, _, _ in by_payment}
+    refs = {ref for _, ref, *_ in by_payment}
     names = {
         (broker, ref): (symbol, name)
         for broker, ref, symbol, name in Instrument.objects.filter(broker_ref__in=refs).values_list(
@@ -586,7 +587,7 @@ def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple
     }
     by_id = {account.pk: account for account in looked_at}
     found = []
-    for (account_id, ref, currency, pay_date, _), amounts in by_payment.items():
+    for (account_id, ref, currency, ex_date, pay_date, _), amounts in by_payment.items():
         account = by_id[account_id]
         symbol, name = names.get((account.broker, ref), (ref, ""))
         net = amounts.get("netAmount")
@@ -595,6 +596,7 @@ def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple
         found.append(
             Expected(
                 on=pay_date,
+                ex_date=ex_date,
                 status="declared",
                 account=account.account,
                 broker=account.broker,
@@ -660,6 +662,7 @@ def _estimated(
         found.append(
             Expected(
                 on=expected_on,
+                ex_date=None,
                 status="estimated",
                 account=first.account.account,
                 broker=first.account.broker,

@@ -5,7 +5,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 
@@ -71,6 +71,15 @@ def test_a_statement_is_asked_for_waited_for_and_got(
         ("GetStatement", None),
     ]
     assert sleeps == [5, 10, 15, 20]
+
+
+def test_a_paid_dividend_has_its_ex_date_and_an_interest_none(small: Sandbox, service: Service) -> None:
+    content = BytesIO(service().statement(small.flex.query))
+    batch = statements.read(content, login="", fetched_at=datetime.now(UTC)).batch
+    told = [(row.kind, row.ex_date is not None) for row in batch.activities]
+    paid = {one for one in told if one[0] in ("dividend", "tax")}
+    assert paid == {("dividend", True), ("tax", True)}
+    assert {row.ex_date for row in batch.activities if row.kind == "interest"} <= {None}
 
 
 def test_the_days_asked_for_are_the_days_of_the_statement(small: Sandbox, service: Service) -> None:

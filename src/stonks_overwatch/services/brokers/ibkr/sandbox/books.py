@@ -256,6 +256,7 @@ class _Writer:
                     "dateTime": self._moment(entry.on, 202000) if entry.conid else self._day(entry.on),
                     "settleDate": self._day(entry.on),
                     "reportDate": self._day(entry.on),
+                    "exDate": self._day(entry.ex_date) if entry.ex_date else "",
                     "amount": amount,
                     "type": kind,
                     "transactionID": _transaction(entry, part),

@@ -59,6 +59,7 @@ class Entry:
     exchanged: tuple[str, Decimal] | None = None
     ratio: int | None = None
     description: str = ""
+    ex_date: date | None = None  # of a dividend
     number: int = 0
     realized: Decimal = ZERO
 
@@ -263,7 +264,17 @@ class World:
         for (account, kind, currency, paid_on, conid, text), parts in payments.items():
             gross = sum((part.gross for part in parts), ZERO)
             tax = sum((part.tax for part in parts), ZERO)
-            entry = Entry(account, paid_on, kind, currency, gross, tax=tax, conid=conid, description=text)
+            entry = Entry(
+                account,
+                paid_on,
+                kind,
+                currency,
+                gross,
+                tax=tax,
+                conid=conid,
+                description=text,
+                ex_date=parts[0].on if kind == "dividend" else None,
+            )
             self._book(entry)
 
     def exchange(
