@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal, NamedTuple
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.lots import Close, Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, Figure, Instrument, Period
@@ -198,7 +200,6 @@ class _Told:
     changes: dict[Span, Amounts] = field(default_factory=dict)
     days: dict[tuple[int, date], Amounts] = field(default_factory=dict)
     positions: dict[tuple[int, date], dict[str, Amounts]] = field(default_factory=dict)  # by reference
-    moved: dict[int, list["Movement"]] = field(default_factory=dict)
 
     @property
     def spans(self) -> list[Span]:
@@ -212,24 +213,29 @@ def compared(
 
     `kept` are the lots of today, made of `moves`.
     """
-    told = _told(looked_at, start, end)
+    figures = Figure.objects.filter(account__in=list(looked_at))
+    if start is not None:
+        figures = figures.filter(until__gte=start)
+    if end is not None:
+        figures = figures.filter(until__lte=end)
+    told = _told(figures)
     if not (told.cash or told.changes or told.positions):
         return {}
-    return _Comparison(looked_at, told, moves, kept).all()
+    return _Comparison(looked_at, figures, told, moves, kept).all()
 
 
-def _told(looked_at: Sequence[Account], start: date | None, end: date | None) -> _Told:
-    sections = ("CashReport", "ChangeInNAV", "EquitySummaryInBase", "OpenPositions", "StmtFunds")
-    rows = Figure.objects.filter(account__in=list(looked_at), section__in=sections)
+def _told(figures: QuerySet[Figure]) -> _Told:
+    rows = figures.filter(section__in=("CashReport", "ChangeInNAV", "EquitySummaryInBase", "OpenPositions"))
     rows = rows.exclude(Q(section="EquitySummaryInBase") & ~Q(name__in=("cash", "total", *_ACCRUED)))
-    if start is not None:
-        rows = rows.filter(until__gte=start)
-    if end is not None:
-        rows = rows.filter(until__lte=end)
     told = _Told()
-    for account, section, name, since, until, currency, ref, tie, amount in rows.order_by("pk").values_list(
-        "account_id", "section", "name", "since", "until", "currency", "broker_ref", "ref", "amount"
-    ):
+    columns = rows.order_by("pk").values_list(
+        "account_id", "section", "name", Cast("since", TextField()), Cast("until", TextField()), "currency",
+        "broker_ref", "amount",
+    )  # fmt: skip
+    days: dict[str, date] = {}  # tens of thousands of rows name some hundreds
+    for account, section, name, first, last, currency, ref, amount in columns.iterator(chunk_size=2000):
+        since = days.get(first) or days.setdefault(first, date.fromisoformat(first))
+        until = days.get(last) or days.setdefault(last, date.fromisoformat(last))
         span = account, since, until
         match section:
             case "CashReport":
@@ -238,17 +244,33 @@ def _told(looked_at: Sequence[Account], start: date | None, end: date | None) ->
                 told.changes.setdefault(span, {})[name] = amount
             case "EquitySummaryInBase":
                 told.days.setdefault((account, until), {})[name] = amount
-            case "OpenPositions":
-                told.positions.setdefault((account, until), {}).setdefault(ref, {})[name] = amount
             case _:
-                numbers = tuple(filter(None, tie.partition("#")[0].split("/")))
-                told.moved.setdefault(account, []).append(Movement(until, currency, numbers, amount))
+                told.positions.setdefault((account, until), {}).setdefault(ref, {})[name] = amount
     return told
 
 
+def _movements(figures: QuerySet[Figure]) -> dict[int, list[Movement]]:
+    """The statements of funds, by account."""
+    moved: dict[int, list[Movement]] = defaultdict(list)
+    rows = figures.filter(section="StmtFunds").order_by("pk")
+    for account, on, currency, tie, amount in rows.values_list(
+        "account_id", "until", "currency", "ref", "amount"
+    ):
+        numbers = tuple(filter(None, tie.partition("#")[0].split("/")))
+        moved[account].append(Movement(on, currency, numbers, amount))
+    return moved
+
+
 class _Comparison:
-    def __init__(self, looked_at: Sequence[Account], told: _Told, moves: Moves, kept: Books) -> None:
-        self.moves, self.kept = moves, kept
+    def __init__(
+        self,
+        looked_at: Sequence[Account],
+        figures: QuerySet[Figure],
+        told: _Told,
+        moves: Moves,
+        kept: Books,
+    ) -> None:
+        self.figures, self.moves, self.kept = figures, moves, kept
         self.accounts = {account.pk: account for account in looked_at}
         self.told = told
         self.events = _events(looked_at)
@@ -285,6 +307,11 @@ class _Comparison:
         for lines in self.found.values():
             lines.sort(key=lambda line: line.on)
         return dict(self.found)
+
+    @cached_property
+    def movements(self) -> dict[int, list[Movement]]:
+        """Read when something differs: only then is it asked which."""
+        return _movements(self.figures)
 
     def _reported(self, span: Span) -> list[Event]:
         """What activities told for the days of a statement; not what the ledger worked out."""
@@ -383,7 +410,7 @@ class _Comparison:
     def _add(self, line: Found, own: Sequence[Event]) -> None:
         """Take a line in; one that differs with the rows and the day that explain it."""
         if not line.agrees:
-            of_line = [row for row in self.told.moved.get(line.account, ()) if row.is_in(line)]
+            of_line = [row for row in self.movements.get(line.account, ()) if row.is_in(line)]
             suspects = self._by_number(line, own, of_line) if of_line else self._by_amount(line, own)
             days = {row.on for row in suspects} or set(self._jumps(line))
             first = line.on if line.since == line.on else min(days, default=None)
@@ -659,7 +686,7 @@ def moves_of(looked_at: Iterable[Account]) -> Moves:
 def _events(looked_at: Sequence[Account]) -> dict[int, list[Event]]:
     rows = Activity.objects.current().filter(account__in=list(looked_at)).order_by("trade_date", "id")
     found: dict[int, list[Event]] = defaultdict(list)
-    for row in map(Event._make, rows.values_list(*_COLUMNS)):
+    for row in map(Event._make, rows.values_list(*_COLUMNS).iterator(chunk_size=2000)):
         found[row.account].append(row)
     for events in found.values():
         events.sort(key=_counts_on)
