@@ -32,7 +32,7 @@ from stonks_overwatch.ledger.details import (
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.imported.quotes import INVERSE
 from stonks_overwatch.ledger.lots import EXACT
-from stonks_overwatch.ledger.types import ActivityKind, AssetClass
+from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY, ActivityKind, AssetClass
 
 ACTIVITIES, PRICES, RATES, DETAILS = "activities.csv", "prices.csv", "fx.csv", "details.json"
 _LONGEST_SYMBOL = 50
@@ -266,7 +266,7 @@ def _accounts() -> Iterator[AccountDetails]:
     for row in models.Account.objects.order_by("broker", "account"):
         yield AccountDetails(
             account=row.account,
-            currency=row.currency,
+            currency=None if row.currency == UNKNOWN_CURRENCY else row.currency,
             alias=row.alias,
             kind=row.kind,
             opened_on=row.opened_on,

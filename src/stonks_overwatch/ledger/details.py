@@ -30,7 +30,7 @@ class _Row(BaseModel):
 
 class AccountDetails(_Row):
     account: str
-    currency: Currency
+    currency: Currency | None = None  # unknown
     alias: str = ""
     kind: str = ""
     opened_on: date | None = None

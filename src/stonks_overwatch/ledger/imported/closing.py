@@ -231,7 +231,7 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
         )
         first = _moment(span["first"])
         told = beside.get(account.account)
-        account.currency = told.currency if told else _kept_in(account)
+        account.currency = (told and told.currency) or _kept_in(account)
         account.alias, account.kind = (told.alias, told.kind) if told else ("", "")
         account.opened_on = (told and told.opened_on) or span["first"]
         account.updated_at = min(_moment(as_of), now)
