@@ -243,11 +243,25 @@ def test_a_drawing_has_every_day_of_the_last_year_and_the_ends_of_weeks_and_mont
     series = dashboard(EUR, every_day=False).series
 
     cut = TUESDAY - timedelta(days=372)
-    ends = [on for on in days if on.weekday() == 6 or (on + timedelta(days=1)).day == 1]
-    before = sorted({*(on for on in ends if on < cut), cut - timedelta(days=1)})
+    ends = {on for on in days if on.weekday() == 6 or (on + timedelta(days=1)).day == 1}
+    before = sorted({days[0], cut - timedelta(days=1), *(on for on in ends if on < cut)})
     assert list(series.dates)[:-1] == before + [on for on in days if on >= cut]
     assert list(series.nav)[:-1] == [on.toordinal() for on in series.dates[:-1]]
     assert len(dashboard(EUR).series.dates) == 802
+
+
+@pytest.mark.parametrize("years", [3, 5])
+def test_a_drawing_has_the_day_on_which_its_ranges_begin(years: int) -> None:
+    account = worth("U1", "110")
+    begin = TUESDAY.replace(year=TUESDAY.year - years)
+    days = [begin + timedelta(days=more) for more in range(-40, 41)]
+    for on in (*days, TUESDAY):
+        builders.nav(account, "100", on)
+
+    shown = dashboard(EUR, every_day=False).series.dates
+
+    assert {begin + timedelta(days=more) for more in range(-3, 4)} <= set(shown)
+    assert len(shown) < len(days) / 2
 
 
 def test_a_drawing_takes_the_day_of_a_week_on_which_every_account_has_a_value() -> None:

@@ -27,6 +27,8 @@ TOP = 10
 LONGEST_DAY = timedelta(days=7)
 # A drawing has a point for each day of its last year, and is not finer than weeks before.
 EVERY_DAY_OF = timedelta(days=372)
+RANGES_OF_YEARS = (3, 5)
+_WEEK = timedelta(days=7)
 _MONDAY = date(1, 1, 1)
 
 
@@ -176,13 +178,19 @@ def _points(valued: Valuation, until: date | None, *, every_day: bool) -> dict[i
 def _fewer(days: set[str], accounts: Iterable[Account], told: Mapping[int, Collection[str]]) -> set[str]:
     """Every day of the last year; of the time before, the last day of each week and of each month.
 
-    The last on which every account that was open has a value, where there is one.
+    The last on which every account that was open has a value, where there is one. What is said of the change
+    since some years ago begins on its day: the days around these are there too, and the first of all.
     """
     opened = [
         (told.get(account.pk, ()), account.opened_on.isoformat() if account.opened_on else "")
         for account in accounts
     ]
-    recent = (date.fromisoformat(max(days)) - EVERY_DAY_OF).isoformat() if days else ""
+    if not days:
+        return days
+    newest = date.fromisoformat(max(days))
+    recent = (newest - EVERY_DAY_OF).isoformat()
+    begins = [newest - timedelta(days=365 * years) for years in RANGES_OF_YEARS]
+    around = [((on - _WEEK).isoformat(), (on + _WEEK).isoformat()) for on in begins]
     last: dict[str | int, tuple[bool, str]] = {}
     for on in days:
         if on < recent:
@@ -190,7 +198,8 @@ def _fewer(days: set[str], accounts: Iterable[Account], told: Mapping[int, Colle
             week = (date.fromisoformat(on) - _MONDAY).days // 7
             for period in (week, on[:7]):
                 last[period] = max(last.get(period, (False, "")), (is_whole, on))
-    return {on for on in days if on >= recent}.union(on for _, on in last.values())
+    chosen = {on for on in days if on >= recent or any(first <= on <= end for first, end in around)}
+    return chosen.union((on for _, on in last.values()), [min(days)])
 
 
 def _rates(valued: Valuation, points: dict[int, Points]) -> Rates:
