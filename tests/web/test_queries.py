@@ -41,7 +41,17 @@ def test_a_page_asks_as_often_for_a_thousand_positions_as_for_ten(
     builders.cash(holder, "EUR", "1")
     builders.cash(other, "USD", "1")
     builders.run("ok", datetime.now(UTC))
-    pages = ("/", "/holdings", "/holdings?account=each", "/accounts", "/sync", "/settings", "/welcome")
+    pages = (
+        "/",
+        "/holdings",
+        "/holdings?account=each",
+        "/accounts",
+        "/reconcile",
+        "/performance",
+        "/sync",
+        "/settings",
+        "/welcome",
+    )
 
     fill(holder, 0, 10)
     few = {page: queries(reader, page) for page in pages}
