@@ -17,7 +17,7 @@ from math import isnan
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.models import F, FloatField, Q, QuerySet, TextField
+from django.db.models import F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast, Coalesce
 
 from stonks_overwatch.ledger.lots import Method
@@ -35,6 +35,7 @@ from stonks_overwatch.ledger.models import (
     RateSeries,
     SeriesClock,
 )
+from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.sql import impatient, upsert
 from stonks_overwatch.ledger.types import SETTLEMENT, ActivityKind
 
@@ -78,6 +79,7 @@ _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 _LOT_NUMBERS = {float(KINDS[kind]) for kind in (*_ACTIONS, ActivityKind.DIVIDEND)}
 _IS_ACTION = Q(kind__in=_ACTIONS)
 _NAN = float("nan")
+_PACKED_AT_ONCE = 100  # of ten years a quarter of a million prices
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
 
 
@@ -98,8 +100,8 @@ def prices_changed(since: Mapping[int, date]) -> None:
         since: by row number of the instrument, the first day of which a price came, changed or went.
     """
     pks = sorted(since)
-    for start in range(0, len(pks), _AT_ONCE):
-        some = pks[start : start + _AT_ONCE]
+    for start in range(0, len(pks), _PACKED_AT_ONCE):
+        some = pks[start : start + _PACKED_AT_ONCE]
         _pack_prices({pk: since[pk] for pk in some})
 
 
@@ -114,9 +116,13 @@ def _pack_prices(since: Mapping[int, date]) -> None:
     rows = (
         Price.objects.filter(instrument__in=list(since), on__gte=first, currency=F("instrument__currency"))
         .order_by("instrument_id", "on", "is_imported")
-        .values_list("instrument_id", "on", Cast("close", FloatField()))
+        .values_list("instrument_id", plain("on"), Cast("close", FloatField()))
+        .iterator(chunk_size=2000)
     )
-    told = {pk: [(on, close) for _, on, close in of] for pk, of in groupby(rows, key=lambda row: row[0])}
+    told = {
+        pk: [(plain_day(on), close) for _, on, close in of]
+        for pk, of in groupby(rows, key=lambda row: row[0])
+    }
     changed: dict[int, date] = {}
     new = []
     gone = []
@@ -264,8 +270,8 @@ def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
         .filter(account=account_pk, counts_on__gte=min(months), counts_on__lt=until)
         .order_by("counts_on", "trade_date", "trade_at", "key")
         .values_list(
-            Cast("counts_on", TextField()),
-            Cast("trade_date", TextField()),
+            plain("counts_on"),
+            plain("trade_date"),
             "kind",
             "subtype",
             "instrument_id",
@@ -281,19 +287,14 @@ def _numbers(row: tuple[Any, ...]) -> list[float]:
     counts_on, trade_date, kind, subtype, instrument, currency, ref, *numbers = row
     is_exchange = kind == ActivityKind.FX
     return [
-        _ordinal(counts_on),
-        _ordinal(trade_date),
+        plain_day(counts_on).toordinal(),
+        plain_day(trade_date).toordinal(),
         SETTLED if subtype == SETTLEMENT and instrument is None else KINDS[kind],
         0 if is_exchange or instrument is None else instrument,
         currency_number(currency),
         currency_number(ref) if is_exchange and ref else 0,
         *(_NAN if number is None else number for number in numbers),
     ]
-
-
-@lru_cache(10_000)
-def _ordinal(day: str) -> int:
-    return date.fromisoformat(day).toordinal()
 
 
 def instruments_changed(broker: str, pks: Iterable[int]) -> None:

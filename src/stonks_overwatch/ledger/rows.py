@@ -15,7 +15,7 @@ from stonks_overwatch.ledger.types import ActivityKind
 
 _AT_ONCE = 20_000
 _KINDS = {kind.value: kind for kind in ActivityKind}
-_day = lru_cache(10_000)(date.fromisoformat)
+plain_day = lru_cache(10_000)(date.fromisoformat)
 
 
 def plain(name: str) -> Cast:
@@ -53,7 +53,7 @@ def read_activities(
             key=key,
             source="",
             kind=_KINDS[kind],
-            trade_date=_day(trade_date),
+            trade_date=plain_day(trade_date),
             currency=currency,
             broker_ref=None if instrument is None else refs.get(instrument),
             trade_at=_moment(trade_at),
@@ -85,7 +85,7 @@ def _number(written: str | None) -> Decimal | None:
 
 
 def _day_if_any(written: str | None) -> date | None:
-    return None if written is None else _day(written)
+    return None if written is None else plain_day(written)
 
 
 def _moment(written: str | None) -> datetime | None:

@@ -151,7 +151,7 @@ def roomy() -> Iterator[None]:
         return
     with connection.cursor() as cursor:
         usual = cursor.execute("PRAGMA cache_size").fetchone()[0]
-        cursor.execute("PRAGMA cache_size = -32000")
+        cursor.execute("PRAGMA cache_size = -16000")
         try:
             yield
         finally:
