@@ -15,6 +15,7 @@ import pytest
 from django.test import Client
 
 from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.web import holdings_table
 from stonks_overwatch.web.templatetags import figures
 from tests.reports import builders, portfolio
 from tests.reports.packing import pack
@@ -30,6 +31,7 @@ PAGES = (
     "/?account=U1",
     "/holdings",
     "/holdings?account=each",
+    "/holdings?page=2",
     "/holdings?q=apple",
     "/accounts",
     "/reconcile",
@@ -41,8 +43,11 @@ PAGES = (
     "/contributions?period=all",
     "/cash?period=3m",
     "/diversification?by=sector&key=Tech",
+    "/diversification?by=country&key=cash",
     "/exposures",
     "/targets",
+    "/targets?by=instrument&money=5000",
+    "/realized?method=average",
 )
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
@@ -121,6 +126,7 @@ def _portfolio(configure: Configure) -> None:
 def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = figures._text
     monkeypatch.setattr(figures, "_text", lambda *args, **more: MARK + plain(*args, **more))
+    monkeypatch.setattr(holdings_table, "PAGE_SIZE", 3)  # so that there is a second page
 
 
 def pages() -> Iterator[str]:

@@ -5,29 +5,9 @@ of the document that it stands in: positions.py and its neighbours register one 
 gathers the inputs from the reports themselves. Nothing is computed a second time: the inputs give the value.
 """
 
-from itertools import islice
+from importlib import import_module
+from pkgutil import iter_modules
 
-from stonks_overwatch.reports.explain import (
-    activities,
-    added,
-    agreement,
-    bridge,
-    cash,
-    charges,
-    days,
-    exposed,
-    flows,
-    income,
-    instrument,
-    lots,
-    periods,
-    planned,
-    positions,
-    risks,
-    sold,
-    spread,
-    sums,
-)
 from stonks_overwatch.reports.explain.documents import Explanation, How, Input, LedgerRow, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import (
     FIGURES,
@@ -55,27 +35,9 @@ __all__ = [
 ]
 
 PAGE = 50
-AREAS = (
-    activities,
-    added,
-    agreement,
-    bridge,
-    cash,
-    charges,
-    days,
-    exposed,
-    flows,
-    income,
-    instrument,
-    lots,
-    periods,
-    planned,
-    positions,
-    risks,
-    sold,
-    spread,
-    sums,
-)
+# Each module of the package registers its figures.
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 
 def explain(figure: str, arguments: Arguments, page: int = 1, size: int = PAGE) -> Explanation:
@@ -110,7 +72,7 @@ def explain(figure: str, arguments: Arguments, page: int = 1, size: int = PAGE) 
         formula=made.formula,
         how=made.how,
         note=made.note or _why_unknown(seen, made),
-        inputs=tuple(islice(made.inputs, start, end)),
+        inputs=tuple(made.inputs[start:end]),
         inputs_count=len(made.inputs),
         rates=tuple(made.rates),
         rows=tuple(_rows(made, counts, start, end)),

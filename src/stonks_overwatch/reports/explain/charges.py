@@ -5,8 +5,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from stonks_overwatch.reports.documents import Rows
 from stonks_overwatch.reports.explain.activities import booked_in_base, booked_row
-from stonks_overwatch.reports.explain.documents import Made
+from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
@@ -39,23 +40,20 @@ _CHARGED: dict[str, Callable[[Charge, Any], bool]] = {
 def _charges(seen: Seen) -> list[Charge]:
     document: FeesDocument = seen.root
     belongs = _CHARGED[seen.path.split(".")[1]]
-    return [charge for charge in reversed(document.charges) if belongs(charge, seen.holder)]
+    return [charge for charge in [*document.charges][::-1] if belongs(charge, seen.holder)]
+
+
+def _input(seen: Seen, charge: Charge) -> Input:
+    text = f"{charge.kind} {charge.symbol or ''}".strip()
+    where = ("fees.charges.amount_base", key_of(charge))
+    return seen.input(text, charge.amount_base, seen.base, *where, as_of=charge.on)
 
 
 def _of_charges(words: str, only: Callable[[Charge], bool]) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
         rows = [charge for charge in _charges(seen) if only(charge)]
-        inputs = [
-            seen.input(
-                f"{charge.kind} {charge.symbol or ''}".strip(),
-                charge.amount_base,
-                seen.base,
-                "fees.charges.amount_base",
-                key_of(charge),
-                as_of=charge.on,
-            )
-            for charge in rows
-        ]
+        # There may be thousands: those that are not shown are not written out.
+        inputs = Rows(rows, lambda some: [_input(seen, charge) for charge in some])
         return sum_of(inputs, words, ledger=[by_ids([charge.id for charge in rows])])
 
     return made
@@ -113,11 +111,11 @@ def _total_of_value(seen: Seen) -> Made:
 @figure(FeeTotals, "average_nav_base", "Average value", base, "Of the days whose value is known.")
 def _average(seen: Seen) -> Made:
     days = _days(seen)
-    asked = {"start": None, "end": None}
+    where = seen.arguments.address("series.nav", start=None, end=None)
     inputs = [
         seen.input("days", Decimal(len(days)), ""),
         *(
-            seen.input("value of a day", nav, seen.base, "series.nav", on.isoformat(), as_of=on, asked=asked)
+            Input(name="value of a day", value=nav, unit=seen.base, as_of=on, explanation=f"{where}&row={on}")
             for on, nav in days
         ),
     ]

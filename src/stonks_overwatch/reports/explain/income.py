@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import booked, year_before
-from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.documents import Rows, total
 from stonks_overwatch.reports.explain.activities import booked_row
 from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
@@ -91,7 +91,8 @@ def _of_bookings(
 ) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
         rows = [paid for paid in _earned(seen) if only(paid)]
-        inputs = [_booking(seen, paid, amount(paid)) for paid in rows]
+        # There may be thousands: those that are not shown are not written out.
+        inputs = Rows(rows, lambda some: [_booking(seen, paid, amount(paid)) for paid in some])
         return sum_of(inputs, words, ledger=[by_ids([paid.row.id for paid in rows])])
 
     return made

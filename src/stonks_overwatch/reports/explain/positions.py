@@ -8,7 +8,6 @@ from typing import Any
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Activity, Position
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.books import NO_LOTS, Books, books
 from stonks_overwatch.reports.combined import combined, matches
 from stonks_overwatch.reports.documents import Computed, Document, share, times, total
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
@@ -36,6 +35,7 @@ from stonks_overwatch.reports.holdings import (
     HoldingsDocument,
     unrealized_return,
 )
+from stonks_overwatch.reports.lot_books import Live, Stored, lot_books
 from stonks_overwatch.reports.state import Held
 
 
@@ -290,9 +290,9 @@ def _register_in_base() -> None:
 _register_in_base()
 
 
-def _kept(seen: Seen, held: Held) -> Books:
+def _kept(seen: Seen, held: Held) -> Stored | Live:
     account = next(one for one in seen.valued.state.accounts if one.pk == held.account_id)
-    return books([account], seen.base, seen.arguments.scope.as_of, seen.arguments.method)
+    return lot_books([account], seen.base, seen.arguments.scope.as_of, seen.arguments.method)
 
 
 def _is_of_lots(seen: Seen, held: Held) -> bool:
@@ -317,23 +317,22 @@ def _cost_basis(seen: Seen) -> Made:
         if held.cost_basis is not None and _product(one.value for one in inputs) == held.cost_basis:
             return Made("product", words, inputs, ledger=_as_reported(held))
         return reported("as the broker reported it", _as_reported(held), inputs=inputs)
-    kept = _kept(seen, held)
-    account = kept.accounts[held.account_id]
+    method = _kept(seen, held).methods[held.account_id]
     inputs = _lots_of(seen, held, "cost", held.currency)
-    ledger = [moves(account, held.instrument_id, _on(seen, held))]
+    ledger = [moves(held.account_id, held.instrument_id, _on(seen, held))]
     note = (
         ""
         if seen.value is not None
         else "Unknown: the lots do not explain the quantity, or one's cost is unknown."
     )
-    words = f"sum of the open lots ({kept.methods[account.pk]})"
+    words = f"sum of the open lots ({method})"
     return sum_of(inputs, words, ledger=ledger, note=note)
 
 
 def _lots_of(seen: Seen, held: Held, name: str, unit: str) -> list[Input]:
     """The open lots of one position."""
     part = _parts(seen)[0]
-    lots = _kept(seen, held).lots.get((held.account_id, held.instrument_id), NO_LOTS)
+    lots = [row.lot for row in _kept(seen, held).open([held.instrument_id])]
     return [
         seen.input(
             f"{lot.quantity:f} of {lot.opened_on.isoformat() if lot.is_dated else 'an unknown day'}",
@@ -342,7 +341,7 @@ def _lots_of(seen: Seen, held: Held, name: str, unit: str) -> list[Input]:
             f"lots.lots.{name}",
             f"{part.broker} {part.account} {part.broker_ref} {lot.opened_by} {lot.quantity}",
         )
-        for lot in lots.open
+        for lot in lots
     ]
 
 
@@ -392,7 +391,8 @@ def _unrealized(seen: Seen) -> Made:
 def _realized(seen: Seen) -> Made:
     held, part = _held(seen), _parts(seen)[0]
     where = f"{part.broker} {part.account} {part.broker_ref}"
-    closes = _kept(seen, held).lots.get((held.account_id, held.instrument_id), NO_LOTS).closed
+    closed = _kept(seen, held).closed(instrument=held.instrument_id)
+    closes = [row.close for row in reversed(closed)]
     inputs = [
         seen.input(
             f"{close.quantity:f} closed on {close.closed_on.isoformat()}",

@@ -8,7 +8,6 @@ from decimal import Decimal
 from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint
 from stonks_overwatch.reports.accounts import AccountRow, AccountsDocument, account_rows
 from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, allocation, key_of_part
-from stonks_overwatch.reports.books import books
 from stonks_overwatch.reports.cash import effects
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DayChange, NavSeries, dashboard
 from stonks_overwatch.reports.documents import total
@@ -38,6 +37,7 @@ from stonks_overwatch.reports.holdings import (
     Part,
     Totals,
 )
+from stonks_overwatch.reports.lot_books import EVER, lot_books, papers
 from stonks_overwatch.reports.scope import Scope
 
 REPORTS["dashboard"] = lambda arguments, _: dashboard(arguments.scope)
@@ -236,22 +236,23 @@ def _unrealized_total(seen: Seen) -> Made:
 )
 def _realized_total(seen: Seen) -> Made:
     scope = seen.arguments.scope
-    kept = books(seen.valued.state.accounts, seen.base, scope.as_of, seen.arguments.method)
+    looked_at = {account.pk: account for account in seen.valued.state.accounts}
+    kept = lot_books([*looked_at.values()], seen.base, scope.as_of, seen.arguments.method)
+    gains = kept.gains(EVER, by_instrument=True)
+    described = papers(row.instrument or 0 for row in gains)
     inputs = []
-    for (account, instrument), lots in kept.lots.items():
-        if lots.closed:
-            paper, holder = kept.papers[instrument], kept.accounts[account]
-            earned = total(close.realized_pnl_base for close in lots.closed)
-            inputs.append(
-                seen.input(
-                    f"{paper.symbol or paper.name} in {holder.account}",
-                    None if earned.unknown else earned.value,
-                    seen.base,
-                    "realized.by_instrument.gain_base",
-                    f"{holder.broker} {paper.broker_ref}",
-                    asked={"scope": _of_account(seen, holder), "year": None},
-                )
+    for row in gains:
+        paper, holder = described[row.instrument or 0], looked_at[row.account]
+        inputs.append(
+            seen.input(
+                f"{paper.symbol or paper.name} in {holder.account}",
+                None if row.unknown else row.gain_base,
+                seen.base,
+                "realized.by_instrument.gain_base",
+                f"{holder.broker} {paper.broker_ref}",
+                asked={"scope": _of_account(seen, holder), "year": None},
             )
+        )
     return sum_of(inputs, "sum of the realized gains of every instrument, unknown when one of them is")
 
 
