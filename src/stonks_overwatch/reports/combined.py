@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
+from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.reports.documents import known_sum, times
 from stonks_overwatch.reports.holdings import Holding, holdings
 from stonks_overwatch.reports.kept import kept
@@ -26,9 +27,9 @@ _SUMS = (
 
 
 @kept
-def per_instrument(scope: Scope) -> tuple[Holding, ...]:
+def per_instrument(scope: Scope, method: Method | None = None) -> tuple[Holding, ...]:
     """What `combined` makes of the holdings of the accounts looked at."""
-    return tuple(combined(holdings(scope).holdings))
+    return tuple(combined(holdings(scope, method).holdings))
 
 
 def combined(rows: Iterable[Holding]) -> list[Holding]:

@@ -8,7 +8,7 @@ from typing import Any
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Activity, Position
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.combined import combined, matches
+from stonks_overwatch.reports.combined import matches, per_instrument
 from stonks_overwatch.reports.documents import Computed, Document, share, times, total
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, unit_of
@@ -33,6 +33,7 @@ from stonks_overwatch.reports.explain.used import (
 from stonks_overwatch.reports.holdings import (
     Holding,
     HoldingsDocument,
+    holdings,
     unrealized_return,
 )
 from stonks_overwatch.reports.lot_books import Live, Stored, lot_books
@@ -58,7 +59,7 @@ class HoldingsSeen(HoldingsDocument):
 
 def _holdings(arguments: Arguments, reports: Reports) -> HoldingsSeen:
     document = reports.valued.document
-    rows = _shown(document, arguments)
+    rows = _shown(arguments)
     groups = []
     for name in dict.fromkeys(row.asset_class for row in rows):
         of = [row for row in rows if row.asset_class == name]
@@ -73,11 +74,14 @@ def _holdings(arguments: Arguments, reports: Reports) -> HoldingsSeen:
             )
         )
     fields = {name: getattr(document, name) for name in HoldingsDocument.model_fields}
-    return HoldingsSeen(**fields, combined=tuple(combined(document.holdings)), groups=tuple(groups))
+    return HoldingsSeen(
+        **fields, combined=per_instrument(arguments.scope, arguments.method), groups=tuple(groups)
+    )
 
 
-def _shown(document: HoldingsDocument, arguments: Arguments) -> list[Holding]:
-    rows = document.holdings if arguments.each else combined(document.holdings)
+def _shown(arguments: Arguments) -> list[Holding]:
+    scope, method = arguments.scope, arguments.method
+    rows = holdings(scope, method).holdings if arguments.each else per_instrument(scope, method)
     return [row for row in rows if matches(row, arguments.query)]
 
 
@@ -443,7 +447,7 @@ def _return(seen: Seen) -> Made:
 
 def _of_group(seen: Seen, name: str, text: str) -> Made:
     where = "holdings.holdings" if seen.arguments.each else "holdings.combined"
-    rows = [row for row in _shown(seen.valued.document, seen.arguments) if row.asset_class == seen.holder.key]
+    rows = [row for row in _shown(seen.arguments) if row.asset_class == seen.holder.key]
     inputs = [
         seen.input(row.symbol or row.name, getattr(row, name), seen.base, f"{where}.{name}", key_of(row))
         for row in rows
