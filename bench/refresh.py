@@ -3,8 +3,8 @@
 On a ledger of bench.synthetic that is imported first. All that is measured is what pages and commands call:
 
 - the whole refresh: from the database to the daily series (made anew), the time-weighted and money-weighted
-  returns of 19 periods, and the open lots, first in first out, as they are stored: in a process that is warm,
-  in a new one, and after one new day;
+  returns of 19 periods, and the cost of all open lots, first in first out, as they are stored: in a process
+  that is warm, in a new one, and after one new day;
 - lots: all of them matched anew, exactly, and those alone that activities of one day concern;
 - holdings (by FIFO and by average cost) and allocation as reports, and the pages.
 
@@ -121,7 +121,7 @@ def refresh() -> None:
     begin = known.first - periods.DAY
     for name in [*periods.STANDARD, *periods.years(begin, known.last)][:PERIODS]:
         measured(daily, synthetic.BASE, periods.standard(name, begin, known.last))
-    lot_books(daily.accounts, synthetic.BASE).open()
+    lot_books(daily.accounts, synthetic.BASE).positions()
 
 
 def warm(size: str, _: Path) -> None:

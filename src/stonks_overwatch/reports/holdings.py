@@ -23,7 +23,7 @@ from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, times, total
 from stonks_overwatch.reports.kept import kept
-from stonks_overwatch.reports.lot_books import EVER, MOST_NAMED, Live, Stored, lot_books, positions
+from stonks_overwatch.reports.lot_books import EVER, MOST_NAMED, Live, Stored, lot_books
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Balance, Held, State, state_of, told_at
@@ -199,7 +199,7 @@ def _at_lots(state: State, kept: Stored | Live, *, asked: Method | None) -> Stat
     wanted = {row.instrument_id for row in state.held if not is_own(row)}
     if not wanted:
         return state
-    known = positions(kept.open(wanted if len(wanted) <= MOST_NAMED else None))
+    known = kept.positions(wanted if len(wanted) <= MOST_NAMED else None)
     held = [
         row if is_own(row) else _at_cost(row, *known.get((row.account_id, row.instrument_id), _NONE_OPEN))
         for row in state.held

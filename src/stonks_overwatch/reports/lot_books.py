@@ -15,11 +15,11 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.db import OperationalError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.fields import text
-from stonks_overwatch.ledger.lots import EXACT, Close, Lot, Method, effects, negative
+from stonks_overwatch.ledger.lots import EXACT, Close, Lot, Method, added, effects, negative
 from stonks_overwatch.ledger.matching import joined
 from stonks_overwatch.ledger.models import (
     Account,
@@ -78,6 +78,9 @@ class GainRow(NamedTuple):
     cross_effect_base: Decimal | None
 
 
+Positions = dict[Key, tuple[Decimal, Decimal | None]]
+"""Quantity and cost of what is open, by account and instrument; unknown as soon as one lot's cost is."""
+
 _LOT = Lot._fields
 _CLOSE = Close._fields
 _GAIN = GainRow._fields[1:]
@@ -94,13 +97,18 @@ class Stored:
 
     def open(self, instruments: Iterable[int] | None = None) -> list[OpenRow]:
         """Oldest first within each instrument."""
+        found = self._open(instruments).values_list("book_id", "instrument_id", *_LOT)
+        return [OpenRow(self.accounts[book], paper, Lot._make(lot)) for book, paper, *lot in found]
+
+    def positions(self, instruments: Iterable[int] | None = None) -> Positions:
+        found = self._open(instruments).values_list("book_id", "instrument_id", "quantity", "cost")
+        return _summed((self.accounts[book], paper, size, cost) for book, paper, size, cost in found)
+
+    def _open(self, instruments: Iterable[int] | None) -> QuerySet[OpenLot]:
         rows = OpenLot.objects.filter(book__in=list(self.accounts))
         if instruments is not None:
             rows = rows.filter(instrument__in=list(instruments))
-        found = rows.order_by("book_id", "instrument_id", "number").values_list(
-            "book_id", "instrument_id", *_LOT
-        )
-        return [OpenRow(self.accounts[book], paper, Lot._make(lot)) for book, paper, *lot in found]
+        return rows.order_by("book_id", "instrument_id", "number")
 
     def closed(
         self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
@@ -144,6 +152,11 @@ class Live:
             if account in self.methods and (wanted is None or paper in wanted)
             for lot in of_key.open
         ]
+
+    def positions(self, instruments: Iterable[int] | None = None) -> Positions:
+        return _summed(
+            (row.account, row.instrument, row.lot.quantity, row.lot.cost) for row in self.open(instruments)
+        )
 
     def closed(
         self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
@@ -491,15 +504,10 @@ def _own_side(close: Close, long: Decimal | None, short: Decimal | None) -> Deci
     return negative(short)
 
 
-Positions = dict[Key, tuple[Decimal, Decimal | None]]
-
-
-def positions(rows: Iterable[OpenRow]) -> Positions:
-    """Quantity and cost of what is open, by account and instrument; unknown as soon as one lot's cost is."""
+def _summed(lots: Iterable[tuple[int, int, Decimal, Decimal | None]]) -> Positions:
+    """`lots` are accounts, instruments, quantities and costs."""
     found: Positions = {}
-    for row in rows:
-        key = row.account, row.instrument
-        quantity, cost = found.get(key, (Decimal(0), Decimal(0)))
-        own = row.lot.cost
-        found[key] = quantity + row.lot.quantity, None if cost is None or own is None else cost + own
+    for account, instrument, quantity, cost in lots:
+        before, paid_before = found.get((account, instrument), (_ZERO, _ZERO))
+        found[account, instrument] = EXACT.add(before, quantity), added(paid_before, cost)
     return found
