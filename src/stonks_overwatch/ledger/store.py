@@ -392,28 +392,34 @@ class _Recording:
         if place.is_latest:
             account.positions_at = self.at
         for pk in told:
-            self.positions.setdefault((account.pk, pk), self._new_position(account))
+            if (account.pk, pk) not in self.positions:
+                self.positions[account.pk, pk] = self._new_position(account)
         held = {pk: row for (of, pk), row in self.positions.items() if of == account.pk}
         self._note_quantities(
             account, place, held, {pk: told[pk].quantity if pk in told else ZERO for pk in held}
         )
+        is_next = place.is_latest and place.is_new and not place.is_anchor
         for pk, row in held.items():
-            reported = told.get(pk)
-            if place.is_latest and reported is not None:
-                self._value(row, reported)
-            elif place.is_latest and row["is_open"]:
-                row.update({"quantity": ZERO, "is_open": False} | _CLOSED)
-            elif reported is not None and not row["is_open"] and _is_later_price(reported, row):
-                row.update(price=reported.price, priced_at=reported.priced_at)
-            if place.is_anchor:
-                is_held = reported is not None and reported.quantity
-                row.update(
-                    anchor_quantity=reported.quantity if reported is not None else ZERO,
-                    anchor_cost=reported.cost_basis if reported is not None and is_held else ZERO,
-                    anchor_at=self.at,
-                )
-            row["closed_at"] = None if row["is_open"] else row["changed_at"]
-            self.touched.add((account.pk, pk))
+            if pk in told or row["is_open"] or not is_next:  # others stay closed
+                self._take(row, told.get(pk), place)
+                self.touched.add((account.pk, pk))
+
+    def _take(self, row: dict[str, Any], reported: types.Position | None, place: _Place) -> None:
+        """What a complete list says of a position; None where it does not name it."""
+        if place.is_latest and reported is not None:
+            self._value(row, reported)
+        elif place.is_latest and row["is_open"]:
+            row |= {"quantity": ZERO, "is_open": False} | _CLOSED
+        elif reported is not None and not row["is_open"] and _is_later_price(reported, row):
+            row |= {"price": reported.price, "priced_at": reported.priced_at}
+        if place.is_anchor:
+            is_held = reported is not None and reported.quantity
+            row |= {
+                "anchor_quantity": reported.quantity if reported is not None else ZERO,
+                "anchor_cost": reported.cost_basis if reported is not None and is_held else ZERO,
+                "anchor_at": self.at,
+            }
+        row["closed_at"] = None if row["is_open"] else row["changed_at"]
 
     def _note_quantities(
         self,
