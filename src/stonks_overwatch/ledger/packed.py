@@ -79,7 +79,6 @@ _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 _LOT_NUMBERS = {float(KINDS[kind]) for kind in (*_ACTIONS, ActivityKind.DIVIDEND)}
 _IS_ACTION = Q(kind__in=_ACTIONS)
 _NAN = float("nan")
-_PACKED_AT_ONCE = 100  # of ten years a quarter of a million prices
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
 
 
@@ -100,8 +99,8 @@ def prices_changed(since: Mapping[int, date]) -> None:
         since: by row number of the instrument, the first day of which a price came, changed or went.
     """
     pks = sorted(since)
-    for start in range(0, len(pks), _PACKED_AT_ONCE):
-        some = pks[start : start + _PACKED_AT_ONCE]
+    for start in range(0, len(pks), _AT_ONCE):
+        some = pks[start : start + _AT_ONCE]
         _pack_prices({pk: since[pk] for pk in some})
 
 
@@ -119,15 +118,16 @@ def _pack_prices(since: Mapping[int, date]) -> None:
         .values_list("instrument_id", plain("on"), Cast("close", FloatField()))
         .iterator(chunk_size=2000)
     )
-    told = {
-        pk: [(plain_day(on), close) for _, on, close in of]
+    # One instrument after the other: ten years of all of them would be millions of objects.
+    spliced = {
+        pk: _spliced(stored.get(pk), first, [(plain_day(on), close) for _, on, close in of])
         for pk, of in groupby(rows, key=lambda row: row[0])
     }
     changed: dict[int, date] = {}
     new = []
     gone = []
     for pk in since:
-        packed = _spliced(stored.get(pk), first, told.get(pk, []))
+        packed = spliced[pk] if pk in spliced else _spliced(stored.get(pk), first, [])
         if packed is None:
             continue
         block, changed[pk] = packed
