@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
 
 from stonks_overwatch import live
@@ -274,3 +276,11 @@ def test_without_values_the_label_says_why_there_are_none(
 def test_a_page_without_moving_figures_follows_nothing() -> None:
     assert Follower.of({"page": "sync"}) is None
     assert Follower.of({}) is None
+
+
+def test_the_label_has_a_text_to_read_before_anything_is_told() -> None:
+    body = render_to_string(
+        "parts/live.html", {"frame": SimpleNamespace(wants_live=True), "page": "dashboard"}
+    )
+
+    assert re.search(r"<summary [^>]*data-live-label>.*Live values: .*Not followed yet.*</summary>", body)
