@@ -30,12 +30,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from threading import Timer
 
 from bench.synthetic import BASE
 
 ROUNDS = {"S": 5, "M": 3, "L": 1}
 BEANCOUNT = ("beancount==3.2.3", "beanquery==0.2.0")
-_LONGEST_SECONDS = 900
+LONGEST_SECONDS = 300
+_STOPPED = f"stopped after {LONGEST_SECONDS} s"
 _COSTS = (
     "SELECT cost_currency, sum(number * cost_number) WHERE account ~ '^Assets:.*:Held' GROUP BY cost_currency"
 )
@@ -74,16 +76,25 @@ def compare(size: str, folder: Path) -> Iterator[tuple[str, str, str]]:
     else:
         journal = _journal(folder / "peers.beancount", _Beancount(rows, last))
         environment = {**os.environ, "BEANCOUNT_DISABLE_LOAD_CACHE": "1"}
-        took = _run([beancount, "-f", "csv", journal, _COSTS], folder, environment, rounds)
-        agrees = _agreement(_costs_of(took.printed), costs)
-        yield _line(f"{size}: beancount, costs by FIFO", took, _against(took, texts, stored, agrees))
+        try:
+            took = _run([beancount, "-f", "csv", journal, _COSTS], folder, environment, rounds)
+        except TimeoutError:
+            yield f"{size}: beancount, costs by FIFO", "", _STOPPED
+        else:
+            agrees = _agreement(_costs_of(took.printed), costs)
+            yield _line(f"{size}: beancount, costs by FIFO", took, _against(took, texts, stored, agrees))
     for program, version in (("ledger", "balance -V"), ("hledger", "balance -V")):
         found = shutil.which(program)
         if found is None:
             yield f"{size}: {program}", "", "not installed: skipped"
             continue
         journal = _journal(folder / f"peers.{program}", _Ledger(rows, last))
-        took = _run([found, "-f", journal, "balance", "-V", "Assets"], folder, dict(os.environ), rounds)
+        command = [found, "-f", journal, "balance", "-V", "Assets"]
+        try:
+            took = _run(command, folder, dict(os.environ), rounds)
+        except TimeoutError:
+            yield f"{size}: {program}, {version}", "", _STOPPED
+            continue
         yield _line(f"{size}: {program}, {version}", took, _against(took, texts, stored, "no lots"))
 
 
@@ -122,8 +133,13 @@ def _once(command: Sequence[str], folder: Path, environment: Mapping[str, str]) 
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=Path.cwd(), env=environment, stdout=output)  # noqa: S603
+        watch = Timer(LONGEST_SECONDS, process.kill)
+        watch.start()
         _, status, used = os.wait4(process.pid, 0)
+        watch.cancel()
         seconds = time.perf_counter() - started
+        if status and seconds >= LONGEST_SECONDS:
+            raise TimeoutError
         if status:
             sys.exit(f"{command[0]} ended with an error in {folder}.")
         output.seek(0)
@@ -167,7 +183,7 @@ def _beancount() -> str | None:
     if not program.exists():
         venv.create(folder, clear=True, with_pip=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *BEANCOUNT]
-        subprocess.run(pip, check=False, timeout=_LONGEST_SECONDS, stderr=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run(pip, check=False, timeout=LONGEST_SECONDS, stderr=subprocess.DEVNULL)  # noqa: S603
     return str(program) if program.exists() else None
 
 
