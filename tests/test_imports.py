@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "live": {"config", "errors", "ledger.models", "ledger.types", "reports", BROKERS},
     "reports": {"errors", "ledger", "engine"},
     "sync": {"config", "errors", "imports", "paths", "redaction", BROKERS, "ledger.store", "ledger.models"},
-    "tasks": {"config", "ibkr_setup", "sync", "errors", "ledger.models", "reports"},
+    "tasks": {"config", "ibkr_setup", "memory", "sync", "errors", "ledger.models", "reports"},
     "checks": {"config", "database", "errors", "ledger.models", "paths", "sync", BROKERS},
     "web": {
         "checks",
@@ -68,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
         "ledger.targets",
         "ledger.types",
         "logs",
+        "memory",
         "paths",
         "redaction",
         "reports",
@@ -83,6 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "database": {"errors"},
     "demo": {"errors", "paths"},
     "logs": set(),
+    "memory": set(),
     "__main__": {"demo", "paths"},
 }
 # Libraries that one place alone may use.

@@ -9,7 +9,7 @@ from django.db import close_old_connections
 from huey import SqliteHuey, crontab
 from huey.consumer import Consumer
 
-from stonks_overwatch import config, ibkr_setup, sync
+from stonks_overwatch import config, ibkr_setup, memory, sync
 from stonks_overwatch.errors import ConfigError, SyncRunningError
 from stonks_overwatch.ledger.models import Account, SyncRun
 from stonks_overwatch.reports.accounts import account_rows
@@ -72,6 +72,7 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
         sync.record_config_error(err, broker)
     finally:
         close_old_connections()
+        memory.give_back()
 
 
 def _work_out_pages(scope: Scope) -> None:

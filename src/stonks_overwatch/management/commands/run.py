@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 from django.core.management.base import CommandParser
 
-from stonks_overwatch import database, demo, logs, tasks
+from stonks_overwatch import database, demo, logs, memory, tasks
 from stonks_overwatch.errors import PortBusyError
 from stonks_overwatch.management.command import Command as BaseCommand
 
@@ -41,6 +41,7 @@ class Command(BaseCommand):
             if copy is not None:
                 self.stdout.write(f"The database was brought up to date; as it was before it is in {copy}.")
             logs.configure(debug=debug, terminal=True)
+            memory.share_one_arena()
             if options["demo"]:
                 stack.enter_context(demo.sandbox())
             tasks.start()
