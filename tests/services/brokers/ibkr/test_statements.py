@@ -247,6 +247,12 @@ def test_an_instrument_is_put_together_from_all_rows_that_tell_of_it() -> None:
     assert instrument.is_whole
 
 
+def test_a_name_that_came_as_markup_is_plain_text() -> None:
+    (instrument,) = reading(document(statement(trade(description="AT&amp;amp;T INC")))).batch.instruments
+
+    assert instrument.name == "AT&T INC"
+
+
 def test_a_row_without_a_contract_number_finds_it_by_its_isin() -> None:
     rows = trade(conid="", isin="US0000010016", tradeID="1"), trade(isin="US0000010016", tradeID="2")
 

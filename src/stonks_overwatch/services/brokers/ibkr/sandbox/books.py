@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 from itertools import pairwise
 from typing import Literal
 from xml.sax.saxutils import quoteattr
@@ -282,7 +283,7 @@ class _Writer:
             isin = isin_of(instrument)
             text = (
                 f"{instrument.symbol}({isin}) SPLIT {entry.ratio} FOR 1 "
-                f"({instrument.symbol}, {instrument.name}, {isin})"
+                f"({instrument.symbol}, {unescape(instrument.name)}, {isin})"
             )
             yield self._tag(
                 "CorporateAction",
@@ -618,7 +619,7 @@ def _security(instrument: Instrument, day: Callable[[date], str]) -> dict[str, o
         "assetCategory": instrument.asset_class,
         "subCategory": instrument.kind,
         "symbol": instrument.symbol,
-        "description": (is_bond and instrument.description) or instrument.name,
+        "description": (is_bond and instrument.description) or unescape(instrument.name),
         "conid": instrument.conid,
         "isin": isin_of(instrument),
         "listingExchange": instrument.exchange,

@@ -16,6 +16,7 @@ from stonks_overwatch.services.brokers.ibkr.contracts import ASSET_CLASSES
 from stonks_overwatch.services.brokers.ibkr.exchanges import market
 from stonks_overwatch.services.brokers.ibkr.statements.rows import Row, RowError
 from stonks_overwatch.services.brokers.ibkr.statements.words import RIGHTS
+from stonks_overwatch.services.brokers.ibkr.values import decoded
 
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}\d")
 # What an event's text starts with: EXPO(US30214U1025) CASH DIVIDEND ...
@@ -92,7 +93,8 @@ class Instruments:
         tell("class", code)
         tell("subclass", row.text("subCategory") or (row.text("type") if row.tag == "SecurityInfo" else None))
         tell("symbol", row.text("symbol"))
-        tell("name", row.text("description") if row.tag in _NAMING else told and told["name"])
+        name = row.text("description") if row.tag in _NAMING else told and told["name"]
+        tell("name", name and decoded(name))
         money = row.currency()
         # A dividend can be paid in another currency than the share is quoted in.
         tell("currency", money and money[0], rank if row.tag in _NAMING else (0, rank[1]))
