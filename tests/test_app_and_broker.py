@@ -99,6 +99,8 @@ def test_ctrl_c_ends_the_command_sync_and_says_that_the_run_was_ended(
 ) -> None:
     broker = sandbox("small")
     broker.faults.add(Fault("stall", "GET portfolio/accounts", seconds=300))
+    # What is started in the background of a shell ignores SIGINT and hands that down; a terminal's does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [*COMMAND, "sync"], env=environment(tmp_path, **variables(broker)), stderr=subprocess.PIPE, text=True
     ) as process:
