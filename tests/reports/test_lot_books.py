@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
@@ -233,6 +233,7 @@ class Story:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(30782, Method.FIFO)
 @given(st.integers(0, 2**32), st.sampled_from([Method.FIFO, Method.AVERAGE]))
 def test_what_is_worked_out_again_in_part_is_what_the_whole_gives(seed: int, method: Method) -> None:
     with transaction.atomic():

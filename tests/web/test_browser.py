@@ -176,7 +176,7 @@ def test_every_page_is_clean_whole_and_accessible(
 
 def test_a_figure_opens_its_explanation_beside_the_page(visit: Visit) -> None:
     page = visit.open("/holdings")
-    figure = page.locator("tr.item td [data-live=value]").first
+    figure = page.locator("tr.item td [data-x=cost_basis]").first  # no quote moves a cost
     shown = figure.inner_text()
 
     figure.click()

@@ -190,8 +190,8 @@ class Moves:
         convert = None if base is None else matching.Convert(on, of)
         found = matching.matched(activities, terms, self.told, convert)
         lots = {_key(names): of_key for names, of_key in found.items()}
-        there = {(row.account_id, row.instrument_id) for row in rows}
-        tied = (there & {_key(names) for names in some} for some in matching.ties(activities, terms))
+        there = {(str(row.account_id), str(row.instrument_id)) for row in rows}
+        tied = matching.ties(activities, terms, there)
         return Books(
             base=base,
             accounts=self.wanted,
@@ -200,7 +200,7 @@ class Moves:
             papers=self.papers,
             rates=rates,
             booked=booked,
-            ties=[some for some in tied if len(some) > 1],
+            ties=[{_key(names) for names in some} for some in tied],
         )
 
 
