@@ -18,7 +18,7 @@ from stonks_overwatch.reports.combined import per_instrument
 from stonks_overwatch.reports.daily import daily_total
 from stonks_overwatch.reports.dashboard import dashboard
 from stonks_overwatch.reports.lot_books import lot_books
-from stonks_overwatch.reports.reconcile import latest, reconcile
+from stonks_overwatch.reports.reconcile import latest
 from stonks_overwatch.reports.scope import Scope
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
             # It may have waited in the queue behind another run of the same login.
             if not only_if_due or sync.is_due(broker, login, datetime.now(UTC)):
                 sync.run(broker, login)
+                memory.give_back()
                 work_out_lots()
                 _work_out_pages(Scope(config.load().base_currency))
     except SyncRunningError as err:
@@ -76,13 +77,16 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
 
 
 def _work_out_pages(scope: Scope) -> None:
-    """Work out what the pages show, while nobody waits for it."""
+    """Work out what the pages show, while nobody waits for it.
+
+    What all statements compare with is left to who looks at it: it takes much memory for a moment.
+    """
     # The daily series of some currencies are stored, which is a change: reports are kept from then on.
     daily_total(scope)
     broker_returns(scope)
     dashboard(scope, every_day=False)
     reports: tuple[Callable[[Scope], object], ...] = (
-        daily_total, per_instrument, account_rows, latest, reconcile, broker_returns,
+        daily_total, per_instrument, account_rows, latest, broker_returns,
     )  # fmt: skip
     for report in reports:
         report(scope)
