@@ -10,12 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 
 from stonks_overwatch import config, sync
@@ -31,7 +32,7 @@ from tests.soak.conftest import Clock, Database
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MAIN, MICROSOFT = "U7654321", 272093
-TODAY = datetime.now(UTC).date()
+TODAY, NOON = datetime.now(UTC).date(), time(12, tzinfo=UTC)
 RECENT, ALL = TODAY - timedelta(days=300), date(2015, 1, 1)
 MOMENTS = (
     "updated_at", "priced_at", "changed_at", "changed_after", "closed_at", "anchor_at", "recorded_at",
@@ -355,8 +356,10 @@ def stage(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     kept: dict[Any, Any],
-) -> Stage:
-    return Stage(sandbox_directory, database, clock, monkeypatch, kept)
+) -> Iterator[Stage]:
+    # A run and its twin are of one day: between them it does not become midnight.
+    with time_machine.travel(datetime.combine(TODAY, NOON)):
+        yield Stage(sandbox_directory, database, clock, monkeypatch, kept)
 
 
 def test_every_fault_is_drawn_here_or_at_the_stream() -> None:
