@@ -119,13 +119,16 @@ import django
 django.setup()
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 
 from stonks_overwatch import database
 from stonks_overwatch.imports import import_file
 from stonks_overwatch.reports.accounts import account_rows
 from stonks_overwatch.reports.dashboard import dashboard
 from stonks_overwatch.reports.holdings import holdings, valuation
+from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 
 everything = Scope("EUR")
@@ -144,6 +147,20 @@ for file in sys.argv[1:]:
     import_file(Path(file))
     assert valuation(everything) is not known, f"kept after {file}"
     print(holdings(everything).totals.cash_base)
+
+asked = []
+
+
+@kept
+def slow(number):
+    asked.append(number)
+    sleep(0.2)
+    return number
+
+
+with ThreadPoolExecutor(4) as pool:
+    assert list(pool.map(slow, (7, 7, 8, 7))) == [7, 7, 8, 7]
+assert sorted(asked) == [7, 8], f"worked out at the same time: {asked}"
 """
 
 

@@ -14,6 +14,7 @@ from inspect import signature
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from django.db import connection
 
@@ -63,6 +64,15 @@ class Answers:
         self._lock = Lock()
         self._version: Version | None = None
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
+        self._turns: WeakValueDictionary[Hashable, Lock] = WeakValueDictionary()
+
+    def turn(self, question: Hashable) -> Lock:
+        """For one after the other to hold while it asks, so that the others find what the first worked out.
+
+        Reports ask each other in one direction only: none can wait for itself.
+        """
+        with self._lock:
+            return self._turns.setdefault(question, Lock())
 
     def of(self, version: Version, question: Hashable) -> tuple[Any] | None:
         with self._lock:
@@ -107,19 +117,20 @@ def kept(report: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
 
     @wraps(report)
     def answered(*args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
-        before = version()
-        if before is None:
+        if version() is None:
             return report(*args, **kwargs)
         asked = names.bind(*args, **kwargs)
         asked.apply_defaults()
         question = report, *asked.arguments.values()
-        if known := _answers.of(before, question):
-            found: Answer = known[0]
-            return found
-        answer = report(*args, **kwargs)
-        # What changed meanwhile may be in it or not.
-        if version() == before:
-            _answers.keep(before, question, answer)
-        return answer
+        with _answers.turn(question):
+            before = version()
+            if before is not None and (known := _answers.of(before, question)):
+                found: Answer = known[0]
+                return found
+            answer = report(*args, **kwargs)
+            # What changed meanwhile may be in it or not.
+            if before is not None and version() == before:
+                _answers.keep(before, question, answer)
+            return answer
 
     return answered
