@@ -7,11 +7,14 @@ three read the whole journal for each answer:
   then the cost of what is open, by account and currency. Without its cache of the parsed file.
 - ledger, hledger (`balance -V`): the whole file parsed, the balance of each account at the last prices; they
   match no lots.
+- hledger (`roi`), at S alone: the whole file parsed, money-weighted and time-weighted return of all time. It
+  is compared with our command `performance`, which has more to tell, on the database that is there.
 - Ours, from text: the same activities (and the last prices) imported into a new database, all lots matched,
   the holdings valued. Ours, stored: the command `holdings` on the database that is there.
 
-The journals hold all activities and, of prices and rates, the last of each alone. beancount is installed into
-a folder of its own beside the system's temporary files; the others are measured where they are installed.
+The journals hold all activities and, of prices and rates, the last of each alone, that for `roi` all of them.
+beancount is installed into a folder of its own beside the system's temporary files; the others are measured
+where they are installed.
 """
 
 import csv
@@ -43,6 +46,9 @@ _COSTS = (
 )
 
 
+Row = Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Took:
     """The medians of several rounds, and what the last one printed."""
@@ -59,7 +65,7 @@ def compare(size: str, folder: Path) -> Iterator[tuple[str, str, str]]:
     `folder` holds the files of bench.synthetic and, in `data`, the database that they were imported into.
     """
     rounds = ROUNDS[size]
-    rows = list(csv.DictReader((folder / "activities.csv").open(newline="")))
+    rows = list(_rows(folder / "activities.csv"))
     last = {name: _last_rows(folder / f"{name}.csv") for name in ("prices", "fx")}
     stored = _run(_ours("holdings"), folder, _environment(folder), rounds)
     yield _line(f"{size}: ours, stored: holdings", stored, "")
@@ -96,6 +102,31 @@ def compare(size: str, folder: Path) -> Iterator[tuple[str, str, str]]:
             yield f"{size}: {program}, {version}", "", _STOPPED
             continue
         yield _line(f"{size}: {program}, {version}", took, _against(took, texts, stored, "no lots"))
+    if size == "S" and (found := shutil.which("hledger")):
+        yield from _returns(size, folder, rows, found)
+
+
+def _returns(size: str, folder: Path, rows: Sequence[Row], hledger: str) -> Iterator[tuple[str, str, str]]:
+    """The returns of all time, of hledger and ours."""
+    own = _run(_ours("performance", "--json"), folder, _environment(folder), ROUNDS[size])
+    yield _line(f"{size}: ours, stored: performance", own, "")
+    every = {name: list(_rows(folder / f"{name}.csv")) for name in ("prices", "fx")}
+    journal = _journal(folder / "returns.hledger", _Ledger(rows, every))
+    asked = ("roi", "--inv", "Assets", "--pnl", "Income", f"--value=then,{BASE}")
+    took = _run([hledger, "-f", journal, *asked], folder, dict(os.environ), rounds=1)
+    told = json.loads(own.printed)
+    begin, flows, end, _, irr, twr = (
+        cell.split()[0] for cell in took.printed.splitlines()[3].replace("||", "|").split("|")[4:10]
+    )
+    names = ("begin_nav", "net_contribution", "end_nav")
+    is_same = all(
+        abs(Decimal(theirs) - Decimal(told[name])) < Decimal("0.01")
+        for theirs, name in zip((begin, flows, end), names, strict=True)
+    )
+    agrees = "the same values and flows to the cent" if is_same else "OTHER VALUES OR FLOWS"
+    returns = f"IRR and TWR a year {irr}, {twr}; ours {told['xirr']}, {told['twr_annualized']}"
+    ratio = took.processor / own.processor
+    yield _line(f"{size}: hledger, roi", took, f"{ratio:.0f} times ours (processor); {agrees}; {returns}")
 
 
 def _line(what: str, took: Took, against: str) -> tuple[str, str, str]:
@@ -223,16 +254,17 @@ def _cents(amounts: Mapping[str, Decimal]) -> dict[str, Decimal]:
 # Journals
 
 
-Row = Mapping[str, str]
-
-
 def _last_rows(path: Path) -> list[Row]:
     """Of each instrument or pair the last one."""
     found: dict[tuple[str, ...], Row] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            found[tuple(value for name, value in row.items() if name not in ("date", "close", "rate"))] = row
+    for row in _rows(path):
+        found[tuple(value for name, value in row.items() if name not in ("date", "close", "rate"))] = row
     return list(found.values())
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open(newline="") as file:
+        yield from csv.DictReader(file)
 
 
 def _write(path: Path, table: Sequence[Row]) -> None:
@@ -289,7 +321,7 @@ class _Ledger:
     """For ledger and hledger: trades at their total price, without lots."""
 
     rows: Sequence[Row]
-    last: Mapping[str, Sequence[Row]]
+    quotes: Mapping[str, Sequence[Row]]  # prices and rates
 
     def lines(self) -> Iterator[str]:
         for row in self.rows:
@@ -304,8 +336,10 @@ class _Ledger:
             else:
                 yield f"    {'Equity:Outside' if row['kind'] == 'deposit' else 'Income:Paid'}"
             yield ""
-        for price in self.last["prices"]:
+        for price in self.quotes["prices"]:
             yield f'P {price["date"]} "{price["symbol"]}" {price["close"]} {price["currency"]}'
+        for rate in self.quotes["fx"]:
+            yield f"P {rate['date']} {rate['base']} {rate['rate']} {rate['quote']}"
 
 
 def _cash(row: Row) -> Decimal:
