@@ -63,3 +63,11 @@ def test_a_share_of_nothing_is_unknown() -> None:
     assert share(Decimal(1), Decimal(0)) is None
     assert share(Decimal(1), Decimal(-4)) is None
     assert share(None, Decimal(4)) is None
+
+
+def test_a_row_that_is_not_checked_is_like_one_that_is() -> None:
+    fields = {"exact": Decimal("1.50"), "computed": None}
+    made, checked = Figures.made(fields), Figures(exact=Decimal("1.50"), computed=None)
+    assert made == checked
+    assert made.model_dump_json() == checked.model_dump_json()
+    assert made.model_copy(update={"computed": Decimal(2)}).computed == 2

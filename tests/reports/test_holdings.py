@@ -67,6 +67,12 @@ def test_the_document_has_the_promised_keys_in_their_order() -> None:
     ]
 
 
+def test_rows_are_of_all_their_fields_and_of_the_right_kinds() -> None:
+    builders.position(builders.account(), builders.instrument())
+    row = only(holdings(EUR))
+    assert Holding(**vars(row)) == row
+
+
 def test_nothing_stored_is_an_empty_document_and_no_error() -> None:
     document = holdings(EUR)
     assert document.as_of is None

@@ -18,6 +18,15 @@ _KINDS = {kind.value: kind for kind in ActivityKind}
 plain_day = lru_cache(10_000)(date.fromisoformat)
 
 
+@lru_cache(10_000)
+def plain_moment(written: str) -> datetime:
+    return datetime.fromisoformat(written).replace(tzinfo=UTC)
+
+
+def plain_number(written: str | None) -> Decimal | None:
+    return None if written is None else Decimal(written)
+
+
 def plain(name: str) -> Cast:
     """A column as the database keeps it: Django's own way from there takes longer than all the rest."""
     return Cast(name, TextField())
@@ -56,37 +65,33 @@ def read_activities(
             trade_date=plain_day(trade_date),
             currency=currency,
             broker_ref=None if instrument is None else refs.get(instrument),
-            trade_at=_moment(trade_at),
+            trade_at=_moment_if_any(trade_at),
             settlement_date=_day_if_any(settlement_date),
-            quantity=_number(quantity),
-            price=_number(price),
-            gross=_number(gross),
-            fee=_number(fee),
-            tax=_number(tax),
-            fx_rate=_number(fx_rate),
+            quantity=plain_number(quantity),
+            price=plain_number(price),
+            gross=plain_number(gross),
+            fee=plain_number(fee),
+            tax=plain_number(tax),
+            fx_rate=plain_number(fx_rate),
             description=description,
             subtype=subtype,
             group=group,
             booked_on=_day_if_any(booked_on),
             ex_date=_day_if_any(ex_date),
             acquired_on=_day_if_any(acquired_on),
-            value=_number(value),
-            cost=_number(cost),
-            realized_pnl=_number(realized_pnl),
+            value=plain_number(value),
+            cost=plain_number(cost),
+            realized_pnl=plain_number(realized_pnl),
             refs=tuple(numbers.split()),
             reverses=reverses,
-            ratio=_number(ratio),
+            ratio=plain_number(ratio),
         )
         yield activity, row[:width]
-
-
-def _number(written: str | None) -> Decimal | None:
-    return None if written is None else Decimal(written)
 
 
 def _day_if_any(written: str | None) -> date | None:
     return None if written is None else plain_day(written)
 
 
-def _moment(written: str | None) -> datetime | None:
-    return None if written is None else datetime.fromisoformat(written).replace(tzinfo=UTC)
+def _moment_if_any(written: str | None) -> datetime | None:
+    return None if written is None else plain_moment(written)

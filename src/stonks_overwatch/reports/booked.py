@@ -13,7 +13,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
-from stonks_overwatch.reports.cash import number
+from stonks_overwatch.ledger.rows import plain_number
 from stonks_overwatch.reports.documents import Computed, Document, times, total
 from stonks_overwatch.reports.rates import Rates
 
@@ -116,7 +116,8 @@ def booked(
     return [
         Booked(
             by_id[account_id], pk, key, kind, subtype, group, days[on], currency,
-            number(quantity), number(price), number(gross), number(fee), number(tax), number(value),
+            plain_number(quantity), plain_number(price),
+            plain_number(gross), plain_number(fee), plain_number(tax), plain_number(value),
             date.fromisoformat(ex_date) if ex_date else None, description, instrument_id,
             papers[instrument_id] if instrument_id is not None else None,
             factors.into_base(account_id, currency, days[on], fx_rate),
@@ -161,7 +162,7 @@ class _Factors:
     def into_base(self, account_id: int, currency: str, on: date, fx_rate: str | None) -> Decimal | None:
         if currency == self._base:
             return _ONE
-        booked_rate = number(fx_rate)
+        booked_rate = plain_number(fx_rate)
         if not booked_rate:
             return self._rates.rate(currency, self._base, on)
         return times(booked_rate, self._rates.rate(self._kept_in[account_id], self._base, on))

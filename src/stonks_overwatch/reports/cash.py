@@ -9,6 +9,7 @@ from django.db.models import Case, F, TextField, When
 from django.db.models.functions import Cast, Coalesce
 
 from stonks_overwatch.ledger.models import Account, Activity
+from stonks_overwatch.ledger.rows import plain_number
 from stonks_overwatch.ledger.types import ActivityKind
 
 
@@ -60,12 +61,7 @@ def effects(accounts: Iterable[Account]) -> Iterator[Effect]:
         on = days.get(day) or days.setdefault(day, date.fromisoformat(day))
         is_opening = kind == ActivityKind.OPENING
         is_guess = is_derived and not is_opening
-        amount = net(number(gross), number(fee), number(tax))
+        amount = net(plain_number(gross), plain_number(fee), plain_number(tax))
         yield Effect(account_id, currency, on, amount, is_opening, is_guess)
         if bought is not None:
-            yield Effect(account_id, bought, on, number(units), is_opening, is_guess)
-
-
-def number(text: str | None) -> Decimal | None:
-    """The number that a column of exact decimals holds as this text."""
-    return None if text is None else Decimal(text)
+            yield Effect(account_id, bought, on, plain_number(units), is_opening, is_guess)

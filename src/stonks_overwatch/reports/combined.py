@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from operator import attrgetter
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.reports.documents import known_sum, times
@@ -24,6 +25,7 @@ _SUMS = (
     "realized_pnl_base",
     "weight",
 )
+_SUMMED = attrgetter(*_SUMS)
 
 
 @kept
@@ -55,10 +57,12 @@ def as_one(parts: list[Holding]) -> Holding:
     if len(parts) == 1:
         return parts[0]
     newest = max(parts, key=lambda part: (part.price is not None, _moment(part.price_as_of)))
-    sums = {name: known_sum(getattr(part, name) for part in parts) for name in _SUMS}
-    return newest.model_copy(
-        update={
-            "account": ", ".join(part.account for part in parts),
+    columns = zip(*map(_SUMMED, parts), strict=True)
+    sums = {name: known_sum(column) for name, column in zip(_SUMS, columns, strict=True)}
+    return Holding.made(
+        {
+            **vars(newest),
+            "account": ", ".join([part.account for part in parts]),
             "average_cost": _average_cost(parts, sums["quantity"]),
             **sums,
         }

@@ -23,7 +23,7 @@ from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, times, total
 from stonks_overwatch.reports.kept import kept
-from stonks_overwatch.reports.lot_books import EVER, MOST_NAMED, Live, Stored, lot_books
+from stonks_overwatch.reports.lot_books import MOST_NAMED, Live, Stored, lot_books
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Balance, Held, State, state_of, told_at
@@ -172,18 +172,9 @@ def valuation(scope: Scope, method: Method | None = None) -> Valuation:
     rates = Rates.between(min(days), max(days)) if days else Rates(())
     kept = lot_books(looked_at, scope.base_currency, scope.as_of, method)
     state = _at_lots(state, kept, asked=method)
-    earned = _realized(kept)
+    earned = kept.earned()
     as_of = scope.as_of or told_at(*looked_at)
     return _valued(scope.base_currency, as_of, state, rates, earned)
-
-
-def _realized(kept: Stored | Live) -> dict[Key, Decimal | None]:
-    """In the base currency, of what closed anything: proceeds minus cost, each at the rate of its day."""
-    return {
-        (row.account, row.instrument): None if row.unknown else row.gain_base
-        for row in kept.gains(EVER, by_instrument=True)
-        if row.instrument is not None
-    }
 
 
 def _at_lots(state: State, kept: Stored | Live, *, asked: Method | None) -> State:
@@ -400,37 +391,39 @@ def _holding(
     realized_pnl_base: Decimal | None,
 ) -> Holding:
     market_value_base = times(row.market_value, into_base)
-    return Holding(
-        account=account.account,
-        broker=account.broker,
-        symbol=row.symbol,
-        name=row.name,
-        asset_class=row.asset_class,
-        isin=row.isin,
-        broker_ref=row.broker_ref,
-        currency=row.currency,
-        quantity=row.quantity,
-        multiplier=row.multiplier,
-        price=row.price,
-        price_as_of=row.price_as_of,
-        market_value=row.market_value,
-        market_value_base=market_value_base,
-        exposure_base=times(row.exposure, into_base),
-        cost_basis=row.cost_basis,
-        cost_basis_base=times(row.cost_basis, into_base),
-        average_cost=row.average_cost,
-        unrealized_pnl=row.unrealized_pnl,
-        unrealized_pnl_base=times(row.unrealized_pnl, into_base),
-        realized_pnl_base=realized_pnl_base,
-        weight=share(market_value_base, nav_base),
-        country=row.country,
-        sector=row.sector,
-        exchange=row.exchange,
-        exposure=row.exposure,
-        expires_on=row.expires_on,
-        strike=row.strike,
-        right=row.right,
-        underlying_symbol=row.underlying_symbol,
-        description=row.description,
-        instrument=row.instrument_id,
+    return Holding.made(
+        {
+            "account": account.account,
+            "broker": account.broker,
+            "symbol": row.symbol,
+            "name": row.name,
+            "asset_class": row.asset_class,
+            "isin": row.isin,
+            "broker_ref": row.broker_ref,
+            "currency": row.currency,
+            "quantity": row.quantity,
+            "multiplier": row.multiplier,
+            "price": row.price,
+            "price_as_of": row.price_as_of,
+            "market_value": row.market_value,
+            "market_value_base": market_value_base,
+            "exposure_base": times(row.exposure, into_base),
+            "cost_basis": row.cost_basis,
+            "cost_basis_base": times(row.cost_basis, into_base),
+            "average_cost": row.average_cost,
+            "unrealized_pnl": row.unrealized_pnl,
+            "unrealized_pnl_base": times(row.unrealized_pnl, into_base),
+            "realized_pnl_base": realized_pnl_base,
+            "weight": share(market_value_base, nav_base),
+            "country": row.country,
+            "sector": row.sector,
+            "exchange": row.exchange,
+            "exposure": row.exposure,
+            "expires_on": row.expires_on,
+            "strike": row.strike,
+            "right": row.right,
+            "underlying_symbol": row.underlying_symbol,
+            "description": row.description,
+            "instrument": row.instrument_id,
+        }
     )

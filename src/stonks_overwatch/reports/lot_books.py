@@ -30,6 +30,7 @@ from stonks_overwatch.ledger.models import (
     LotMark,
     OpenLot,
 )
+from stonks_overwatch.ledger.rows import plain, plain_number
 from stonks_overwatch.ledger.sql import impatient, insert, without_collector
 from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books, ties
 
@@ -136,6 +137,20 @@ class Stored:
         )
         return [GainRow(self.accounts[book], *row) for book, *row in found]
 
+    def earned(self) -> dict[Key, Decimal | None]:
+        """Proceeds minus cost of what closed anything of an instrument, each at the rate of its day.
+
+        In the base currency, by account and instrument; unknown as soon as one lot's is.
+        """
+        rows = GainSum.objects.filter(book__in=list(self.accounts), instrument__isnull=False, year=EVER)
+        found = rows.order_by("book_id", "instrument_id").values_list(
+            "book_id", "instrument_id", "unknown", plain("gain_base")
+        )
+        return {
+            (self.accounts[book], instrument): None if unknown else plain_number(gain)
+            for book, instrument, unknown, gain in found
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
@@ -176,6 +191,13 @@ class Live:
             if (row.instrument is not None) is by_instrument
             and (row.year == year if year is not None else row.year != EVER)
         ]
+
+    def earned(self) -> dict[Key, Decimal | None]:
+        return {
+            (row.account, row.instrument): None if row.unknown else row.gain_base
+            for row in self.gains(EVER, by_instrument=True)
+            if row.instrument is not None
+        }
 
     def _closed(self) -> Iterator[ClosedRow]:
         return (row for row in _closed(self.books) if row.account in self.methods)

@@ -12,8 +12,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from django.db.models.functions import Cast
+
 from stonks_overwatch.ledger.lots import Lots
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Period, Position, Price
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_moment, plain_number
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Key, books
 from stonks_overwatch.reports.cash import Effect, effects
@@ -25,7 +28,7 @@ DAY = timedelta(days=1)
 
 
 class Held(NamedTuple):
-    """One position with its instrument, in the order of `_COLUMNS`; figures in the instrument's currency."""
+    """One position with its instrument; figures in the instrument's currency."""
 
     account_id: int
     instrument_id: int
@@ -55,34 +58,16 @@ class Held(NamedTuple):
     unrealized_pnl: Decimal | None
 
 
-_COLUMNS = (
-    "account_id",
-    "instrument_id",
-    "instrument__broker_ref",
-    "instrument__symbol",
-    "instrument__name",
-    "instrument__asset_class",
-    "instrument__isin",
-    "instrument__currency",
-    "instrument__multiplier",
-    "instrument__quote_factor",
-    "instrument__country",
-    "instrument__sector",
-    "instrument__exchange",
-    "instrument__expires_on",
-    "instrument__strike",
-    "instrument__right",
-    "instrument__underlying_symbol",
+# Thousands of rows: their texts are made numbers and days here, as for bookings.
+_COLUMNS: tuple[str | Cast, ...] = (
+    "account_id", "instrument_id",
+    *(f"instrument__{name}" for name in ("broker_ref", "symbol", "name", "asset_class", "isin", "currency")),
+    *(f"instrument__{name}" for name in ("country", "sector", "exchange", "right", "underlying_symbol")),
     "instrument__description",
-    "quantity",
-    "price",
-    "priced_at",
-    "market_value",
-    "exposure",
-    "average_cost",
-    "cost_basis",
-    "unrealized_pnl",
-)
+    *(plain(f"instrument__{name}") for name in ("multiplier", "quote_factor", "expires_on", "strike")),
+    *map(plain, ("quantity", "price", "priced_at", "market_value", "exposure", "average_cost")),
+    *map(plain, ("cost_basis", "unrealized_pnl")),
+)  # fmt: skip
 
 
 class Balance(NamedTuple):
@@ -140,7 +125,22 @@ def _held(accounts: list[Account], *, only_open: bool = True) -> list[Held]:
     ordered = rows.filter(account__in=accounts).order_by(
         "account__broker", "account__account", "instrument__symbol", "instrument_id"
     )
-    return [Held._make(row) for row in ordered.values_list(*_COLUMNS)]
+    return [
+        Held(
+            account_id, instrument_id, broker_ref, symbol, name, asset_class, isin, currency,
+            Decimal(multiplier), Decimal(quote_factor), country, sector, exchange,
+            plain_day(expires_on) if expires_on else None, plain_number(strike), right, underlying_symbol,
+            description, Decimal(quantity), plain_number(price), plain_moment(priced_at),
+            plain_number(market_value), plain_number(exposure), plain_number(average_cost),
+            plain_number(cost_basis), plain_number(unrealized_pnl),
+        )
+        for (
+            account_id, instrument_id, broker_ref, symbol, name, asset_class, isin, currency,
+            country, sector, exchange, right, underlying_symbol, description,
+            multiplier, quote_factor, expires_on, strike,
+            quantity, price, priced_at, market_value, exposure, average_cost, cost_basis, unrealized_pnl,
+        ) in ordered.values_list(*_COLUMNS)
+    ]  # fmt: skip
 
 
 def _balances(accounts: list[Account]) -> list[Balance]:
