@@ -9,7 +9,9 @@ import pytest
 from stonks_overwatch.errors import LotsRefusedError, UnknownInstrumentError
 from stonks_overwatch.ledger import choices, models
 from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.reports.explain import Arguments, explain
 from stonks_overwatch.reports.holdings import holdings
+from stonks_overwatch.reports.instrument import instrument
 from stonks_overwatch.reports.lots import LotRow, lots, what_if
 from stonks_overwatch.reports.realized import realized
 from stonks_overwatch.reports.scope import Scope
@@ -76,6 +78,33 @@ def test_what_was_held_before_the_history_has_no_day_of_acquisition() -> None:
     builders.activity(account, "opening", JAN, share, quantity="10", cost="100", gross="0", is_derived=True)
     (lot,) = lots(EUR).lots
     assert values(lot.acquired_on, lot.days, lot.is_long_term, lot.cost) == [None, None, None, 100]
+
+
+@pytest.mark.parametrize(("currency", "is_estimate"), [("USD", True), ("EUR", False)])
+def test_a_purchase_whose_day_is_not_known_makes_its_cost_in_another_currency_an_estimate(
+    currency: str, is_estimate: bool
+) -> None:
+    """Ten held since before the history and ten bought: only the first have no rate of their purchase."""
+    account, share = builders.account(), builders.instrument(currency=currency)
+    for on, rate in ((JAN, "0.90"), (FEB, "0.95"), (builders.TODAY, "0.80")):
+        builders.rate("USD", "EUR", rate, on)
+    builders.position(account, share, "15")
+    builders.activity(account, "opening", JAN, share, quantity="10", cost="100", gross="0", is_derived=True)
+    builders.activity(account, "buy", FEB, share, quantity="10", gross="-110")
+    builders.activity(account, "sell", builders.TODAY, share, quantity="-5", gross="60")
+    asked = Arguments(EUR, instrument=share.pk)
+    held, (closed,) = lots(EUR), realized(EUR).lots
+    earned = instrument(EUR, share.pk).earned
+    outcomes = {one.method: one for one in what_if(EUR, share.broker_ref, Decimal(10)).outcomes}
+
+    assert [lot.is_estimate for lot in held.lots] == [is_estimate, False]
+    assert [closed.is_estimate, held.totals.is_estimate] == [is_estimate, is_estimate]
+    assert [earned.unrealized_is_estimate, earned.realized_is_estimate] == [is_estimate, is_estimate]
+    # The newest ten are the ones that were bought; the oldest ten are of both.
+    assert [outcomes[Method.LIFO].is_estimate, outcomes[Method.FIFO].is_estimate] == [False, is_estimate]
+    for figure in ("instrument.earned.currency_effect_base", "realized.totals.gain_base"):
+        told = explain(figure, asked)
+        assert (told.is_estimate, "not known" in told.note) == (is_estimate, is_estimate)
 
 
 def test_the_method_of_an_account_is_switched_without_an_import() -> None:

@@ -7,6 +7,7 @@ from stonks_overwatch.errors import UnknownInstrumentError
 from stonks_overwatch.ledger import models
 from stonks_overwatch.reports import periods
 from stonks_overwatch.reports.attribution import attribution
+from stonks_overwatch.reports.explain import Arguments, explain
 from stonks_overwatch.reports.performance import performance, returns_by_period
 from stonks_overwatch.reports.periods import Days
 from stonks_overwatch.reports.risk import comparison, risk
@@ -112,7 +113,7 @@ def test_the_json_has_the_fields_of_the_contract() -> None:
     written = performance(EUR).model_dump(mode="json", by_alias=True)
     assert list(written) == [
         "from", "to", "base_currency", "begin_nav", "end_nav", "net_contribution", "twr", "twr_annualized",
-        "xirr", "modified_dietz", "bridge", "risk", "complete_since",
+        "xirr", "modified_dietz", "bridge", "risk", "complete_since", "bridge_is_estimate",
     ]  # fmt: skip
     assert list(written["bridge"]) == ["market", "income", "fees", "taxes", "currency", "other"]
     assert list(written["risk"]) == ["volatility", "max_drawdown", "sharpe", "sortino", "beta"]
@@ -126,6 +127,8 @@ def test_what_the_holdings_and_the_rest_added_is_the_return() -> None:
     # Day 1: 210 x 0.92 less 201 x 0.92 paid = 8.28. Day 2: 220 x 0.95 - 193.2 + 4.5 x 0.95 = 20.075.
     assert (row.begin_base, row.end_base, row.paid_base) == (Decimal(0), Decimal(209), Decimal("184.92"))
     assert row.gain_base == Decimal("28.355")
+    assert not row.is_estimate
+    assert not document.rest_is_estimate
     added = 8.28 / 1450 + 1468.28 / 1450 * 20.075 / 1468.28
     assert float(row.contribution or 0) == pytest.approx(added, abs=1e-10)
     assert document.twr is not None
@@ -168,6 +171,42 @@ def test_the_bridge_of_days_that_the_broker_valued_tells_prices_rates_and_accrua
     assert found.bridge.currency == 50
     assert found.bridge.market == 1102 - 990 - 50
     assert found.bridge.other == Decimal("5.70")
+    # The shares may have been worth something else on the evening before the rate changed.
+    assert found.bridge_is_estimate
+    told = explain("performance.bridge.currency", Arguments(EUR, day(1), day(2)))
+    assert told.is_estimate
+    assert told.note.startswith("An estimate: ")
+
+
+@pytest.mark.parametrize(
+    ("currency", "rates", "days_with_a_price"),
+    [
+        ("EUR", ("0.90", "0.95"), ()),  # no rate moves what it is worth
+        ("USD", ("0.90", "0.90"), ()),  # the rate did not move
+        ("USD", ("0.90", "0.95"), (0, 1)),  # its price of the evening is known
+    ],
+)
+def test_the_split_into_prices_and_rates_is_exact_where_no_old_price_meets_a_change_of_a_rate(
+    currency: str, rates: tuple[str, str], days_with_a_price: tuple[int, ...]
+) -> None:
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW)
+    share = made.instrument("ABC", currency)
+    made.cash(account, "USD", "500", accrued_dividends=Decimal(6))
+    made.activity(account, "deposit", day(-20), currency="USD", gross="500")
+    made.activity(account, "deposit", day(-20), currency=currency, gross="500")
+    made.activity(account, "buy", day(-20), share, quantity="10", price="50", gross="-500")
+    for number in (-20, -14, -7, 0):
+        made.rate("USD", "EUR", rates[0], day(number))
+    made.rate("USD", "EUR", rates[1], day(1))
+    for number in days_with_a_price:
+        made.price(share, "60", day(number))
+    valued_by_the_broker(account, day(0), "990")
+    valued_by_the_broker(account, day(2), "1107.70", accrued="5.70")
+    pack()
+    found = performance(EUR, day(1), day(2))
+    assert found.bridge.currency is not None
+    assert not found.bridge_is_estimate
+    assert not explain("performance.bridge.market", Arguments(EUR, day(1), day(2))).is_estimate
 
 
 def test_a_value_without_its_accruals_leaves_the_effect_of_prices_unknown() -> None:
@@ -202,6 +241,8 @@ def test_a_holding_without_prices_for_days_has_moved_evenly_between_two() -> Non
     assert float(row.contribution or 0) == pytest.approx(0.1 + 1.1 * 30 / 210, abs=1e-9)
     assert document.rest is not None
     assert abs(document.rest) < Decimal("1e-9")
+    assert row.is_estimate
+    assert document.rest_is_estimate
 
 
 def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:

@@ -158,6 +158,11 @@ def index(total: Total) -> Index | None:
     return Index(total.first + start, total.first + end, *series)
 
 
+def is_valued(total: Total, begin: int, end: int) -> bool:
+    """Whether our own valuation knows the end of every day from `begin` to before `end`."""
+    return not np.isnan(total.own_nav[begin - total.first : end - total.first]).any()
+
+
 def growth(grown: Index, first: int, begin: int, end: int, *, before_tax: bool = False) -> float:
     """Time-weighted return from the end of day `begin` to that of `end`; NaN where the index ends before.
 

@@ -679,7 +679,8 @@ class Holdings:
     `begin` and `end` are values, `paid` what was put into it less what was taken out (securities
     transferred count at their day's value), `income` dividends, interest and what was withheld of them.
     `gain` = end - begin - paid + income; `weighted` is the same, each day's gain times its weight; between
-    two days with a price it is taken to come evenly.
+    two days with a price it is taken to come evenly. `is_even` says where it was: what is weighted is an
+    estimate there.
     """
 
     begin: Floats
@@ -688,6 +689,7 @@ class Holdings:
     income: Floats
     gain: Floats
     weighted: Floats
+    is_even: Truths
 
 
 def by_holding(book: Book, weights: Floats) -> Holdings:
@@ -700,6 +702,7 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
     flows = _flows(book)
     events, count = flows.events, book.instruments.numbers.size
     begin, end, weighted, paid = (np.zeros(count) for _ in range(4))
+    is_even = np.zeros(count, dtype=np.bool_)
     later = flows.day > 0
     chosen = later & (events.instrument >= 0)
     # An exchange of currencies has no instrument that is held.
@@ -717,6 +720,7 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
         begin[rows], end[rows] = value[:, 0], value[:, -1]
         if chunk.worth is not chunk.value:
             even = _even(book, flows, chunk)
+            is_even[rows] = np.isnan(value).any(axis=1)
             value = np.where(even == 0.0, 0.0, even * rates)
         weighted[rows] += np.diff(value, axis=1) @ weights[1:]
         at, values = _transferred(flows, chunk, book)
@@ -726,7 +730,26 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
             values = values * book.rates[book.instruments.currency[row], day]
             paid += _sums(row, values, count)
             weighted -= _sums(row, values * weights[day], count)
-    return Holdings(begin, end, paid, income, end - begin - paid + income, weighted)
+    return Holdings(begin, end, paid, income, end - begin - paid + income, weighted, is_even)
+
+
+def without_price(book: Book, chosen: Truths) -> bool:
+    """Whether a change of an exchange rate meets something held that has no price of the evening before.
+
+    Its effect is then worked out from the last price known, which is older than prices are carried.
+
+    Args:
+        book: its first day is the one whose end value is the begin.
+        chosen: which instruments are looked at, shape (instruments,).
+    """
+    for chunk in _chunks(book, _flows(book)):
+        if chunk.worth is chunk.value:
+            continue
+        change = np.diff(book.rates[book.instruments.currency[chunk.rows]], axis=1)
+        met = np.isnan(chunk.value[:, :-1]) & (change != 0.0)
+        if met[chosen[chunk.rows]].any():
+            return True
+    return False
 
 
 def held_before(book: Book) -> State:

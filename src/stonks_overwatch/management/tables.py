@@ -35,6 +35,10 @@ def money(amount: Decimal | None, currency: str) -> str:
     return _rounded(amount, get_currency_precision(currency))
 
 
+def about(figure: str, *, is_estimate: bool) -> str:
+    return f"~ {figure}" if is_estimate else figure
+
+
 def number(value: Decimal | None) -> str:
     """A quantity or price with all its digits, at most eight decimals."""
     if value is None:

@@ -29,6 +29,7 @@ class HoldingReturn(Document):
     `gain_base` = `end_base` - `begin_base` - `paid_base` + `income_base`: `paid_base` is what was put in
     less what was taken out, with commissions; `income_base` dividends and interest after what was withheld.
     `contribution` is a fraction of the return of the whole. Null where a price or a rate is unknown.
+    `is_estimate`: it had no price for some days, so that `contribution` is an estimate.
     """
 
     symbol: str
@@ -42,16 +43,21 @@ class HoldingReturn(Document):
     income_base: Computed | None
     gain_base: Computed | None
     contribution: Computed | None
+    is_estimate: bool
 
 
 class AttributionDocument(Document):
-    """`rest` is what cash and all else that is no holding added; with it, `contribution` adds up to `twr`."""
+    """`rest` is what cash and all else that is no holding added; with it, `contribution` adds up to `twr`.
+
+    `rest_is_estimate`: it makes up for what is an estimate in the holdings.
+    """
 
     start: date | None = Field(serialization_alias="from")
     end: date | None = Field(serialization_alias="to")
     base_currency: str
     holdings: tuple[HoldingReturn, ...]
     rest: Computed | None
+    rest_is_estimate: bool
     twr: Computed | None
     count: int = Field(exclude=True)
 
@@ -61,7 +67,14 @@ def attribution(scope: Scope, start: date | None = None, end: date | None = None
     daily = daily_total(scope)
     if daily is None:
         return AttributionDocument(
-            start=start, end=end, base_currency=scope.base_currency, holdings=(), rest=None, twr=None, count=0
+            start=start,
+            end=end,
+            base_currency=scope.base_currency,
+            holdings=(),
+            rest=None,
+            rest_is_estimate=False,
+            twr=None,
+            count=0,
         )
     return attributed(daily, scope.base_currency, asked_days(daily, start, end))
 
@@ -71,9 +84,11 @@ def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None
     begin, end = days.first.toordinal() - 1, days.last.toordinal()
     grown = daily.index
     sums: dict[int, list[float]] = {}
+    estimates: set[int] = set()
     twr = rest = None
     if grown is not None and grown.since <= begin < end <= grown.until:
-        sums = _sums(daily, base, begin, end, engine.linking_weights(daily.total, grown, begin, end))
+        weights = engine.linking_weights(daily.total, grown, begin, end)
+        sums, estimates = _sums(daily, base, begin, end, weights)
         whole = engine.figures(daily.total, grown, begin, end).twr
         twr, rest = decimal(whole), decimal(whole - sum(figures[-1] for figures in sums.values()))
     first = sorted(sums, key=lambda number: _most_first(number, sums[number]))[:most]
@@ -82,8 +97,11 @@ def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None
         start=days.first,
         end=days.last,
         base_currency=base,
-        holdings=tuple(_row(described[number], sums[number]) for number in first),
+        holdings=tuple(
+            _row(described[number], sums[number], is_even=number in estimates) for number in first
+        ),
         rest=rest,
+        rest_is_estimate=rest is not None and bool(estimates),
         twr=twr,
         count=len(sums),
     )
@@ -91,9 +109,13 @@ def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None
 
 def _sums(
     daily: DailyTotal, base: str, begin: int, end: int, weights: engine.Floats
-) -> dict[int, list[float]]:
-    """The figures of each instrument over the accounts, in the order in which `_row` names them."""
+) -> tuple[dict[int, list[float]], set[int]]:
+    """The figures of each instrument over the accounts, in the order in which `_row` names them.
+
+    Also the instruments whose price was taken to have moved evenly over some days.
+    """
     sums: dict[int, list[float]] = defaultdict(lambda: [0.0] * 6)
+    even: set[int] = set()
     for book in books(daily.accounts, base, begin, end):
         found = valuation.by_holding(book, weights)
         columns = (found.begin, found.end, found.paid, found.income, found.gain, found.weighted)
@@ -101,10 +123,11 @@ def _sums(
         for number, *figures in rows:
             if any(figures):
                 sums[number] = [a + b for a, b in zip(sums[number], figures, strict=True)]
-    return sums
+        even.update(book.instruments.numbers[found.is_even].tolist())
+    return sums, even
 
 
-def _row(instrument: Instrument, figures: list[float]) -> HoldingReturn:
+def _row(instrument: Instrument, figures: list[float], *, is_even: bool) -> HoldingReturn:
     begin, end, paid, income, gain, contribution = map(decimal, figures)
     return HoldingReturn(
         symbol=instrument.symbol,
@@ -118,6 +141,7 @@ def _row(instrument: Instrument, figures: list[float]) -> HoldingReturn:
         income_base=income,
         gain_base=gain,
         contribution=contribution,
+        is_estimate=is_even and contribution is not None,
     )
 
 

@@ -55,11 +55,12 @@ _STYLES = {AssetClass.FUTURE: Style.PROFIT, AssetClass.CFD: Style.PROFIT, AssetC
 
 @dataclass(frozen=True, slots=True)
 class DailyTotal:
-    """The accounts looked at together, day by day, up to the day asked for."""
+    """The accounts looked at together, day by day, up to the day asked for; of `only` these holdings."""
 
     accounts: tuple[Account, ...]
     total: series.Total
     index: series.Index | None
+    only: "Group | None" = None
 
 
 class Own(NamedTuple):
@@ -95,7 +96,8 @@ def daily_total(scope: Scope, only: "Group | None" = None) -> DailyTotal | None:
     if only is not None:
         own = _of_group(own, looked_at, scope.base_currency, last, only)
     last_day = min(last, scope.as_of or date.max)
-    return _total(looked_at, scope.base_currency, last_day, own, points, _Facts.of(looked_at))
+    found = _total(looked_at, scope.base_currency, last_day, own, points, _Facts.of(looked_at))
+    return found and replace(found, only=only)
 
 
 def daily_totals(looked_at: Sequence[Account]) -> dict[int, DailyTotal | None]:
@@ -174,6 +176,9 @@ class Group:
             return rows
         return Instrument.objects.filter(**{self.field: None if self.value == "unknown" else self.value})
 
+    def numbers(self) -> set[int]:
+        return set(self.rows().values_list("pk", flat=True))
+
 
 def _of_group(
     own: dict[int, Own], looked_at: Sequence[Account], base: str, last: date, only: Group
@@ -182,7 +187,7 @@ def _of_group(
 
     Empty where none of the group was ever held.
     """
-    wanted = set(only.rows().values_list("pk", flat=True))
+    wanted = only.numbers()
     with_own = [account for account in looked_at if account.pk in own]
     if not with_own:
         return {}

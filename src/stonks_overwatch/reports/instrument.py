@@ -78,6 +78,8 @@ class Earned(Document):
     `total_base` = `unrealized_base` + `realized_base` + `income_base` (after withholding tax) and
     `charges_base` (fees and taxes booked apart from trades; commissions are in the lots). The three
     effects are of `unrealized_base` + `realized_base` and sum to it. Null as soon as one part is unknown.
+    `is_estimate`: a lot is one, see LotRow; an open or a closed one says it of `unrealized_base` and of
+    `realized_base`, either of the sums.
     """
 
     unrealized_base: Computed | None
@@ -88,6 +90,9 @@ class Earned(Document):
     income_base: Computed | None
     charges_base: Computed | None
     total_base: Computed | None
+    unrealized_is_estimate: bool
+    realized_is_estimate: bool
+    is_estimate: bool
 
 
 class Holder(Document):
@@ -166,7 +171,7 @@ def instrument(
     described = papers([paper.pk])[paper.pk]
     open_lots = lot_rows(base, state, held, matched, rates)
     closed = [
-        closed_lot(row, by_pk[row.account], described, matched.methods[row.account])
+        closed_lot(row, by_pk[row.account], described, matched.methods[row.account], base)
         for row in matched.closed(instrument=paper.pk)
     ]
     end = last_day(looked_at, scope.as_of)
@@ -241,6 +246,9 @@ def _earned(open_lots: list[LotRow], closed: list[ClosedLot], rows: list[Booked]
         income_base=income,
         charges_base=charged,
         total_base=_whole([unrealized, gained, income, charged]),
+        unrealized_is_estimate=any(row.is_estimate for row in open_lots),
+        realized_is_estimate=any(row.is_estimate for row in closed),
+        is_estimate=any(row.is_estimate for row in both),
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from stonks_overwatch.errors import LotsRefusedError, UnknownInstrumentError
 from stonks_overwatch.ledger.lots import (
+    Close,
     Lot,
     Method,
     Pile,
@@ -41,6 +42,8 @@ class LotRow(Document):
     `acquired_on` is null where the lot was held before the first known activity. `cost_base` is the cost
     at the rates of the days it was paid; `unrealized_pnl_base` = market value today − `cost_base`, and the
     three effects sum to it exactly. Futures and CFDs have no currency effect: only their profit is money.
+    `is_estimate`: the day of the purchase, and with it the rate, is not known; `cost_base` is at the rate of
+    the opening balance's day, and with it the profit in the base currency and the effects are estimates.
     """
 
     account: str
@@ -67,11 +70,15 @@ class LotRow(Document):
     price_effect_base: Computed | None
     currency_effect_base: Computed | None
     cross_effect_base: Computed | None
+    is_estimate: bool
     instrument: int
 
 
 class LotTotals(Document):
-    """Sums over the known ones, in the base currency; `unknown` counts lots without a known profit."""
+    """Sums over the known ones, in the base currency; `unknown` counts lots without a known profit.
+
+    `is_estimate`: one of them is one.
+    """
 
     cost_base: Computed | None
     market_value_base: Computed | None
@@ -79,6 +86,7 @@ class LotTotals(Document):
     price_effect_base: Computed | None
     currency_effect_base: Computed | None
     cross_effect_base: Computed | None
+    is_estimate: bool
     unknown: int
 
 
@@ -92,7 +100,7 @@ class LotsDocument(Document):
 
 
 class Sold(Document):
-    """One lot, or a part, that a sale would close."""
+    """One lot, or a part, that a sale would close; `is_estimate` as in LotRow."""
 
     opened_by: str
     acquired_on: date | None
@@ -103,6 +111,7 @@ class Sold(Document):
     proceeds: Computed | None
     gain: Computed | None
     gain_base: Computed | None
+    is_estimate: bool
 
 
 class Outcome(Document):
@@ -114,6 +123,7 @@ class Outcome(Document):
     proceeds: Computed | None
     gain: Computed | None
     gain_base: Computed | None
+    is_estimate: bool
 
 
 class WhatIfDocument(Document):
@@ -163,6 +173,7 @@ def lots(scope: Scope, method: Method | None = None) -> LotsDocument:
             price_effect_base=total(row.price_effect_base for row in rows).value,
             currency_effect_base=total(row.currency_effect_base for row in rows).value,
             cross_effect_base=total(row.cross_effect_base for row in rows).value,
+            is_estimate=any(row.is_estimate for row in rows),
             unknown=sum(row.unrealized_pnl_base is None for row in rows),
         ),
     )
@@ -184,13 +195,15 @@ def lot_rows(
         on = state.days[account.pk]
         today = _Today(on, rates.rate(held.currency, base, on))
         rows += [
-            _row(one, held, account, described[one.instrument], kept.methods[account.pk], today)
+            _row(one, held, account, described[one.instrument], kept.methods[account.pk], base, today)
             for one in of_key[held.account_id, held.instrument_id]
         ]
     return rows
 
 
-def _row(row: OpenRow, held: Held, account: Account, paper: Paper, method: Method, today: _Today) -> LotRow:
+def _row(
+    row: OpenRow, held: Held, account: Account, paper: Paper, method: Method, base: str, today: _Today
+) -> LotRow:
     lot = row.lot
     value = _worth(lot, held, paper)
     value_base = product(value, today.rate)
@@ -222,8 +235,14 @@ def _row(row: OpenRow, held: Held, account: Account, paper: Paper, method: Metho
         price_effect_base=None if parts is None else parts.price,
         currency_effect_base=None if parts is None else parts.currency,
         cross_effect_base=None if parts is None else parts.cross,
+        is_estimate=cost_base is not None and is_rate_guessed(lot, paper, base),
         instrument=paper.pk,
     )
+
+
+def is_rate_guessed(lot: Lot | Close, paper: Paper, base: str) -> bool:
+    """Whether what it cost is converted at another day's rate, because that of the purchase is not known."""
+    return not lot.is_dated and paper.currency != base and not paper.is_margined
 
 
 def _worth(lot: Lot, held: Held, paper: Paper) -> Decimal | None:
@@ -276,7 +295,7 @@ def what_if(
         quantity=signed,
         price=at,
         outcomes=tuple(
-            _outcome(method, open_now, signed, proceeds, rate, on, is_margined=paper.is_margined)
+            _outcome(method, open_now, signed, proceeds, paper, scope.base_currency, _Today(on, rate))
             for method in WHAT_IF_METHODS
         ),
     )
@@ -309,10 +328,9 @@ def _outcome(
     lots: Sequence[Lot],
     quantity: Decimal,
     proceeds: Decimal | None,
-    rate: Decimal | None,
-    on: date,
-    *,
-    is_margined: bool,
+    paper: Paper,
+    base: str,
+    today: _Today,
 ) -> Outcome:
     pile = Pile(method)
     for lot in lots:
@@ -321,18 +339,20 @@ def _outcome(
     for part in (taken.lot for taken in pile.take(quantity)):
         brought, _ = divided(proceeds, part.quantity, quantity)
         gain = difference(brought, part.cost)
-        cost_base = product(part.cost, rate) if is_margined else part.cost_base
+        cost_base = product(part.cost, today.rate) if paper.is_margined else part.cost_base
+        gain_base = difference(product(brought, today.rate), cost_base)
         sold.append(
             Sold(
                 opened_by=part.opened_by,
                 acquired_on=part.opened_on if part.is_dated else None,
-                days=(on - part.opened_on).days if part.is_dated else None,
-                is_long_term=is_long_term(part.opened_on, on) if part.is_dated else None,
+                days=(today.on - part.opened_on).days if part.is_dated else None,
+                is_long_term=is_long_term(part.opened_on, today.on) if part.is_dated else None,
                 quantity=part.quantity,
                 cost=part.cost,
                 proceeds=brought,
                 gain=gain,
-                gain_base=difference(product(brought, rate), cost_base),
+                gain_base=gain_base,
+                is_estimate=gain_base is not None and is_rate_guessed(part, paper, base),
             )
         )
     return Outcome(
@@ -342,4 +362,5 @@ def _outcome(
         proceeds=proceeds,
         gain=summed_if_known(part.gain for part in sold),
         gain_base=summed_if_known(part.gain_base for part in sold),
+        is_estimate=any(part.is_estimate for part in sold),
     )

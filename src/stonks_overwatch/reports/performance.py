@@ -15,11 +15,12 @@ from decimal import Decimal
 from pydantic import Field
 
 from stonks_overwatch.engine import series as engine
+from stonks_overwatch.engine import valuation
 from stonks_overwatch.engine.series import Figures, Risks
 from stonks_overwatch.reports import periods
 from stonks_overwatch.reports.accruals import accrued
 from stonks_overwatch.reports.benchmark import Benchmark
-from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
+from stonks_overwatch.reports.daily import DailyTotal, Group, books, daily_total
 from stonks_overwatch.reports.documents import Computed, Document, total
 from stonks_overwatch.reports.periods import Days
 from stonks_overwatch.reports.scope import Scope
@@ -67,8 +68,10 @@ class PerformanceDocument(Document):
     with nothing), after fees and after tax as booked. `twr_annualized` is null for 365 days or less.
     `xirr`: money-weighted, Actual/365. `modified_dietz`: day-weighted, flows at the end of their day, as
     IBKR reports its money-weighted return. `complete_since` is the first day at whose end everything
-    is known up to the last day known. The rest is for pages: the simple return, the return before tax,
-    and all there is about risk.
+    is known up to the last day known. `bridge_is_estimate`: what `market` and `currency` are together is
+    exact, and how it is split between them an estimate, because a rate changed while something held in its
+    currency had no price of the last seven days. The rest is for pages: the simple return and the return
+    before tax.
     """
 
     start: date | None = Field(serialization_alias="from")
@@ -84,6 +87,7 @@ class PerformanceDocument(Document):
     bridge: Bridge
     risk: Risk
     complete_since: date | None
+    bridge_is_estimate: bool
     simple: Computed | None = Field(exclude=True)
     twr_before_tax: Computed | None = Field(exclude=True)
 
@@ -228,6 +232,7 @@ def measured(
     before, after = accrued(daily, base, (begin, end))
     found = engine.figures(daily.total, daily.index, begin, end, after - before)
     risks = risks_of(daily, days, against)
+    bridge = _bridge(found)
     return PerformanceDocument(
         start=days.first,
         end=days.last,
@@ -239,7 +244,7 @@ def measured(
         twr_annualized=decimal(found.twr_annualized),
         xirr=decimal(found.xirr),
         modified_dietz=decimal(found.modified_dietz),
-        bridge=_bridge(found),
+        bridge=bridge,
         risk=Risk(
             volatility=decimal(risks.volatility) if risks else None,
             max_drawdown=decimal(risks.max_drawdown) if risks else None,
@@ -248,6 +253,7 @@ def measured(
             beta=decimal(risks.beta) if risks else None,
         ),
         complete_since=complete_since(daily),
+        bridge_is_estimate=bridge.currency is not None and _lacks_prices(daily, base, begin, end),
         simple=decimal(found.simple),
         twr_before_tax=decimal(found.twr_before_tax),
     )
@@ -264,6 +270,22 @@ def risks_of(daily: DailyTotal, days: Days, against: Benchmark | None) -> Risks 
 
 def complete_since(daily: DailyTotal) -> date | None:
     return None if daily.index is None else date.fromordinal(daily.index.since)
+
+
+def _lacks_prices(daily: DailyTotal, base: str, begin: int, end: int) -> bool:
+    """Whether a rate changed while something held in its currency had no price."""
+    if engine.is_valued(daily.total, begin, end):
+        return False
+    wanted = None if daily.only is None else daily.only.numbers()
+    return any(
+        valuation.without_price(
+            book,
+            valuation.truths(
+                [wanted is None or number in wanted for number in book.instruments.numbers.tolist()]
+            ),
+        )
+        for book in books(daily.accounts, base, begin, end)
+    )
 
 
 def _bridge(found: Figures) -> Bridge:
@@ -301,6 +323,7 @@ def _nothing(
         bridge=Bridge(market=None, income=None, fees=None, taxes=None, currency=None, other=None),
         risk=Risk(volatility=None, max_drawdown=None, sharpe=None, sortino=None, beta=None),
         complete_since=since,
+        bridge_is_estimate=False,
         simple=None,
         twr_before_tax=None,
     )

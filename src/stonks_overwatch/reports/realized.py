@@ -21,6 +21,7 @@ from stonks_overwatch.reports.lot_books import (
     paid,
     papers,
 )
+from stonks_overwatch.reports.lots import is_rate_guessed
 from stonks_overwatch.reports.scope import Scope, accounts
 
 
@@ -32,7 +33,9 @@ class ClosedLot(Document):
     was covered, `proceeds` is what the sale brought and `cost` what covering it cost. `days` is the time
     between. What was held before the first known activity has no `acquired_on`. `is_matched` says that
     the lot was named by the user or by the broker. Base amounts are at the rates of their own days; the
-    three effects sum to `gain_base` exactly. `instrument` is its number in the address of its page.
+    three effects sum to `gain_base` exactly. `is_estimate`: the day of the purchase, and with it the rate, is
+    not known; what it cost is converted at the rate of the opening balance's day, and with it the gain in the
+    base currency and the effects are estimates. `instrument` is its number in the address of its page.
     """
 
     account: str
@@ -62,6 +65,7 @@ class ClosedLot(Document):
     price_effect_base: Computed | None
     currency_effect_base: Computed | None
     cross_effect_base: Computed | None
+    is_estimate: bool
     instrument: int
 
 
@@ -152,7 +156,13 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
         base_currency=scope.base_currency,
         year=year,
         lots=tuple(
-            closed_lot(row, looked_at[row.account], described[row.instrument], matched.methods[row.account])
+            closed_lot(
+                row,
+                looked_at[row.account],
+                described[row.instrument],
+                matched.methods[row.account],
+                scope.base_currency,
+            )
             for row in rows
         ),
         by_year=tuple(
@@ -177,7 +187,7 @@ def realized_between(
     """
     matched = lot_books(list(accounts(scope)), scope.base_currency, scope.as_of, method)
     rows = matched.closed(start.year if start.year == end.year else EVER)
-    chosen = None if only is None else set(only.rows().values_list("pk", flat=True))
+    chosen = None if only is None else only.numbers()
     return total(
         row.close.realized_pnl_base
         for row in rows
@@ -217,7 +227,7 @@ def _instrument(paper: Paper, rows: list[GainRow]) -> InstrumentGains:
     )
 
 
-def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method) -> ClosedLot:
+def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method, base: str) -> ClosedLot:
     close = row.close
     is_short = close.quantity < 0
     parts = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, row.rate)
@@ -252,5 +262,6 @@ def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method) -
         price_effect_base=None if parts is None else parts.price,
         currency_effect_base=None if parts is None else parts.currency,
         cross_effect_base=None if parts is None else parts.cross,
+        is_estimate=close.realized_pnl_base is not None and is_rate_guessed(close, paper, base),
         instrument=paper.pk,
     )

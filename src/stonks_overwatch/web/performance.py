@@ -129,11 +129,12 @@ class DayRow(Document):
 
 
 class BridgeStep(Document):
-    """One bar of the bridge: the part, and the value after it."""
+    """One bar of the bridge: the part, whether it is an estimate, and the value after it."""
 
     name: str
     amount: Computed | None
     value: Computed | None
+    is_estimate: bool = False
 
 
 @require_safe
@@ -314,7 +315,8 @@ def _steps(document: PerformanceDocument) -> list[BridgeStep]:
     for name, amount in parts:
         if value is not None and amount is not None:
             value = value + amount
-        steps.append(BridgeStep(name=name, amount=amount, value=value))
+        is_estimate = document.bridge_is_estimate and name in ("Market", "Currency")
+        steps.append(BridgeStep(name=name, amount=amount, value=value, is_estimate=is_estimate))
     return [*steps, BridgeStep(name="End", amount=None, value=document.end_nav)]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand, day
-from stonks_overwatch.management.tables import money, percent, table
+from stonks_overwatch.management.tables import about, money, percent, table
 from stonks_overwatch.reports.attribution import attribution
 
 
@@ -35,11 +35,15 @@ class Command(ReadingCommand):
                             money(row.income_base, base),
                             money(row.end_base, base),
                             money(row.gain_base, base),
-                            percent(row.contribution),
+                            about(percent(row.contribution), is_estimate=row.is_estimate),
                         )
                         for row in document.holdings
                     ),
-                    ("cash and the rest", "", "", "", "", "", percent(document.rest)),
+                    (
+                        "cash and the rest",
+                        *[""] * 5,
+                        about(percent(document.rest), is_estimate=document.rest_is_estimate),
+                    ),
                     ("together (TWR)", "", "", "", "", "", percent(document.twr)),
                 ],
             )

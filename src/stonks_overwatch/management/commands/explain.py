@@ -9,7 +9,7 @@ from stonks_overwatch import config
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import PeriodCommand
-from stonks_overwatch.management.tables import moment, table
+from stonks_overwatch.management.tables import about, moment, table
 from stonks_overwatch.reports.documents import exact_text
 from stonks_overwatch.reports.explain import Explanation, Input, explain
 from stonks_overwatch.reports.explain.asked import AskedFigure, asked_in
@@ -72,7 +72,8 @@ _WORDS = {field.alias or name for name, field in AskedFigure.model_fields.items(
 
 def _shown(document: Explanation) -> str:
     title = f"{document.title}, {document.subject}" if document.subject else document.title
-    lines = [f"{title}: {_figure(document.value, document.unit)}", document.meaning]
+    value = about(_figure(document.value, document.unit), is_estimate=document.is_estimate)
+    lines = [f"{title}: {value}", document.meaning]
     lines += [f"{document.how}: {document.formula}", document.note]
     parts = [line for line in lines if line]
     if document.inputs:

@@ -10,7 +10,7 @@ from stonks_overwatch.errors import LotsRefusedError
 from stonks_overwatch.ledger import choices
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import NOTHING, UNKNOWN, moment, money, number, table
+from stonks_overwatch.management.tables import NOTHING, UNKNOWN, about, moment, money, number, table
 from stonks_overwatch.reports.lots import LotsDocument, WhatIfDocument, lots, what_if
 from stonks_overwatch.reports.scope import Scope, accounts
 
@@ -116,10 +116,10 @@ def shown(document: LotsDocument) -> str:
                 number(row.quantity),
                 row.currency,
                 money(row.cost, row.currency),
-                money(row.cost_base, base),
+                about(money(row.cost_base, base), is_estimate=row.is_estimate),
                 money(row.market_value_base, base),
-                money(row.unrealized_pnl_base, base),
-                money(row.currency_effect_base, base),
+                about(money(row.unrealized_pnl_base, base), is_estimate=row.is_estimate),
+                about(money(row.currency_effect_base, base), is_estimate=row.is_estimate),
             )
             for row in document.lots
         ],
@@ -151,7 +151,7 @@ def shown_sale(document: WhatIfDocument) -> str:
                 money(row.cost, currency),
                 money(row.proceeds, currency),
                 money(row.gain, currency),
-                money(row.gain_base, base),
+                about(money(row.gain_base, base), is_estimate=row.is_estimate),
             )
             for row in document.outcomes
         ],

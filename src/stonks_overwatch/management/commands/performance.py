@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand, day
 from stonks_overwatch.management.only import add_only, add_price_return
-from stonks_overwatch.management.tables import UNKNOWN, money, number, percent, table
+from stonks_overwatch.management.tables import UNKNOWN, about, money, number, percent, table
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 from stonks_overwatch.reports.realized import realized_between
 
@@ -60,11 +60,11 @@ def _rows(document: PerformanceDocument, realized: Decimal | None) -> list[tuple
         ("to", document.end.isoformat() if document.end else UNKNOWN),
         (f"value before, {base}", money(document.begin_nav, base)),
         ("net contribution", money(document.net_contribution, base)),
-        ("market", money(bridge.market, base)),
+        ("market", about(money(bridge.market, base), is_estimate=document.bridge_is_estimate)),
         ("income", money(bridge.income, base)),
         ("fees", money(bridge.fees, base)),
         ("taxes", money(bridge.taxes, base)),
-        ("currency", money(bridge.currency, base)),
+        ("currency", about(money(bridge.currency, base), is_estimate=document.bridge_is_estimate)),
         ("other", money(bridge.other, base)),
         (f"value at the end, {base}", money(document.end_nav, base)),
         ("gains of lots that were closed", money(realized, base)),

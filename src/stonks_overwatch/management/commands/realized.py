@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import money, number, table
+from stonks_overwatch.management.tables import about, money, number, table
 from stonks_overwatch.reports.realized import RealizedDocument, realized
 
 
@@ -50,8 +50,8 @@ def shown(document: RealizedDocument) -> str:
                 money(row.proceeds, row.currency),
                 money(row.cost, row.currency),
                 money(row.gain, row.currency),
-                money(row.gain_base, base),
-                money(row.currency_effect_base, base),
+                about(money(row.gain_base, base), is_estimate=row.is_estimate),
+                about(money(row.currency_effect_base, base), is_estimate=row.is_estimate),
             )
             for row in document.lots
         ],

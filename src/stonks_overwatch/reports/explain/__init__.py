@@ -66,6 +66,7 @@ def explain(figure: str, arguments: Arguments, page: int = 1, size: int = PAGE) 
         title=told.title if told else "All figures",
         subject=subject(seen),
         value=seen.value,
+        is_estimate=made.is_estimate and seen.value is not None,
         unit=unit_of(told.unit, seen) if told else "",
         as_of=getattr(seen.root, "as_of", None),
         meaning=told.meaning if told else "",

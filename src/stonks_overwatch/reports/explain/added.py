@@ -18,10 +18,12 @@ from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     FLOATING,
     base,
+    estimated,
     figure,
     floating,
     formula,
     fraction,
+    marked,
     plain,
     siblings,
     sum_of,
@@ -145,6 +147,11 @@ siblings(
 def _rest(seen: Seen) -> Made:
     inputs = [seen.beside("twr", "time-weighted return", fraction), *_added(seen)]
     return Made("difference", "time-weighted return − what the holdings added", inputs)
+
+
+_EVEN = "a price is taken to have moved evenly between two known ones that lie more than seven days apart."
+estimated(HoldingReturn, ("contribution",), marked, _EVEN)
+estimated(AttributionDocument, ("rest",), lambda seen: seen.root.rest_is_estimate, _EVEN)
 
 
 @figure(AttributionDocument, "twr", "Time-weighted return", fraction)

@@ -13,7 +13,7 @@ from stonks_overwatch.reports.accruals import accrued
 from stonks_overwatch.reports.daily import DailyTotal
 from stonks_overwatch.reports.explain.documents import Made
 from stonks_overwatch.reports.explain.finding import Seen
-from stonks_overwatch.reports.explain.told import base, figure, floating, sum_of
+from stonks_overwatch.reports.explain.told import base, estimated, figure, floating, sum_of
 from stonks_overwatch.reports.explain.used import activities
 from stonks_overwatch.reports.performance import Bridge, PerformanceDocument
 from stonks_overwatch.reports.periods import DAY
@@ -125,6 +125,14 @@ def _other(seen: Seen) -> Made:
         "difference", "value at the end − value at the begin − net contribution − the other parts", inputs
     )
 
+
+estimated(
+    Bridge,
+    ("market", "currency"),
+    lambda seen: seen.root.bridge_is_estimate,
+    "a rate changed while something held in its currency had no price of the last seven days; its effect is "
+    "worked out from the last price known. Market and currency together are exact.",
+)
 
 _STEPS = ("net_contribution", "market", "income", "fees", "taxes", "currency", "other")
 

@@ -82,8 +82,9 @@ class LedgerRow(Document):
 class Explanation(Document):
     """One figure, explained. `figure` is its name, `address` the path of this explanation.
 
-    `value` is the figure as the report's JSON has it. Inputs and rows come in pages of at most 50; the
-    counts are of all of them, `pages` is what the longer list needs.
+    `value` is the figure as the report's JSON has it; where it is an estimate (`is_estimate`), `note` says
+    why. Inputs and rows come in pages of at most 50; the counts are of all of them, `pages` is what the
+    longer list needs.
     """
 
     figure: str
@@ -91,6 +92,7 @@ class Explanation(Document):
     title: str
     subject: str
     value: Computed | None
+    is_estimate: bool
     unit: str
     as_of: datetime | date | None
     meaning: str
@@ -124,3 +126,4 @@ class Made:
     rates: Sequence[RateUsed] = ()
     ledger: Sequence[Ledger] = ()
     note: str = ""
+    is_estimate: bool = False

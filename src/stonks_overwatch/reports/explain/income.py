@@ -18,6 +18,7 @@ from stonks_overwatch.reports.explain.told import (
     always,
     at_rate,
     base,
+    estimated,
     figure,
     formula,
     fraction,
@@ -411,7 +412,7 @@ def _expected(seen: Seen) -> Made:
     scale = of[0].scale if of else None
     inputs.append(seen.input("units now for one then", scale, ""))
     words = "Σ paid a year before × units now for one then"
-    return formula(words, inputs, ledger=[by_ids([one.paid.row.id for one in of])], note="An estimate.")
+    return formula(words, inputs, ledger=[by_ids([one.paid.row.id for one in of])])
 
 
 for _name, _title in (("gross", "Gross"), ("tax", "Tax")):
@@ -442,6 +443,12 @@ def _at_todays_rate(name: str, text: str) -> Callable[[Seen], Made]:
 
 
 figure(Expected, "net_base", "Net", base, "At today's rate.")(_at_todays_rate("net", "net"))
+estimated(
+    Expected,
+    ("gross", "tax", "net", "net_base"),
+    lambda seen: seen.holder.status == "estimated",
+    "nobody declared it; it is the payment of a year before.",
+)
 
 
 def _accrued(_: Seen) -> Made:

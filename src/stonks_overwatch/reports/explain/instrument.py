@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
+from operator import attrgetter
 
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.types import ActivityKind
@@ -9,10 +10,11 @@ from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen
 from stonks_overwatch.reports.explain.keys import key_of
-from stonks_overwatch.reports.explain.lots import EFFECTS
+from stonks_overwatch.reports.explain.lots import EFFECTS, ONE_RATE_GUESSED
 from stonks_overwatch.reports.explain.told import (
     at_rate,
     base,
+    estimated,
     figure,
     own,
     plain,
@@ -130,6 +132,14 @@ siblings(
     ),
     "unrealized + realized + income + charges",
 )
+
+
+for _name, _flag in (
+    ("unrealized_base", "unrealized_is_estimate"),
+    ("realized_base", "realized_is_estimate"),
+    *((name, "is_estimate") for name in (*(name for name, _, _ in EFFECTS), "total_base")),
+):
+    estimated(Earned, [_name], attrgetter(f"holder.{_flag}"), ONE_RATE_GUESSED)
 
 
 def _holder(name: str) -> Callable[[Seen], Made]:

@@ -15,8 +15,10 @@ from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     at_rate,
     base,
+    estimated,
     figure,
     formula,
+    marked,
     own,
     plain,
     reported,
@@ -308,6 +310,13 @@ _effects(LotRow, "unrealized_pnl_base", "unrealized P&L")
 _effects(ClosedLot, "gain_base", "gain")
 
 
+RATE_GUESSED = (
+    "when it was bought is not known, so its cost is converted at the rate of the day of the opening balance."
+)
+_IN_BASE = (*(name for name, _, _ in EFFECTS), "cost_base")
+estimated(LotRow, (*_IN_BASE, "unrealized_pnl_base"), marked, RATE_GUESSED)
+
+
 def _over(
     rows: Callable[[Seen], Sequence[Any]], where: str, text: str
 ) -> Callable[[str], Callable[[Seen], Made]]:
@@ -340,6 +349,9 @@ for _name, _title in (
     *((name, title) for name, title, _ in EFFECTS),
 ):
     figure(LotTotals, _name, _title, base)(_sum_of_lots(_name))
+
+ONE_RATE_GUESSED = f"of a lot in it, {RATE_GUESSED}"
+estimated(LotTotals, (*_IN_BASE, "unrealized_pnl_base"), marked, ONE_RATE_GUESSED)
 
 
 # Closed lots
@@ -410,6 +422,13 @@ def _closed_quantity(seen: Seen) -> Made:
     return _with_rest(seen, inputs, "", why, words, _behind(row, row.opened_by, row.closed_by))
 
 
+estimated(ClosedLot, (*(name for name, _, _ in EFFECTS), "gain_base"), marked, RATE_GUESSED)
+estimated(ClosedLot, ("cost_base",), lambda seen: marked(seen) and seen.holder.side == "long", RATE_GUESSED)
+estimated(
+    ClosedLot, ("proceeds_base",), lambda seen: marked(seen) and seen.holder.side == "short", RATE_GUESSED
+)
+
+
 def _closed(seen: Seen) -> list[ClosedLot]:
     """The closed lots that a row sums up."""
     row, asked = seen.holder, seen.arguments
@@ -452,6 +471,12 @@ for _name, _title in (
     *((name, title) for name, title, _ in EFFECTS),
 ):
     figure(Gains, _name, _title, base)(_gains(_name, "sum of the closed lots"))
+estimated(
+    Gains,
+    (*_IN_BASE, "gain_base"),
+    lambda seen: any(row.is_estimate for row in _closed(seen)),
+    ONE_RATE_GUESSED,
+)
 figure(Gains, "short_term_base", "Gain of what was held up to a year", base)(
     _gains(
         "short_term_base", "sum of the gains of lots held up to a year", lambda row: row.is_long_term is False

@@ -6,7 +6,18 @@ from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.reports.explain.documents import Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen
-from stonks_overwatch.reports.explain.told import base, column, figure, formula, plain, reported, siblings
+from stonks_overwatch.reports.explain.lots import RATE_GUESSED
+from stonks_overwatch.reports.explain.told import (
+    base,
+    column,
+    estimated,
+    figure,
+    formula,
+    marked,
+    plain,
+    reported,
+    siblings,
+)
 from stonks_overwatch.reports.lots import Outcome, Sold, WhatIfDocument, what_if
 
 
@@ -115,3 +126,7 @@ def _gain(seen: Seen) -> Made:
         seen.input("cost", cost, seen.base),
     ]
     return Made("difference", "proceeds − cost", inputs, seen.rates_used(sale.currency, seen.base, on))
+
+
+for _model in (Sold, Outcome):
+    estimated(_model, ("gain_base",), marked, RATE_GUESSED)

@@ -1,6 +1,7 @@
 """How explanations of one area are told: the decorator that registers them, units, and common shapes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from math import isnan
@@ -82,6 +83,29 @@ FLOATING = "Computed in floating point: the inputs give it to about nine digits.
 def floating(number: float) -> Decimal | None:
     """A number of the engine with every digit; None for unknown (NaN)."""
     return None if isnan(number) else Decimal(repr(number))
+
+
+def estimated(
+    model: type[Document], names: Iterable[str], is_estimate: Callable[[Seen], bool], why: str
+) -> None:
+    """Say of figures that are registered already when and why they are estimates."""
+
+    def told(making: Making) -> Making:
+        def made(seen: Seen) -> Made:
+            found = making(seen)
+            if not is_estimate(seen):
+                return found
+            return replace(found, note=f"An estimate: {why} {found.note}".rstrip(), is_estimate=True)
+
+        return made
+
+    for name in names:
+        FIGURES[model, name] = replace(FIGURES[model, name], made=told(FIGURES[model, name].made))
+
+
+def marked(seen: Seen) -> bool:
+    """Whether the row that the figure stands in says that it is an estimate."""
+    return bool(seen.holder.is_estimate)
 
 
 def always(_: object) -> bool:

@@ -180,6 +180,16 @@ def because(figure: str, reason: str) -> str:
 
 
 @register.filter
+def estimate(figure: str, is_estimate: bool) -> str:
+    """Marks a figure that is an estimate; its explanation says what makes it one."""
+    if not is_estimate or isinstance(figure, Unknown):
+        return figure
+    return format_html(
+        '<span title="An estimate">~<span class="visually-hidden">about</span></span> {}', figure
+    )
+
+
+@register.filter
 def commands(text: str) -> SafeString:
     """A sentence with what stands between backticks as code to be typed."""
     parts = text.split("`")
