@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from stonks_overwatch.ledger import models
+from stonks_overwatch.ledger import models, packed
 
 TODAY = date(2026, 3, 4)  # a Wednesday
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -76,7 +76,9 @@ def cash(holder: models.Account, currency: str = "EUR", amount: str = "0", **mor
 
 def rate(base: str, quote: str, units: str, on: date = TODAY) -> models.FxRate:
     """`units` of `quote` for one unit of `base`."""
-    return models.FxRate.objects.create(base=base, quote=quote, on=on, rate=Decimal(units), source="test")
+    row = models.FxRate.objects.create(base=base, quote=quote, on=on, rate=Decimal(units), source="test")
+    packed.rates_changed({(base, quote): on})
+    return row
 
 
 def price(of: models.Instrument, close: str, on: date) -> models.Price:

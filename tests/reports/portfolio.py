@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from stonks_overwatch.ledger import models
+from stonks_overwatch.ledger import models, packed
 from tests.reports import builders
 
 TODAY = datetime.now(UTC).date()
@@ -29,6 +29,7 @@ def fill() -> models.Account:
         models.FxRate(base="USD", quote="EUR", on=day(ago), rate=Decimal("0.8"), source="test")
         for ago in range(480)
     )
+    packed.rates_changed({("USD", "EUR"): date.min})
     asml = builders.instrument(
         "ASML", name="ASML Holding NV", isin="NL0010273215", country="NL", sector="Tech"
     )

@@ -15,7 +15,7 @@ from django.db.models import FloatField, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger import ecb
-from stonks_overwatch.ledger.models import FxRate
+from stonks_overwatch.ledger.models import FxRate, RateSeries
 
 MAX_AGE = timedelta(days=7)
 
@@ -99,6 +99,9 @@ class Rates:
         if currencies is not None:
             wanted = list(currencies)
             stored = stored.filter(base__in=wanted, quote__in=wanted)
+        else:  # named all the same: the days of each pair stand together in the index
+            pairs = RateSeries.objects.all()
+            stored = stored.filter(base__in=pairs.values("base"), quote__in=pairs.values("quote"))
         return cls._stored(stored)
 
     @classmethod
