@@ -211,6 +211,31 @@ def test_with_statements_the_brokers_values_have_returns() -> None:
     assert days[WEDNESDAY][2] == pytest.approx(100 / 98 * 153 / 150 * 156 / 153)
 
 
+@pytest.mark.parametrize(("ended_ago", "until"), [(2, MONDAY), (8, None)])
+def test_days_between_the_last_statement_and_the_first_report_end_what_is_known_until_the_next_is_out(
+    ended_ago: int, until: date | None
+) -> None:
+    # The first sync is early in the morning: the statement of the day before comes later that day.
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW, opened_on=date(2020, 1, 1))
+    made.cash(account, "EUR", "130", accrued_interest=Decimal(0))
+    made.activity(account, "opening", WEDNESDAY, gross="30")  # what moved on Tuesday, told by nobody yet
+    made.activity(account, "deposit", FRIDAY - timedelta(days=20), gross="100")
+    for topic in ("cash", "transfers"):
+        models.Period.objects.create(
+            account=account,
+            source="flex",
+            topic=topic,
+            since=FRIDAY - timedelta(days=21),
+            until=WEDNESDAY - timedelta(days=ended_ago),
+        )
+    for ago in range(25):
+        made.nav(account, "100", WEDNESDAY - timedelta(days=ago))
+    pack()
+    days = by_day(series(EUR))
+    known = [on for on, (_, _, index) in days.items() if index is not None]
+    assert max(known, default=None) == until
+
+
 def test_cash_that_activities_do_not_explain_leaves_contributions_unknown() -> None:
     account = made.account(updated_at=made.NOW, cash_since=made.NOW - timedelta(days=3))
     made.cash(account, "EUR", "150")

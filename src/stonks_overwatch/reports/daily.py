@@ -337,7 +337,8 @@ class _Facts:
         Without any opening balance the history is whole: before the first activity there was nothing.
         Otherwise it begins with the last opening balance: with the first report of cash, or earlier where
         statements tell all that moves money. It reaches to now if the activities explain the reported
-        cash to the cent, else to the end of the last statement.
+        cash to the cent, else to the end of the last statement; also where the first report came days after
+        its end, until the next one is out. After more days than that it begins anew with the report.
         """
         opened = None if account.opened_on is None else account.opened_on.toordinal() - 1
         told = self.periods[account.pk]
@@ -356,9 +357,12 @@ class _Facts:
             starts.append(own.last_opening)
         if told:
             since, told_until = told[-1][0] - 1, told[-1][1]
-            if starts and starts[0] > told_until + 1:
-                told_until = until  # the report after a gap begins anew
-            else:
+            is_apart = bool(starts) and starts[0] > told_until + 1
+            if is_apart and until - told_until <= CARRIED_DAYS:
+                # A balance of the days that are not told yet takes nothing from those before.
+                opened_by = own.last_opening if own.last_opening <= told_until else 0
+                return Known(max(since, opened_by), told_until, opened)
+            if not is_apart:
                 starts.append(since)
                 until = until if is_explained else told_until
         if not starts:
