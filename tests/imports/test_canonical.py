@@ -173,19 +173,19 @@ def test_after_a_thousand_refused_rows_the_rest_is_not_looked_at(tmp_path: Path)
 
 
 def test_kinds_give_quantities_their_signs(tmp_path: Path) -> None:
-    assert read(tmp_path, BUY).activity.quantity == Decimal(10)
-    assert read(tmp_path, {**BUY, "kind": "sell"}).activity.quantity == Decimal(-10)
-    assert read(tmp_path, {**BUY, "kind": "transfer_out"}).activity.quantity == Decimal(-10)
-    assert read(tmp_path, {**BUY, "kind": "opening", "quantity": "-3"}).activity.quantity == Decimal(-3)
+    assert read(tmp_path, BUY).quantity == Decimal(10)
+    assert read(tmp_path, {**BUY, "kind": "sell"}).quantity == Decimal(-10)
+    assert read(tmp_path, {**BUY, "kind": "transfer_out"}).quantity == Decimal(-10)
+    assert read(tmp_path, {**BUY, "kind": "opening", "quantity": "-3"}).quantity == Decimal(-3)
 
 
 def test_a_fee_is_a_cost_whatever_its_sign_unless_a_plus_says_that_it_came_in(tmp_path: Path) -> None:
     for written, fee in (("1.25", "-1.25"), ("-1.25", "-1.25"), ("+0.35", "0.35"), ("0", "0")):
-        assert read(tmp_path, {**BUY, "fee": written, "tax": written}).activity.fee == Decimal(fee)
+        assert read(tmp_path, {**BUY, "fee": written, "tax": written}).fee == Decimal(fee)
 
 
 def test_a_split_has_a_ratio_and_moves_no_money(tmp_path: Path) -> None:
-    found = read(tmp_path, {**APPLE, "kind": "split", "quantity": "1.5"}).activity
+    found = read(tmp_path, {**APPLE, "kind": "split", "quantity": "1.5"})
 
     assert (found.kind, found.ratio, found.quantity, found.gross) == (
         ActivityKind.SPLIT,
@@ -197,9 +197,9 @@ def test_a_split_has_a_ratio_and_moves_no_money(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("amount", "came_in"), [("-5000", "5500"), ("5000", "-5500")])
 def test_an_exchange_is_paid_with_the_amount_or_brings_it(amount: str, came_in: str, tmp_path: Path) -> None:
-    found = read(tmp_path, {"kind": "fx", "symbol": "USD", "quantity": "5500", "amount": amount}).activity
+    found = read(tmp_path, {"kind": "fx", "symbol": "USD", "quantity": "5500", "amount": amount})
 
-    assert (found.broker_ref, found.quantity, found.gross) == ("USD", Decimal(came_in), Decimal(amount))
+    assert (found.exchanged, found.quantity, found.gross) == ("USD", Decimal(came_in), Decimal(amount))
 
 
 def test_pence_become_pounds(tmp_path: Path) -> None:
@@ -208,17 +208,17 @@ def test_pence_become_pounds(tmp_path: Path) -> None:
 
     assert found.named is not None
     assert found.named.currency == "GBP"
-    assert found.activity.currency == "GBP"
-    assert (found.activity.price, found.activity.gross, found.activity.fee) == (
+    assert found.currency == "GBP"
+    assert (found.price, found.gross, found.fee) == (
         Decimal("0.715"),
         Decimal("-7.15"),
         Decimal(-1),
     )
-    assert found.activity.fx_rate == Decimal("1.17")
+    assert found.fx_rate == Decimal("1.17")
 
 
 def test_what_a_dividend_was_paid_for_moves_nothing(tmp_path: Path) -> None:
-    found = read(tmp_path, {**BUY, "kind": "dividend", "amount": "24"}).activity
+    found = read(tmp_path, {**BUY, "kind": "dividend", "amount": "24"})
 
     assert (found.quantity, found.price, found.gross) == (None, None, Decimal(24))
 
@@ -352,4 +352,4 @@ def test_a_text_that_looks_like_a_formula_is_written_as_text_and_read_as_it_was(
     written = canonical.guarded(name)
 
     assert not written.startswith(("=", "+", "-", "@"))
-    assert read(tmp_path, {**DEPOSIT, "note": written}).activity.description == name
+    assert read(tmp_path, {**DEPOSIT, "note": written}).note == name

@@ -6,8 +6,8 @@ header row, commas, `.` decimals; columns in any order. docs/Import.md says what
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -18,10 +18,9 @@ from typing import NamedTuple
 
 from stonks_overwatch.imports.stored import Refusal
 from stonks_overwatch.ledger.fields import text
-from stonks_overwatch.ledger.lots import EXACT
+from stonks_overwatch.ledger.lots import EXACT, product
 from stonks_overwatch.ledger.types import (
     CONTRACTS,
-    Activity,
     ActivityKind,
     AssetClass,
     ImportedActivity,
@@ -69,9 +68,6 @@ _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # What a spreadsheet takes for a formula at the beginning of a text.
 _FORMULA = ("=", "+", "-", "@")
-_TEXTS = ("account", "symbol", "name", "external_id", "note")
-# Where no field is longer, none is too long.
-_SHORT = 50
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _HUNDREDTH = Decimal("0.01")
 
@@ -85,6 +81,8 @@ _MOVING = {
     ActivityKind.CORPORATE_ACTION,
 }
 _TRADES = {ActivityKind.BUY, ActivityKind.SELL}
+_EXTERNAL = {ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL}
+_TOLD_BY_MONEY = CONTRACTS | {AssetClass.BOND}  # how much one unit of them is of
 # Their quantity has a sign: what is opened may be short, what an action brings may leave.
 _EITHER_WAY = {ActivityKind.OPENING, ActivityKind.CORPORATE_ACTION}
 _OUT = {ActivityKind.SELL, ActivityKind.TRANSFER_OUT}
@@ -167,17 +165,31 @@ class File:
         places = {name: place for place, name in enumerate(self.columns)}
         # One field is added to each record: what the file has no column for is empty.
         in_order = itemgetter(*(places.get(name, len(places)) for name in ACTIVITY_COLUMNS))
+        days = self._good_days
         for line, record in self._records():
+            (
+                on, holder, kind, symbol, isin, name, asset_class, *numbers, external_id, note,
+            ) = in_order([*record, ""])  # fmt: skip
             try:
-                row = _Row._make(in_order([*map(str.strip, record), ""]))
+                if on not in days:
+                    on = self._day(on.strip())
                 if account:
-                    accounts |= {row.account} - {""}
+                    accounts |= {holder.strip()} - {""}
                     if len(accounts) > 1:
                         raise RefusedRowError(
                             f"The file has several accounts, but all rows are to be of {account}: "
                             "import it without naming an account."
                         )
-                yield _activity(line, row, account, self._day)
+                yield _activity(
+                    line,
+                    on,
+                    account or _account(holder),
+                    _kind(kind),
+                    (symbol, isin, name, asset_class),
+                    numbers,
+                    _text("external_id", external_id) if external_id else "",
+                    _text("note", note) if note else "",
+                )
             except RefusedRowError as err:
                 self.refuse(line, str(err))
 
@@ -305,122 +317,92 @@ _called_so = lru_cache(10_000)(Named)
 _date = lru_cache(10_000)(date.fromisoformat)
 
 
-class _Row(NamedTuple):
-    """The fields of ACTIVITY_COLUMNS."""
+def _activity(
+    line: int,
+    on: str,
+    account: str,
+    kind: ActivityKind,
+    called: tuple[str, str, str, str],
+    numbers: Sequence[str],
+    external_id: str,
+    note: str,
+) -> ImportedActivity:
+    """One row as an activity; what it calls its instrument and its numbers are as they came.
 
-    date: str
-    account: str
-    kind: str
-    symbol: str
-    isin: str
-    name: str
-    asset_class: str
-    quantity: str
-    price: str
-    currency: str
-    amount: str
-    fee: str
-    tax: str
-    fx_rate: str
-    external_id: str
-    note: str
-
-
-@dataclass(slots=True)
-class _Told:
-    """The numbers of one row in the major unit of `currency`; money has the ledger's signs."""
-
-    currency: str
-    quantity: Decimal | None
-    price: Decimal | None
-    amount: Decimal | None
-    fee: Decimal | None
-    tax: Decimal | None
-    fx_rate: Decimal | None
-
-
-def _activity(line: int, row: _Row, account: str, day: Callable[[str], str]) -> ImportedActivity:
-    """One row as an activity. Raises: RefusedRowError."""
-    row = _checked(row)
-    on = day(row.date)
-    holder = account or row.account
-    if not holder:
-        raise RefusedRowError("The row names no account: fill the column, or name one for the whole file.")
-    kind = _kind(row.kind)
-    told = _numbers(row)
-    named = ref = ratio = None
+    Raises: RefusedRowError.
+    """
+    currency, quantity, price, amount, fee, tax, fx_rate = _numbers(*numbers)
+    named = exchanged = ratio = None
     if kind is ActivityKind.FX:
-        ref, told.quantity = _exchanged(row, told)
-        told.price = None
+        exchanged, quantity = _exchanged(called[0], currency, quantity, amount)
+        price = None
     else:
-        named = _named(row, told)
-        ref = named.ref if named else None
+        named = _named(*called, currency)
+        if named is not None and named.asset_class in _TOLD_BY_MONEY and quantity and price and amount:
+            named = _with_units(named, abs(EXACT.divide(amount, EXACT.multiply(quantity, price))))
         if kind in _MOVING:
-            _check_moved(kind, named, told)
-            ratio = _moved(kind, named, told)
+            _check_moved(kind, named, quantity, price, amount)
+            if kind is ActivityKind.SPLIT:
+                ratio, quantity, price, amount = quantity, None, None, _ZERO
+            elif named is not None and kind not in _TRADES:
+                amount = amount or _ZERO
+            if quantity is not None and kind in _OUT:
+                quantity = EXACT.minus(quantity)
         else:
             # What a dividend names is the number it was paid for; nothing moved.
-            told.quantity = told.price = None
-    _check_amount(kind, told.amount, row.amount)
+            quantity = price = None
+    _check_amount(kind, amount, numbers)
     return ImportedActivity(
-        line=line,
-        named=named,
-        activity=Activity(
-            account=holder,
-            key=row.external_id,
-            source=SOURCE,
-            kind=kind,
-            trade_date=_date(on),
-            currency=told.currency,
-            broker_ref=ref,
-            quantity=told.quantity,
-            price=told.price,
-            gross=told.amount,
-            fee=told.fee,
-            tax=told.tax,
-            fx_rate=told.fx_rate,
-            description=row.note,
-            ratio=ratio,
-        ),
+        line, account, external_id, kind, on, named, exchanged, quantity, price, currency, amount, fee, tax,
+        fx_rate, ratio, note,
+    )  # fmt: skip
+
+
+_Number = Decimal | None
+
+
+def _numbers(
+    quantity: str, price: str, code: str, amount: str, fee: str, tax: str, fx_rate: str
+) -> tuple[str, _Number, _Number, _Number, _Number, _Number, _Number]:
+    """The currency and the numbers of a row in its major unit; fee and tax with the ledger's signs."""
+    currency, scale = _major(code)
+    told = (
+        _often(quantity, "quantity"),
+        _number(price, "price") if price else None,
+        _number(amount, "amount") if amount else None,
+        _cost(fee, "fee"),
+        _cost(tax, "tax"),
+        _often(fx_rate, "fx_rate"),
     )
-
-
-def _numbers(row: _Row) -> _Told:
-    code, scale = _major(row.currency)
-    fx_rate = _number(row.fx_rate, "fx_rate")
-    if fx_rate is not None and fx_rate <= 0:
+    if told[5] is not None and told[5] <= 0:
         raise RefusedRowError("fx_rate is not above 0.")
-    told = _Told(
-        code,
-        _number(row.quantity, "quantity"),
-        _number(row.price, "price"),
-        _number(row.amount, "amount"),
-        _cost(row.fee, "fee"),
-        _cost(row.tax, "tax"),
-        fx_rate,
-    )
-    if scale is not _ONE:
-        for name in ("price", "amount", "fee", "tax"):
-            number = getattr(told, name)
-            setattr(told, name, None if number is None else EXACT.multiply(number, scale))
-        told.fx_rate = None if fx_rate is None else EXACT.divide(fx_rate, scale)
-    return told
+    if scale is _ONE:
+        return currency, *told
+    rate = None if told[5] is None else EXACT.divide(told[5], scale)
+    price_, amount_, fee_, tax_ = (product(number, scale) for number in told[1:5])
+    return currency, told[0], price_, amount_, fee_, tax_, rate
 
 
-def _named(row: _Row, told: _Told) -> Named | None:
-    """What the row calls its instrument, with what its money says of the units."""
-    if not (row.symbol or row.isin):
-        return None
-    asset_class = _asset_class(row.asset_class)
-    multiplier = quote_factor = None
-    if told.quantity and told.price and told.amount:
-        per_unit = abs(EXACT.divide(told.amount, EXACT.multiply(told.quantity, told.price)))
-        if asset_class in CONTRACTS:
-            multiplier = _units(per_unit)
-        elif asset_class is AssetClass.BOND:  # in percent of face, or in money
-            quote_factor = _ONE if per_unit > Decimal("0.5") else _HUNDREDTH
-    isin = _isin(row.isin)
-    return _called_so(isin, row.symbol, told.currency, row.name, asset_class, multiplier, quote_factor)
+@lru_cache(10_000)
+def _named(symbol: str, isin: str, name: str, asset_class: str, currency: str) -> Named | None:
+    """What a row calls its instrument; None where it names none. Raises: RefusedRowError.
+
+    The same object for the same words: what names instruments is compared by identity before all else.
+    """
+    symbol, isin, name = _text("symbol", symbol), _isin(isin.strip()), _text("name", name)
+    return Named(isin, symbol, currency, name, _asset_class(asset_class.strip())) if symbol or isin else None
+
+
+def _with_units(named: Named, per_unit: Decimal) -> Named:
+    """With what the money of a trade says of a contract or bond: `per_unit` for quantity and price of 1."""
+    if named.asset_class in CONTRACTS:
+        return _called_so(named, multiplier=_units(per_unit))
+    # In percent of face, or in money.
+    return _called_so(named, quote_factor=_ONE if per_unit > Decimal("0.5") else _HUNDREDTH)
+
+
+# As for `_named`.
+_called_so = lru_cache(10_000)(replace)
 
 
 def _units(per_unit: Decimal) -> Decimal | None:
@@ -430,91 +412,88 @@ def _units(per_unit: Decimal) -> Decimal | None:
     return whole if is_whole else round(per_unit, 6) or None
 
 
-def _moved(kind: ActivityKind, named: Named | None, told: _Told) -> Decimal | None:
-    """Give the quantity its sign; of a split, return its ratio."""
-    if kind is ActivityKind.SPLIT:
-        ratio, told.quantity, told.amount, told.price = told.quantity, None, _ZERO, None
-        return ratio
-    if named is not None and kind not in _TRADES:
-        told.amount = told.amount or _ZERO
-    if told.quantity is not None and kind in _OUT:
-        told.quantity = -told.quantity
-    return None
-
-
-def _check_amount(kind: ActivityKind, amount: Decimal | None, given: str) -> None:
+def _check_amount(kind: ActivityKind, amount: Decimal | None, numbers: Sequence[str]) -> None:
     if amount is None and kind not in _TRADES:
         raise RefusedRowError(f"A row of kind {kind} needs an amount.")
-    if not amount and kind in (ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL):
+    if not amount and kind in _EXTERNAL:
         raise RefusedRowError(f"A {kind} of nothing.")
     sign = _SIGN.get(kind)
     if sign is not None and amount and (amount > 0) != (sign > 0):
+        given = _shown(numbers[3].strip())
         way = "into the account and is positive" if sign > 0 else "out of the account and is negative"
-        raise RefusedRowError(f"The amount of a {kind} goes {way}, not {_shown(given)}.")
+        raise RefusedRowError(f"The amount of a {kind} goes {way}, not {given}.")
 
 
-def _check_moved(kind: ActivityKind, named: Named | None, told: _Told) -> None:
+def _check_moved(
+    kind: ActivityKind,
+    named: Named | None,
+    quantity: Decimal | None,
+    price: Decimal | None,
+    amount: Decimal | None,
+) -> None:
     """Raises: RefusedRowError where what a row says of an instrument does not go together."""
     if named is None:
         if kind in _TRADES or kind in (ActivityKind.SPLIT, ActivityKind.CORPORATE_ACTION):
             raise RefusedRowError(f"A row of kind {kind} needs a symbol or an ISIN.")
-        if told.quantity:
+        if quantity:
             raise RefusedRowError("The row has a quantity, but neither a symbol nor an ISIN.")
         return
-    if not told.quantity and not (kind is ActivityKind.CORPORATE_ACTION and told.amount):
+    if not quantity and not (kind is ActivityKind.CORPORATE_ACTION and amount):
         raise RefusedRowError(f"A row of kind {kind} needs a quantity other than 0.")
-    if told.quantity is not None and told.quantity < 0 and kind not in _EITHER_WAY:
+    if quantity is not None and quantity < 0 and kind not in _EITHER_WAY:
         raise RefusedRowError(f"The quantity of a {kind} is positive; the kind says which way it goes.")
-    if told.price is not None and told.price < 0 and named.asset_class not in CONTRACTS:
+    if price is not None and price < 0 and named.asset_class not in CONTRACTS:
         raise RefusedRowError("The price is negative.")
-    if kind in _TRADES and told.price is None and told.amount is None:
-        raise RefusedRowError(f"A {kind} needs a price or an amount.")
-    if told.amount and kind not in _TRADES and kind is not ActivityKind.CORPORATE_ACTION:
+    if kind in _TRADES:
+        if price is None and amount is None:
+            raise RefusedRowError(f"A {kind} needs a price or an amount.")
+    elif amount and kind is not ActivityKind.CORPORATE_ACTION:
         raise RefusedRowError(
             f"A row of kind {kind} with an instrument moves no cash: leave its amount empty "
             "(the cost per unit stands in price)."
         )
 
 
-def _exchanged(row: _Row, told: _Told) -> tuple[str, Decimal]:
+def _exchanged(
+    symbol: str, currency: str, quantity: Decimal | None, amount: Decimal | None
+) -> tuple[str, Decimal]:
     """The other currency of an exchange, and what came in of it (negative: went out)."""
-    code, scale = _major(row.symbol, "symbol")
-    if not told.quantity or not told.amount:
+    code, scale = _major(symbol, "symbol")
+    if not quantity or not amount:
         raise RefusedRowError("An exchange needs an amount in currency and a quantity in symbol.")
-    if told.quantity < 0:
+    if quantity < 0:
         raise RefusedRowError("The quantity of an exchange is positive; the sign of amount says which way.")
-    if code == told.currency:
+    if code == currency:
         raise RefusedRowError("The exchange is of a currency for itself.")
-    exchanged = EXACT.multiply(told.quantity, scale)
-    return code, exchanged if told.amount < 0 else -exchanged
+    exchanged = EXACT.multiply(quantity, scale)
+    return code, exchanged if amount < 0 else EXACT.minus(exchanged)
 
 
 def _called(symbol: str, isin: str, code: str) -> tuple[Named, Decimal]:
     """What a price is of, and the factor that makes its sub-units whole ones. Raises: RefusedRowError."""
-    symbol, isin = _unguarded(symbol.strip()), _isin(isin.strip())
-    if not symbol and not isin:
+    currency, scale = _major(code)
+    named = _named(symbol, isin, "", "", currency)
+    if named is None:
         raise RefusedRowError("The row names neither a symbol nor an ISIN.")
-    _check_text("symbol", symbol, _LONGEST["symbol"])
-    major, scale = _major(code.strip())
-    return Named(isin=isin, symbol=symbol, currency=major), scale
+    return named, scale
 
 
-def _checked(row: _Row) -> _Row:
-    """The row without the marks of `guarded` on its texts. Raises: RefusedRowError for what is no text."""
-    whole = "".join(row)
-    if "'" in whole:
-        row = row._replace(**{name: _unguarded(getattr(row, name)) for name in _TEXTS})
-    if max(map(len, row)) > _SHORT or not whole.isprintable():
-        for name, longest in _LONGEST.items():
-            _check_text(name, getattr(row, name), longest)
-    return row
+@lru_cache(100)
+def _account(given: str) -> str:
+    account = _text("account", given)
+    if not account:
+        raise RefusedRowError("The row names no account: fill the column, or name one for the whole file.")
+    return account
 
 
-def _check_text(column: str, given: str, longest: int) -> None:
-    if len(given) > longest:
-        raise RefusedRowError(f"{column} is longer than {longest} characters.")
-    if not given.isprintable() and _CONTROL.search(given):
+def _text(column: str, given: str) -> str:
+    """A text without the mark of `guarded`. Raises: RefusedRowError for what is no text."""
+    plain = _unguarded(given.strip())
+    if len(plain) > _LONGEST[column]:
+        raise RefusedRowError(f"{column} is longer than {_LONGEST[column]} characters.")
+    if not plain.isprintable() and _CONTROL.search(plain):
         raise RefusedRowError(f"{column} holds a control character.")
+    return plain
 
 
 def _check_day(given: str, today: date) -> None:
@@ -534,6 +513,7 @@ def _check_day(given: str, today: date) -> None:
 
 @lru_cache(100)
 def _kind(given: str) -> ActivityKind:
+    given = given.strip()
     try:
         return ActivityKind(given.lower())
     except ValueError as err:
@@ -544,7 +524,6 @@ def _kind(given: str) -> ActivityKind:
         ) from err
 
 
-@lru_cache(100)
 def _asset_class(given: str) -> AssetClass | None:
     try:
         return AssetClass(given.lower()) if given else None
@@ -555,6 +534,7 @@ def _asset_class(given: str) -> AssetClass | None:
 @lru_cache(1000)
 def _major(given: str, column: str = "currency") -> tuple[str, Decimal]:
     """The currency, of a sub-unit the one it belongs to, and the factor between them."""
+    given = given.strip()
     if given in SUB_UNITS:
         return SUB_UNITS[given], _HUNDREDTH
     return _currency(given, column), _ONE
@@ -568,7 +548,6 @@ def _currency(given: str, column: str) -> str:
     return given
 
 
-@lru_cache(10_000)
 def _isin(given: str) -> str:
     """The ISIN in capitals; empty where none is given. Raises: RefusedRowError."""
     isin = given.upper()
@@ -585,15 +564,17 @@ def _has_check_digit(isin: str) -> bool:
     return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
 
 
-@lru_cache(20_000)
 def _number(given: str, column: str) -> Decimal | None:
     """Raises: RefusedRowError for everything but digits with one point and a sign."""
-    if not given:
-        return None
     if _NUMBER.fullmatch(given):
         if len(given) > _MOST_DIGITS:
             raise RefusedRowError(f"{column} has more than {_MOST_DIGITS} digits.")
         return Decimal(given)
+    given = given.strip()
+    if not given:
+        return None
+    if _NUMBER.fullmatch(given):
+        return _number(given, column)
     if _THOUSANDS.fullmatch(given):
         raise RefusedRowError(f"{column} {_shown(given)} has thousands separators; write the digits alone.")
     if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", given):
@@ -605,6 +586,10 @@ def _number(given: str, column: str) -> Decimal | None:
     raise RefusedRowError(f"{column} {_shown(given)} is not a number.")
 
 
+# For columns in which few numbers come often.
+_often = lru_cache(10_000)(_number)
+
+
 def _not_negative(given: str, column: str) -> Decimal:
     number = _number(given, column)
     if number is None:
@@ -614,12 +599,13 @@ def _not_negative(given: str, column: str) -> Decimal:
     return number
 
 
+@lru_cache(10_000)
 def _cost(given: str, column: str) -> Decimal | None:
     """A fee or tax as the ledger signs it. In the file it is a cost, unless a `+` says that it came in."""
     number = _number(given, column)
-    if number is None or given.startswith("+"):
+    if number is None or given.lstrip().startswith("+"):
         return number
-    return -abs(number)
+    return EXACT.minus(EXACT.abs(number))
 
 
 def _csv_problem(err: csv.Error) -> str:

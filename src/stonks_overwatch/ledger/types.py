@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import TypeVar, dataclass_transform
+from typing import NamedTuple, TypeVar, dataclass_transform
 
 
 class AssetClass(StrEnum):
@@ -319,17 +319,30 @@ class Named:
         return f"{self.isin or self.symbol}:{self.currency}"
 
 
-@_value
-class ImportedActivity:
-    """One row of an imported file.
+class ImportedActivity(NamedTuple):
+    """One row of an imported file; signs as of an `Activity`.
 
-    The key of `activity` is the file's own number of it, or empty. `gross` of a trade is None where it
-    follows from quantity, price and the instrument. A split has its `ratio` and no quantity.
+    `external_id` is the file's own number of it, or empty; `on` the trade date as the database keeps it;
+    `exchanged` the currency that an exchange bought (or sold) `quantity` of. `gross` of a trade is None where
+    it follows from quantity, price and the instrument. A split has its `ratio` and no quantity.
     """
 
     line: int
+    account: str
+    external_id: str
+    kind: ActivityKind
+    on: str
     named: Named | None
-    activity: Activity
+    exchanged: str | None
+    quantity: Decimal | None
+    price: Decimal | None
+    currency: str
+    gross: Decimal | None
+    fee: Decimal | None
+    tax: Decimal | None
+    fx_rate: Decimal | None
+    ratio: Decimal | None
+    note: str
 
 
 @_value

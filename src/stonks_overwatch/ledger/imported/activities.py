@@ -2,29 +2,32 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection
 from django.db.models import Max, Q
 from django.db.models.functions import Coalesce
 
-from stonks_overwatch.ledger import details, types
+from stonks_overwatch.ledger import details
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.imported import BROKER, Counts, Refuse
 from stonks_overwatch.ledger.imported.beside import NOTHING, PREPARED_NOTHING, TOLD_BESIDE, prepared
-from stonks_overwatch.ledger.imported.closing import Key, close_books, holders
+from stonks_overwatch.ledger.imported.closing import close_books, holders
 from stonks_overwatch.ledger.imported.names import Names, Unit
 from stonks_overwatch.ledger.imported.quotes import share_prices
 from stonks_overwatch.ledger.lots import EXACT, MARGINED, Method
 from stonks_overwatch.ledger.models import Account, Activity, ActivitySource, Import, ImportedName, Instrument
+from stonks_overwatch.ledger.rows import plain_day
 from stonks_overwatch.ledger.sql import insert
-from stonks_overwatch.ledger.types import AssetClass, ImportedActivity
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActivity
 
 _ZERO = Decimal(0)
+# Plain text: what is more than that goes into the database by a longer way.
+_KINDS = {kind: kind.value for kind in ActivityKind}
 _AT_ONCE = 20_000
 
 
@@ -36,11 +39,18 @@ def record_activities(
 
 
 @dataclass(slots=True)
-class _Known:
-    """What the ledger says under one key; without row number until it is stored."""
+class _Holder:
+    """One account, and what of it is known.
 
-    digest: str
-    pk: int | None = None
+    `known`: by key the digest of the content and the row number of the activity; of those that are not stored
+    yet, the negative number of how many were new before. `days` are as the database keeps them.
+    """
+
+    pk: int
+    known: dict[str, tuple[str, int]]
+    equal: Counter[str]
+    days: set[str]
+    moved: set[int]
 
 
 class _Activities:
@@ -54,9 +64,7 @@ class _Activities:
                 "broker_ref", "pk"
             )
         )
-        self.accounts: dict[str, Account | str] = {}
-        self.known: dict[int, dict[str, _Known]] = {}
-        self.equal: Counter[tuple[int, str]] = Counter()
+        self.holders: dict[str, _Holder | str] = {}
         self.beside = details.known()
         # A column of which nothing is told takes time all the same.
         names = [name for name in TOLD_BESIDE if self.beside.activities or PREPARED_NOTHING[name] is not None]
@@ -72,12 +80,10 @@ class _Activities:
         )
         self.told = 0
         self.new = 0
-        # Of what is not stored yet: rows, what is to be known of each, and who told what.
+        self.pks: list[int] = []  # of what was new, as far as it is stored
+        # Not stored yet: rows, and who told what.
         self.rows: list[tuple[Any, ...]] = []
-        self.unstored: list[_Known] = []
-        self.witnesses: list[tuple[_Known, str]] = []
-        self.moved: set[Key] = set()
-        self.days: set[tuple[int, date]] = set()
+        self.witnesses: list[tuple[int, str]] = []
 
     def run(self, rows: Iterable[ImportedActivity]) -> Counts:
         for row in rows:
@@ -87,90 +93,81 @@ class _Activities:
         if self.is_repeat and not self.new:
             return Counts(0, self.told)
         self._store()
-        self.moved |= holders(self.names.save())
+        holders_here = [holder for holder in self.holders.values() if isinstance(holder, _Holder)]
+        moved = {(holder.pk, pk) for holder in holders_here for pk in holder.moved}
+        days = {(holder.pk, plain_day(on)) for holder in holders_here for on in holder.days}
+        moved |= holders(self.names.save())
         if self.names.adopted:
             share_prices(dict.fromkeys(self.names.adopted, date.min))
         if self.new:
-            self.days |= place_payments()
-        close_books(self.moved, self.days, self.now)
+            days |= place_payments()
+        close_books(moved, days, self.now)
         return Counts(self.new, self.told - self.new)
 
     def _take(self, row: ImportedActivity) -> str | None:
         """Take one row in, or tell why not."""
-        activity = row.activity
-        account = self.accounts.get(activity.account)
-        if account is None:
-            self.accounts[activity.account] = account = self._account(activity)
-        if isinstance(account, str):
-            return account
+        (
+            line, account, external_id, kind, on, named, _, quantity, price, currency, _, fee, tax, fx_rate,
+            ratio, note,
+        ) = row  # fmt: skip
+        holder = self.holders.get(account)
+        if holder is None:
+            self.holders[account] = holder = self._holder(account, currency)
+        if isinstance(holder, str):
+            return holder
         placed = self._instrument(row)
         if isinstance(placed, str):
             return placed
-        instrument_pk, gross = placed
-        written = _Written.of(activity, gross)
-        key, digest = self._identity(account.pk, activity, written)
-        of_account = self.known[account.pk]
-        known = of_account.get(key)
+        instrument, ref, gross = placed
+        numbers = [
+            None if number is None else text(number)
+            for number in (quantity, price, gross, fee, tax, fx_rate, ratio)
+        ]
+        digest = _digest(on, kind, ref, currency, note, numbers)
+        if external_id:
+            key = details.key_of(external_id)
+        else:
+            holder.equal[digest] += 1
+            key = f"{details.BY_CONTENT}{digest}:{holder.equal[digest]}"
+        known = holder.known.get(key)
         if known is None:
-            of_account[key] = known = _Known(digest)
-            beside = self.beside.activities.get((activity.account, key), NOTHING)
+            self.new += 1
+            holder.known[key] = known = digest, -self.new
+            beside = self.beside.activities.get((account, key), NOTHING)
             self.rows.append(
                 (
-                    account.pk, key, instrument_pk, *written, activity.description, False, self.recorded_at,
-                    *(self.nothing if beside is NOTHING else prepared(beside)),
+                    holder.pk, key, instrument, _KINDS[kind], on, currency, note, *numbers, False,
+                    self.recorded_at, *(self.nothing if beside is NOTHING else prepared(beside)),
                 )
             )  # fmt: skip
-            self.unstored.append(known)
-            self.new += 1
-            self.days.add((account.pk, beside.booked_on or activity.trade_date))
-            if row.named is not None and instrument_pk is not None:
-                self.moved.add((account.pk, instrument_pk))
-        elif known.digest != digest:
-            return f"Its external_id {activity.key} is known with another content; undo that import first."
+            holder.days.add(beside.booked_on.isoformat() if beside.booked_on else on)
+            if named is not None and instrument is not None:
+                holder.moved.add(instrument)
+        elif known[0] != digest:
+            return f"Its external_id {external_id} is known with another content; undo that import first."
         self.told += 1
-        self.witnesses.append((known, f"{self.imported.pk}:{row.line}:{digest}"))
+        self.witnesses.append((known[1], f"{self.imported.pk}:{line}:{digest}"))
         if len(self.witnesses) >= _AT_ONCE and not self.is_repeat:
             self._store()
         return None
 
-    def _instrument(self, row: ImportedActivity) -> tuple[int | None, Decimal | None] | str:
-        """The instrument and the money of a row, or why they are not known."""
-        activity = row.activity
-        if row.named is None:
-            ref = activity.broker_ref
-            return None if ref is None else self._money(ref), activity.gross
-        unit = self.names.find(row.named, activity.trade_date.isoformat())
+    def _instrument(self, row: ImportedActivity) -> tuple[int | None, str, Decimal | None] | str:
+        """The instrument, what the row calls it, and the money; or why they are not known."""
+        named, gross = row.named, row.gross
+        if named is None:
+            code = row.exchanged
+            return (None, "", gross) if code is None else (self._money(code), code, gross)
+        unit = self.names.find(named, row.on)
         if isinstance(unit, str):
             return unit
-        if unit.multiplier is None and (activity.quantity or activity.ratio):
+        if unit.multiplier is None and (row.quantity or row.ratio):
             return (
                 f"How many units a contract of class {unit.asset_class} stands for is not known: give its "
                 "price and amount, or import the details.json of an export first."
             )
-        gross = _money(activity, unit) if activity.gross is None else activity.gross
-        return unit.pk, gross
+        return unit.pk, named.ref, _money(row, unit) if gross is None else gross
 
-    def _identity(self, account_pk: int, activity: types.Activity, written: "_Written") -> tuple[str, str]:
-        """The key, and what is equal for rows that say the same, however their numbers are written."""
-        quantity, price, *others = [
-            "" if number is None else _shortest(number) if "." in number else number
-            for number in (
-                written.quantity, written.price, written.gross, written.fee, written.tax, written.fx_rate,
-                written.ratio,
-            )
-        ]  # fmt: skip
-        parts = (
-            written.trade_date, written.kind, activity.broker_ref or "", quantity, price, written.currency,
-            *others, activity.description,
-        )  # fmt: skip
-        digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
-        if activity.key:
-            return details.key_of(activity.key), digest
-        self.equal[account_pk, digest] += 1
-        return f"{details.BY_CONTENT}{digest}:{self.equal[account_pk, digest]}", digest
-
-    def _account(self, activity: types.Activity) -> Account | str:
-        name = activity.account
+    def _holder(self, name: str, currency: str) -> _Holder | str:
         others = Account.objects.filter(account=name).exclude(broker=BROKER).values_list("broker", flat=True)
         if others:
             return (
@@ -182,17 +179,17 @@ class _Activities:
             broker=BROKER,
             account=name,
             defaults={
-                "currency": activity.currency,
+                "currency": currency,
                 "updated_at": self.now,
                 "lot_method": beside.lot_method if beside else Method.FIFO,
             },
         )
         told = ActivitySource.objects.filter(source=BROKER, activity__account=account)
-        self.known[account.pk] = {
-            key: _Known(told_by.rpartition(":")[2], pk)
+        known = {
+            key: (told_by.rpartition(":")[2], pk)
             for key, told_by, pk in told.values_list("activity__key", "key", "activity_id")
         }
-        return account
+        return _Holder(account.pk, known, Counter(), set(), set())
 
     def _money(self, code: str) -> int:
         """The instrument that stands for a currency in exchanges."""
@@ -215,68 +212,44 @@ class _Activities:
             last = Activity.objects.aggregate(last=Max("pk"))["last"] or 0
             insert(Activity, self.columns, self.rows)
             # Nobody else writes meanwhile: they are numbered in the order in which they came.
-            pks = Activity.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
-            for known, pk in zip(self.unstored, pks, strict=True):
-                known.pk = pk
+            self.pks += Activity.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
         insert(
             ActivitySource,
             ["activity", "source", "key"],
-            [(known.pk, BROKER, told_by) for known, told_by in self.witnesses],
+            [
+                (number if number > 0 else self.pks[-number - 1], BROKER, told_by)
+                for number, told_by in self.witnesses
+            ],
         )
-        for stored in (self.rows, self.unstored, self.witnesses):
-            stored.clear()
+        self.rows.clear()
+        self.witnesses.clear()
 
 
-def _money(activity: types.Activity, unit: Unit) -> Decimal | None:
+def _money(row: ImportedActivity, unit: Unit) -> Decimal | None:
     """The cash of a trade that names none: quantity × price × multiplier; what is margined moves none."""
-    if activity.quantity is None or activity.price is None or unit.multiplier is None:
+    if row.quantity is None or row.price is None or unit.multiplier is None:
         return None
     if unit.asset_class in MARGINED:
         return _ZERO
     per_unit = EXACT.multiply(unit.multiplier, unit.quote_factor)
-    return -EXACT.multiply(EXACT.multiply(activity.quantity, activity.price), per_unit)
+    return EXACT.minus(EXACT.multiply(EXACT.multiply(row.quantity, row.price), per_unit))
 
 
-class _Written(NamedTuple):
-    """The part of a row that its content makes, in the form in which the database keeps it."""
-
-    kind: str
-    trade_date: str
-    quantity: str | None
-    price: str | None
-    currency: str
-    gross: str | None
-    fee: str | None
-    tax: str | None
-    fx_rate: str | None
-    ratio: str | None
-
-    @classmethod
-    def of(cls, activity: types.Activity, gross: Decimal | None) -> "_Written":
-        quantity, price, ratio = activity.quantity, activity.price, activity.ratio
-        fee, tax, fx_rate = activity.fee, activity.tax, activity.fx_rate
-        return cls(
-            activity.kind.value,
-            activity.trade_date.isoformat(),
-            None if quantity is None else text(quantity),
-            None if price is None else text(price),
-            activity.currency,
-            None if gross is None else text(gross),
-            None if fee is None else text(fee),
-            None if tax is None else text(tax),
-            None if fx_rate is None else text(fx_rate),
-            None if ratio is None else text(ratio),
-        )
-
-
+# The part of a row that its content makes, in the order in which it is made; and what is told beside it.
 _COLUMNS = [
-    "account", "key", "instrument", *_Written._fields, "description", "is_derived", "recorded_at",
+    "account", "key", "instrument", "kind", "trade_date", "currency", "description", "quantity", "price",
+    "gross", "fee", "tax", "fx_rate", "ratio", "is_derived", "recorded_at",
 ]  # fmt: skip
 
 
-def _shortest(written: str) -> str:
-    """A number with a point as the one that all ways of writing it have in common."""
-    return written.rstrip("0").rstrip(".")
+def _digest(on: str, kind: str, ref: str, currency: str, note: str, numbers: Sequence[str | None]) -> str:
+    """The same for rows that say the same, however their numbers (as in `_COLUMNS`) are written."""
+    quantity, price, *others = [
+        "" if number is None else number.rstrip("0").rstrip(".") if "." in number else number
+        for number in numbers
+    ]
+    parts = (on, kind, ref, quantity, price, currency, *others, note)
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
 
 
 def place_payments() -> set[tuple[int, date]]:

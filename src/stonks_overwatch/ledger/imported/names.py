@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,16 @@ class Unit:
     asset_class: AssetClass
     multiplier: Decimal | None
     quote_factor: Decimal
+    told: Named | None = None  # what it was last called
+
+
+@dataclass(slots=True)
+class _Called:
+    """What the latest row that says anything calls an instrument, and the day of that row."""
+
+    unit: Unit
+    told: Named
+    on: str
 
 
 class Names:
@@ -52,9 +62,9 @@ class Names:
             if multiplier is not None:
                 self.units[pk].multiplier = multiplier
         self.beside = details.known().instruments
-        self.found: dict[tuple[str, str, str], int] = {}
+        self.at_hand: dict[int, _Called] = {}  # by the identity of what is told: it takes no time to compare
         self.adopted: set[int] = set()  # known by a symbol alone so far, and by an ISIN from now on
-        self.called: dict[tuple[str, str, str], tuple[int, Named, str]] = {}
+        self.called: dict[tuple[str, str, str], _Called] = {}
 
     def _know(self, pk: int, isin: str, symbol: str, currency: str) -> None:
         if isin:
@@ -65,25 +75,33 @@ class Names:
 
     def find(self, named: Named, on: str) -> Unit | str:
         """The instrument, or why it cannot be told which."""
-        key = (named.isin, named.symbol, named.currency)
-        pk = self.found.get(key)
+        called = self.at_hand.get(id(named))
+        if called is None or called.told is not named or called.unit.told is not named:
+            key = (named.isin, named.symbol, named.currency)
+            called = self.called.get(key)
+            unit = self._find(named) if called is None else called.unit
+            if isinstance(unit, str):
+                return unit
+            self.called[key] = self.at_hand[id(named)] = called = self._call(unit, called, named, on)
+        called.on = max(called.on, on)
+        return called.unit
+
+    def _find(self, named: Named) -> Unit | str:
+        alike = self.by_symbol.get((named.symbol, named.currency), set()) if named.symbol else set()
+        pk = None
+        if named.isin:
+            pk = self.by_isin.get((named.isin, named.currency))
+            alike = alike - self.with_isin
+            if pk is None and len(alike) == 1:
+                self.adopted |= alike
+        if pk is None and len(alike) > 1:
+            return (
+                f"{named.symbol} in {named.currency} has been the symbol of several instruments: "
+                "give the ISIN."
+            )
         if pk is None:
-            alike = self.by_symbol.get((named.symbol, named.currency), set()) if named.symbol else set()
-            if named.isin:
-                pk = self.by_isin.get((named.isin, named.currency))
-                alike = alike - self.with_isin
-                if pk is None and len(alike) == 1:
-                    self.adopted |= alike
-            if pk is None and len(alike) > 1:
-                return (
-                    f"{named.symbol} in {named.currency} has been the symbol of several instruments: "
-                    "give the ISIN."
-                )
-            if pk is None:
-                pk = next(iter(alike), None) or self._make(named)
-            self.found[key] = pk
-            self._know(pk, *key)
-        self._call(key, pk, named, on)
+            pk = next(iter(alike), None) or self._make(named)
+        self._know(pk, named.isin, named.symbol, named.currency)
         return self.units[pk]
 
     def _make(self, named: Named) -> int:
@@ -101,35 +119,27 @@ class Names:
         self.units[made.pk] = Unit(made.pk, AssetClass.OTHER, Decimal(1), Decimal(1))
         return made.pk
 
-    def _call(self, key: tuple[str, str, str], pk: int, named: Named, on: str) -> None:
+    def _call(self, unit: Unit, before: _Called | None, named: Named, on: str) -> _Called:
         """Keep what the latest row that says anything calls it."""
-        before = self.called.get(key)
-        if before is not None and before[1] is named and on <= before[2]:
-            return
         told = named
-        if before is not None and before[1] is named:
-            on = max(on, before[2])
-        elif before is not None:
-            newer, older = (named, before[1]) if on >= before[2] else (before[1], named)
-            told = Named(
-                isin=named.isin,
-                symbol=named.symbol,
-                currency=named.currency,
+        if before is not None and before.told is not named:
+            newer, older = (named, before.told) if on >= before.on else (before.told, named)
+            told = replace(
+                named,
                 name=newer.name or older.name,
                 asset_class=newer.asset_class or older.asset_class,
                 multiplier=newer.multiplier or older.multiplier,
                 quote_factor=newer.quote_factor or older.quote_factor,
             )
-            on = max(on, before[2])
-        self.called[key] = (pk, told, on)
-        unit = self.units[pk]
+        unit.told = told
         if told.asset_class is not None and told.asset_class is not unit.asset_class:
             unit.asset_class = told.asset_class
             unit.multiplier = None if told.asset_class in CONTRACTS else Decimal(1)
             unit.quote_factor = _PER_CENT if told.asset_class is AssetClass.BOND else Decimal(1)
-        more = self.beside.get(key)
+        more = self.beside.get((named.isin, named.symbol, named.currency))
         unit.multiplier = more.multiplier if more else told.multiplier or unit.multiplier
         unit.quote_factor = more.quote_factor if more else told.quote_factor or unit.quote_factor
+        return _Called(unit, told, on if before is None else max(on, before.on))
 
     def save(self) -> set[int]:
         """Keep the names; see `describe` for what is returned."""
@@ -141,14 +151,14 @@ class Names:
             ],
             (
                 (
-                    self.imported.pk, *key, pk, told.name, told.asset_class or "", told.multiplier,
-                    told.quote_factor, on,
+                    self.imported.pk, *key, of.unit.pk, of.told.name, of.told.asset_class or "",
+                    of.told.multiplier, of.told.quote_factor, of.on,
                 )
-                for key, (pk, told, on) in self.called.items()
+                for key, of in self.called.items()
             ),
             unique=["imported", "isin", "symbol", "currency"],
         )  # fmt: skip
-        return describe({pk for pk, _, _ in self.called.values()})
+        return describe({of.unit.pk for of in self.called.values()})
 
 
 def describe(pks: set[int] | None = None) -> set[int]:
