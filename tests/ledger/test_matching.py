@@ -13,8 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonks_overwatch.ledger import types
-from stonks_overwatch.ledger.lots import EXACT, Lots, Method, Pick, effects, summed_if_known
-from stonks_overwatch.ledger.matching import NOTHING_TOLD, Convert, Terms, Told, matched
+from stonks_overwatch.ledger.lots import EXACT, Lots, Method, Pick, effects, product, summed_if_known
+from stonks_overwatch.ledger.matching import (
+    NOTHING_TOLD,
+    Convert,
+    Terms,
+    Told,
+    Trade,
+    cost_of_trade,
+    matched,
+    traded,
+)
 from stonks_overwatch.ledger.types import ActivityKind
 from tests.builders import activity, buy, sell
 
@@ -605,6 +614,35 @@ def test_the_parts_of_a_gain_sum_to_it_exactly(
         assert sum(parts) == proceeds * now - cost * then
         # To the precision of the one division; what cost nothing has no other rate than the sale's.
         assert not cost or abs(parts.cross - (proceeds - cost) * (now - then)) <= Decimal("1e-30")
+
+
+quantities = st.integers(-30, 30).filter(bool).map(Decimal) | st.decimals("0.001", "9", places=3)
+prices = st.none() | st.decimals("0.01", "400", places=4)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), quantities, prices, prices, rates | st.none()), max_size=25))
+def test_what_was_traded_alone_has_the_lots_that_it_has_among_all_else(
+    told: list[tuple[int, Decimal, Decimal | None, Decimal | None, Decimal | None]],
+) -> None:
+    activities, trades = [], []
+    by_day: dict[date, Decimal | None] = {}
+    for number, (gap, quantity, price, gross, rate) in enumerate(sorted(told, key=lambda row: row[0])):
+        on = JAN + timedelta(days=gap)
+        kind = ActivityKind.BUY if quantity > 0 else ActivityKind.SELL
+        row = activity(
+            kind, on, str(quantity), ref="OLD", currency="USD", key=f"{number:02}", gross=gross,
+            price=None if price is None else str(price), fee=Decimal("-1.25"),
+            trade_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        )  # fmt: skip
+        by_day.setdefault(on, rate)
+        activities.append(row)
+        cost = cost_of_trade(quantity, price, gross, row.fee, row.tax, TERMS["OLD"].per_unit)
+        base = product(cost, by_day[on])
+        trades.append(Trade(on, row.key, quantity, cost, base))
+    convert = Convert(lambda _account, _currency, on: by_day[on], lambda one: by_day[one.trade_date])
+    among_all = book(*reversed(activities), convert=convert).get("OLD", Lots((), ()))
+    # To the last digit, and with as many of them.
+    assert repr(traded(trades)) == repr(among_all)
 
 
 # Conservation

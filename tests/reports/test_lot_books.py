@@ -250,6 +250,9 @@ def test_what_is_worked_out_again_in_part_is_what_the_whole_gives(seed: int, met
         read = kept.lot_books(story.accounts, "EUR", None, method)
         assert (live.open(), live.closed()) == (read.open(), read.closed())
         assert sorted(live.gains(), key=repr) == sorted(read.gains(), key=repr)
+        # Where nothing was chosen, that is first in, first out too; and one event is booked after the other.
+        chosen = books(story.accounts, "EUR", None, Method.SPECIFIC)
+        assert repr(sorted(books(story.accounts, "EUR").lots.items())) == repr(sorted(chosen.lots.items()))
         transaction.set_rollback(True)
 
 

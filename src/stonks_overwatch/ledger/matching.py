@@ -10,7 +10,7 @@ in proportion to the market values of the day, and unknown where one of those is
 """
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -51,7 +51,7 @@ _TRADES = frozenset({ActivityKind.BUY, ActivityKind.SELL})
 _TRANSFERS = frozenset({ActivityKind.TRANSFER_IN, ActivityKind.TRANSFER_OUT})
 EXERCISES = frozenset({"exercise", "assignment"})
 # What ends in these without a payment brought nothing.
-_WORTHLESS = frozenset({"expiration", "worthless", "rights expiration"})
+WORTHLESS = frozenset({"expiration", "worthless", "rights expiration"})
 # New units of what is held already, for nothing: they are spread over the lots.
 _LIKE_SPLITS = frozenset(
     {"stock dividend", "split", "reverse split", "contract split", "contract consolidation"}
@@ -179,6 +179,51 @@ def fifo(
     ]
     lots = matched(alone, {"": Terms(EXACT.multiply(multiplier, quote_factor), is_margined=is_margined)})
     return lots.get(("", ""), Lots((), ()))
+
+
+class Trade(NamedTuple):
+    """A purchase, or a sale with a negative quantity. Costs have the sign of the quantity.
+
+    `cost` is in the trade's and `cost_base` in the reporting currency.
+    """
+
+    on: date
+    key: str
+    quantity: Decimal
+    cost: Decimal | None
+    cost_base: Decimal | None
+
+
+def traded(trades: Iterable[Trade]) -> Lots:
+    """First in, first out of what was bought and sold and had nothing else happen to it: as `matched` does.
+
+    Most instruments are such, and tens of thousands of their trades take a fraction of the time so.
+
+    Args:
+        trades: of one instrument that is not margined, in one account, in the order of time.
+    """
+    piled: deque[Lot] = deque()
+    closed: list[Close] = []
+    for on, key, quantity, cost, cost_base in trades:
+        is_long = quantity > 0
+        left, own, base = quantity, cost, cost_base
+        while left and piled and (piled[0].quantity > 0) is not is_long:
+            opened_on, held, paid, opened_by, paid_base, _ = piled.popleft()
+            part = left.copy_negate()
+            if abs(held) > abs(part):
+                paid, rest = divided(paid, part, held)
+                paid_base, rest_base = divided(paid_base, part, held)
+                piled.appendleft(Lot(opened_on, EXACT.add(held, left), rest, opened_by, rest_base))
+            else:
+                part = held
+            share, own = divided(own, part.copy_negate(), left)
+            share_base, base = divided(base, part.copy_negate(), left)
+            left = EXACT.add(left, part)
+            brought, brought_base = negative(share), negative(share_base)
+            closed.append(Close(opened_on, on, part, paid, brought, opened_by, key, paid_base, brought_base))
+        if left:
+            piled.append(Lot(on, left, own, key, base))
+    return Lots(tuple(piled), tuple(closed))
 
 
 # What is one event
@@ -595,7 +640,7 @@ class _Matcher:
             gross = EXACT.add(leg.gross or ZERO, beside)
             beside = ZERO
             price = None
-            if not gross and leg.subtype in _WORTHLESS:
+            if not gross and leg.subtype in WORTHLESS:
                 price = ZERO
             elif not gross and leg.realized_pnl:
                 gross = self._brought(leg, leg.realized_pnl)
@@ -824,20 +869,43 @@ def _rest(picks: Sequence[Pick], used: Decimal) -> list[Pick]:
 
 def _cost(activity: Activity, terms: Terms) -> Decimal | None:
     """What the quantity cost, with its sign: for a sale, minus what it brought."""
-    quantity = moved(activity)
     if activity.kind not in _TRADES and activity.cost is not None:
         return activity.cost
-    price = activity.price
-    # A trade in a future or CFD moves no cash, or the profit alone: its money is what the price says.
-    is_by_price = activity.kind in AT_COST or not activity.gross or terms.is_margined
-    if price is not None and is_by_price:
-        money = EXACT.multiply(EXACT.multiply(quantity, price), terms.per_unit)
-    elif activity.gross and activity.kind not in AT_COST:
-        money = abs(activity.gross).copy_sign(quantity)
-    elif activity.subtype in _WORTHLESS:
-        money = ZERO
+    if activity.kind in AT_COST:
+        gross = None
+    elif terms.is_margined and activity.price is not None:
+        # A trade in a future or CFD moves no cash, or the profit alone: its money is what the price says.
+        gross = None
+    else:
+        gross = activity.gross
+    nothing = ZERO if activity.subtype in WORTHLESS else None
+    return cost_of_trade(
+        moved(activity), activity.price, gross, activity.fee, activity.tax, terms.per_unit, nothing
+    )
+
+
+def cost_of_trade(
+    quantity: Decimal,
+    price: Decimal | None,
+    gross: Decimal | None,
+    fee: Decimal | None,
+    tax: Decimal | None,
+    per_unit: Decimal,
+    otherwise: Decimal | None = None,
+) -> Decimal | None:
+    """What the quantity cost, with its sign: for a sale, minus what it brought.
+
+    By what was paid for it, else by its price, which `per_unit` turns into money; where neither is known
+    `otherwise`.
+    """
+    if gross:
+        money = abs(gross).copy_sign(quantity)
+    elif price is not None:
+        money = EXACT.multiply(EXACT.multiply(quantity, price), per_unit)
+    elif otherwise is not None:
+        money = otherwise
     else:
         return None
-    if activity.fee or activity.tax:
-        return EXACT.subtract(money, EXACT.add(activity.fee or ZERO, activity.tax or ZERO))
+    if fee or tax:
+        return EXACT.subtract(money, EXACT.add(fee or ZERO, tax or ZERO))
     return money

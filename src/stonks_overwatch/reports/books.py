@@ -1,16 +1,19 @@
 """The lots of accounts: activities read, matched by each account's method, converted into one currency."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
+from django.db.models import Case, F, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger import matching, models
-from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lots, Method, Pick
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lots, Method, Pick, product
+from stonks_overwatch.ledger.matching import Trade
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
 
@@ -22,6 +25,7 @@ _AT_ONCE = 500  # more parameters than some thousands a database does not take
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 _TYING = (*_ACTIONS, ActivityKind.TRANSFER_IN, ActivityKind.TRANSFER_OUT)
 _FEW_DAYS = 150
+_MANY = 20_000  # rows at once
 RETURNED = Q(kind=ActivityKind.DIVIDEND, subtype=RETURN_OF_CAPITAL)
 
 
@@ -160,14 +164,57 @@ _COLUMNS = _Row._fields
 PAPER = Paper._fields
 
 
+class _TradeRow(NamedTuple):
+    """What counts of one activity where all are trades, in the order of `_TRADED`, as the database has it."""
+
+    account_id: int
+    instrument_id: int
+    trade_date: str
+    trade_at: str | None
+    key: str
+    quantity: str
+    price: str | None
+    gross: str | None
+    fee: str | None
+    tax: str | None
+    currency: str
+    fx_rate: str | None
+    is_alone: int
+
+
+_TRADED: tuple[str | Cast, ...] = (
+    "account_id", "instrument_id", plain("trade_date"), plain("trade_at"), "key",
+    *map(plain, ("quantity", "price", "gross", "fee", "tax")), "currency", plain("fx_rate"),
+)  # fmt: skip
+# Whether an activity is a trade that is no part of anything else.
+_ALONE = Case(
+    When(
+        ~Q(subtype__in=matching.EXERCISES | matching.WORTHLESS),
+        kind__in=(ActivityKind.BUY, ActivityKind.SELL),
+        quantity__isnull=False,
+        ratio__isnull=True,
+        reverses__isnull=True,
+        acquired_on__isnull=True,
+        then=1,
+    ),
+    default=0,
+    output_field=IntegerField(),  # a boolean would be converted, row by row
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """All that moved quantities in the accounts of some brokers: read once, matched to several days."""
+    """All that moved quantities in the accounts of some brokers: read once, matched to several days.
+
+    `trades` are of the accounts and instruments that were traded first in, first out, and that nothing else
+    happened to, in the order of time; `rows` of all others.
+    """
 
     wanted: Mapping[int, models.Account]
     everyone: Mapping[int, models.Account]
     methods: Mapping[int, Method]
     rows: Sequence[_Row]
+    trades: Mapping[Key, Sequence[_TradeRow]]
     papers: Mapping[int, Paper]
     told: matching.Told
     is_part: bool
@@ -177,7 +224,7 @@ class Moves:
         everyone = self.everyone
         rows = [row for row in self.rows if until is None or row.trade_date <= until]
         activities, booked = _ledger_types(rows, self.papers)
-        rates = Rates(()) if base is None else _rates(rows, everyone, base, is_part=self.is_part)
+        rates = Rates(()) if base is None else self._rates(base)
 
         def on(account: str, currency: str, day: date) -> Decimal | None:
             return _base_rate(rates, base, everyone[int(account)].currency, currency, day, None)
@@ -190,6 +237,9 @@ class Moves:
         convert = None if base is None else matching.Convert(on, of)
         found = matching.matched(activities, terms, self.told, convert)
         lots = {_key(names): of_key for names, of_key in found.items()}
+        for key, told in self.trades.items():
+            if trades := self._trades(key, told, base, rates, until, booked):
+                lots[key] = matching.traded(trades)
         there = {(str(row.account_id), str(row.instrument_id)) for row in rows}
         tied = matching.ties(activities, terms, there)
         return Books(
@@ -203,6 +253,49 @@ class Moves:
             ties=[{_key(names) for names in some} for some in tied],
         )
 
+    def _trades(
+        self,
+        key: Key,
+        told: Iterable[_TradeRow],
+        base: str | None,
+        rates: Rates,
+        until: date | None,
+        booked: dict[tuple[int, str], Decimal],
+    ) -> list[Trade]:
+        """Those of one account and instrument to the end of a day; adds the rates booked with them."""
+        account, paper = key[0], self.papers[key[1]]
+        currency, per_unit, kept_in = paper.currency, paper.per_unit, self.everyone[account].currency
+        trades = []
+        for _, _, day, _, name, size, price, gross, fee, tax, paid_in, fx_rate, _ in told:
+            on, quantity = plain_day(day), Decimal(size)
+            if until is not None and on > until:
+                break
+            cost = rate = None
+            if paid_in == currency:
+                if fx_rate is not None:
+                    rate = booked[account, name] = Decimal(fx_rate)
+                paid, charged, taxed = plain_number(gross), plain_number(fee), plain_number(tax)
+                cost = matching.cost_of_trade(quantity, plain_number(price), paid, charged, taxed, per_unit)
+            if base is not None:
+                rate = _base_rate(rates, base, kept_in, currency, on, rate)
+            trades.append(Trade(on, name, quantity, cost, None if base is None else product(cost, rate)))
+        return trades
+
+    def _rates(self, base: str) -> Rates:
+        brokers = {account.broker for account in self.everyone.values()}
+        papers = models.Instrument.objects.filter(broker__in=brokers)
+        currencies = set(papers.values_list("currency", flat=True).distinct())
+        currencies |= {account.currency for account in self.everyone.values()} | {base}
+        days = {plain_day(row.trade_date) for of_key in self.trades.values() for row in of_key}
+        days |= {row.trade_date for row in self.rows}
+        days |= {row.acquired_on for row in self.rows if row.acquired_on is not None}
+        if not days or currencies == {base}:
+            return Rates(())
+        if self.is_part and len(days) <= _FEW_DAYS:
+            return Rates.of_days(days, currencies)
+        # Up to the latest stored: what is still open is valued at today's.
+        return Rates.between(min(days), date.max, currencies)
+
 
 def read(
     looked_at: Iterable[models.Account],
@@ -215,13 +308,31 @@ def read(
     brokers = {account.broker for account in wanted.values()}
     everyone = {account.pk: account for account in models.Account.objects.filter(broker__in=brokers)}
     methods = {pk: method or Method(account.lot_method) for pk, account in everyone.items()}
-    rows = _activities(everyone, until, only)
+    papers = {
+        paper.pk: paper
+        for paper in map(Paper._make, models.Instrument.objects.values_list(*PAPER))
+        if paper.broker in brokers
+    }
+    trades: dict[Key, list[_TradeRow]] = {}
+    if Method.FIFO in methods.values():
+        trades, others = _apart(methods, papers, until, only)
+        rows = _activities(everyone, until, others)
+        # What a corporate action comes from may have been traded alone.
+        actions, _ = _ledger_types((row for row in rows if row.kind in _ACTIONS), papers)
+        terms = {str(pk): _terms(paper) for pk, paper in papers.items()} if actions else {}
+        tied = {_key(names) for some in matching.ties(actions, terms) for names in some} & trades.keys()
+        rows += _activities(everyone, until, tied)
+        trades = {key: of_key for key, of_key in trades.items() if key not in tied}
+    else:
+        rows = _activities(everyone, until, only)
+    numbers = {row.instrument_id for row in rows} | {instrument for _, instrument in trades}
     return Moves(
         wanted=wanted,
         everyone=everyone,
         methods=methods,
         rows=rows,
-        papers=_papers({row.instrument_id for row in rows}),
+        trades=trades,
+        papers={pk: paper for pk, paper in papers.items() if pk in numbers},
         told=matching.Told(
             methods={str(pk): own for pk, own in methods.items()},
             choices=_choices(everyone) if Method.SPECIFIC in methods.values() else {},
@@ -232,24 +343,64 @@ def read(
     )
 
 
-def _activities(accounts: Iterable[int], until: date | None, only: Collection[Key] | None) -> list[_Row]:
-    """All that moves a quantity or a cost, or is part of a corporate action."""
+def _apart(
+    methods: Mapping[int, Method],
+    papers: Mapping[int, Paper],
+    until: date | None,
+    only: Collection[Key] | None,
+) -> tuple[dict[Key, list[_TradeRow]], set[Key]]:
+    """By account and instrument, in the order of time, what is `Moves.trades`; and what is not."""
+    found: defaultdict[Key, list[_TradeRow]] = defaultdict(list)
+    others: set[Key] = set()
+    for rows in _moving(methods, until, only):
+        for told in rows.annotate(is_alone=_ALONE).values_list(*_TRADED, "is_alone").iterator(_MANY):
+            row = _TradeRow._make(told)
+            # Asked for in the query, this would lead the database to another index.
+            if row.instrument_id is not None:
+                found[row.account_id, row.instrument_id].append(row)
+                if not row.is_alone:
+                    others.add((row.account_id, row.instrument_id))
+    others |= {
+        (account, instrument)
+        for account, instrument in found
+        if methods[account] is not Method.FIFO or papers[instrument].is_margined
+    }
+    if only is not None:
+        others &= set(only)
+    # As `matching` has it: in the order of time, and purchases before sales of the same moment.
+    return {
+        key: sorted(
+            rows, key=lambda row: (row.trade_date, row.trade_at or "", row.quantity[0] == "-", row.key)
+        )
+        for key, rows in found.items()
+        if key not in others and (only is None or key in only)
+    }, others
+
+
+def _moving(
+    accounts: Iterable[int], until: date | None, only: Collection[Key] | None
+) -> Iterator[QuerySet[models.Activity]]:
+    """All that moves a quantity or a cost, or is part of a corporate action; of `only`, and maybe more."""
     rows = models.Activity.objects.current().filter(
-        Q(quantity__isnull=False) | Q(kind__in=_ACTIONS) | RETURNED,
-        account__in=list(accounts),
-        instrument__isnull=False,
+        Q(quantity__isnull=False) | Q(kind__in=_ACTIONS) | RETURNED, account__in=list(accounts)
     )
     rows = rows.exclude(kind=ActivityKind.FX)
     if until is not None:
         rows = rows.filter(trade_date__lte=until)
     if only is None:
-        return _read(rows)
+        yield rows
+        return
     instruments = sorted({instrument for _, instrument in only})
+    for start in range(0, len(instruments), _AT_ONCE):
+        yield rows.filter(instrument__in=instruments[start : start + _AT_ONCE])
+
+
+def _activities(accounts: Iterable[int], until: date | None, only: Collection[Key] | None) -> list[_Row]:
     return [
         row
-        for start in range(0, len(instruments), _AT_ONCE)
-        for row in _read(rows.filter(instrument__in=instruments[start : start + _AT_ONCE]))
-        if (row.account_id, row.instrument_id) in only
+        for rows in _moving(accounts, until, only)
+        for row in _read(rows)
+        if row.instrument_id and (only is None or (row.account_id, row.instrument_id) in only)
     ]
 
 
@@ -261,12 +412,6 @@ def _read(rows: QuerySet[models.Activity]) -> list[_Row]:
         output_field=TextField(),
     )
     return [_Row._make(row) for row in rows.annotate(told=text).values_list(*_COLUMNS)]
-
-
-def _papers(pks: Iterable[int]) -> dict[int, Paper]:
-    wanted = set(pks)
-    rows = map(Paper._make, models.Instrument.objects.values_list(*PAPER))
-    return {paper.pk: paper for paper in rows if paper.pk in wanted}
 
 
 def _terms(paper: Paper) -> matching.Terms:
@@ -324,24 +469,6 @@ def _ledger_types(
             )
         )
     return activities, booked
-
-
-def _rates(
-    rows: Iterable[_Row], accounts: Mapping[int, models.Account], base: str, *, is_part: bool
-) -> Rates:
-    brokers = {account.broker for account in accounts.values()}
-    currencies = set(
-        models.Instrument.objects.filter(broker__in=brokers).values_list("currency", flat=True).distinct()
-    )
-    currencies |= {account.currency for account in accounts.values()} | {base}
-    days = {row.trade_date for row in rows}
-    days |= {row.acquired_on for row in rows if row.acquired_on is not None}
-    if not days or currencies == {base}:
-        return Rates(())
-    if is_part and len(days) <= _FEW_DAYS:
-        return Rates.of_days(days, currencies)
-    # Up to the latest stored: what is still open is valued at today's.
-    return Rates.between(min(days), date.max, currencies)
 
 
 def _base_rate(
