@@ -98,7 +98,7 @@ def store(world: World, order: list[int] | None = None, name: str = "U1") -> mod
             event.on,
             rows[event.instrument] if event.instrument else None,
             currency=event.currency,
-            key=f"event-{number}",
+            key=f"event-{number:02}",
             quantity=str(event.quantity) if event.quantity else None,
             gross=str(event.gross),
             fee=str(event.fee),
