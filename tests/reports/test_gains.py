@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from stonks_overwatch.ledger.lots import Method
-from stonks_overwatch.reports.realized import realized
+from stonks_overwatch.reports.realized import InstrumentGains, realized
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders
 
@@ -56,6 +56,7 @@ def test_the_years_and_instruments_sum_to_the_whole() -> None:
         ["AAA", 38],
         ["BBB", 20],
     ]
+    assert list(vars(document.by_instrument[0])) == list(InstrumentGains.model_fields)
     totals = document.totals
     assert values(totals.lots, totals.gain_base, totals.proceeds_base, totals.cost_base) == [3, 58, 439, 381]
     assert values(totals.long_term_base, totals.short_term_base) == [48, 10]

@@ -71,6 +71,7 @@ def test_rows_are_of_all_their_fields_and_of_the_right_kinds() -> None:
     builders.position(builders.account(), builders.instrument())
     row = only(holdings(EUR))
     assert Holding(**vars(row)) == row
+    assert list(vars(row)) == list(Holding.model_fields)
 
 
 def test_nothing_stored_is_an_empty_document_and_no_error() -> None:

@@ -255,7 +255,6 @@ class Activity(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "key"], name="activity_once")]
         indexes = [
-            models.Index(fields=["trade_date", "id"]),
             models.Index(fields=["account", "instrument"]),
             models.Index("account", Coalesce("booked_on", "trade_date"), name="activity_counts_on"),
             models.Index(fields=["account", "trade_date"], name="activity_of_day"),
@@ -265,6 +264,25 @@ class Activity(models.Model):
             ),
             models.Index(
                 fields=["account", "kind"], condition=models.Q(superseded_by=None), name="activity_of_kind"
+            ),
+            # What counts in the order of days, with all that a list is filtered and sorted by: rows are wide.
+            models.Index(
+                fields=[
+                    "trade_date",
+                    "trade_at",
+                    "id",
+                    "account",
+                    "kind",
+                    "instrument",
+                    "is_derived",
+                    "quantity",
+                    "gross",
+                    "fee",
+                    "tax",
+                    "superseded_by",
+                ],
+                condition=models.Q(superseded_by=None),
+                name="activity_listed",
             ),
         ]
 
@@ -489,7 +507,7 @@ class ClosedLot(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["instrument", "book", "number"], name="closed_lot_once")
         ]
-        indexes = [models.Index(fields=["book", "closed_on"])]
+        indexes = [models.Index(fields=["closed_on", "book", "instrument", "number"])]
 
 
 class GainSum(models.Model):

@@ -1,12 +1,14 @@
 """What happened in the accounts: trades, dividends, transfers, and what the ledger worked out itself."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import reduce
+from operator import or_
 from typing import Literal, get_args
 
-from django.db.models import Count, Expression, F, FloatField, OrderBy, Q
+from django.db.models import Count, Expression, F, FloatField, OrderBy, Q, QuerySet
 from django.db.models.functions import Cast, Coalesce
 from pydantic import Field
 
@@ -158,18 +160,23 @@ def listed(scope: Scope, asked: Filter, page: int = 1) -> ListedActivities:
     """One page of the activities that the filter lets through, cut out by the database."""
     looked_at = {account.pk: account for account in accounts(scope)}
     rows = _filtered(scope, looked_at, asked)
-    counted = _of(scope, looked_at).current().values_list("kind")
-    kinds = tuple(counted.annotate(number=Count("id")).order_by("kind"))
+    kinds = _kinds(looked_at)
     is_of_kind = asked == Filter(kind=asked.kind, sort=asked.sort, descending=asked.descending)
+    # The order is made of what an index holds; whole rows are read of this page alone.
+    numbers: Sequence[int] | QuerySet[Activity, int] = rows.values_list("pk", flat=True)
     if is_of_kind:
         count = sum(number for kind, number in kinds if asked.kind in (None, kind))
+    elif asked.query:  # every text is looked through, once
+        numbers = list(numbers)
+        count = len(numbers)
     else:
         count = rows.count()
     pages = max(1, -(-count // ROWS))
     page = min(max(page, 1), pages)
-    shown = list(rows[(page - 1) * ROWS : page * ROWS])
+    numbers = list(numbers[(page - 1) * ROWS : page * ROWS])
+    shown = Activity.objects.select_related("instrument").in_bulk(numbers)
     return ListedActivities(
-        rows=_listed(shown, looked_at),
+        rows=_listed([shown[number] for number in numbers if number in shown], looked_at),
         count=count,
         page=page,
         pages=pages,
@@ -181,7 +188,7 @@ def listed(scope: Scope, asked: Filter, page: int = 1) -> ListedActivities:
 def every_listed(scope: Scope, asked: Filter) -> Iterator[ListedActivity]:
     """All that the filter lets through, read in portions: for files, however long."""
     looked_at = {account.pk: account for account in accounts(scope)}
-    rows = _filtered(scope, looked_at, asked)
+    rows = _filtered(scope, looked_at, asked).select_related("instrument")
     portion: list[Activity] = []
     for row in rows.iterator(chunk_size=_PORTION):
         portion.append(row)
@@ -194,6 +201,17 @@ def every_listed(scope: Scope, asked: Filter) -> Iterator[ListedActivity]:
 _PORTION = 500
 
 
+def _kinds(looked_at: dict[int, Account]) -> tuple[tuple[str, int], ...]:
+    """The kinds of what counts in the accounts, by name, and how many there are of each."""
+    rows = Activity.objects.current().filter(account__in=list(looked_at))
+    # By account too: so it is counted along an index, without sorting.
+    counted = rows.values_list("account_id", "kind").annotate(number=Count("id")).order_by()
+    numbers: Counter[str] = Counter()
+    for _, kind, number in counted:
+        numbers[kind] += number
+    return tuple(sorted(numbers.items()))
+
+
 def _of(scope: Scope, looked_at: dict[int, Account]) -> ActivityQuerySet:
     """Without a condition where all are looked at: the database then reads them in the order of days."""
     if scope.account is None and scope.broker is None:
@@ -202,7 +220,7 @@ def _of(scope: Scope, looked_at: dict[int, Account]) -> ActivityQuerySet:
 
 
 def _filtered(scope: Scope, looked_at: dict[int, Account], asked: Filter) -> ActivityQuerySet:
-    every = _of(scope, looked_at).select_related("instrument")
+    every = _of(scope, looked_at)
     if asked.id:
         broker, account, key = [*asked.id.split(":", 2), "", ""][:3]
         return every.filter(account__broker=broker, account__account=account, key=key)
@@ -212,7 +230,7 @@ def _filtered(scope: Scope, looked_at: dict[int, Account], asked: Filter) -> Act
         case "derived":
             rows = every.current().filter(is_derived=True)
         case "replaced":
-            rows = every.exclude(superseded_by=None)
+            rows = every.filter(superseded_by__isnull=False)
         case _:
             rows = every.current()
     if asked.start:
@@ -223,29 +241,26 @@ def _filtered(scope: Scope, looked_at: dict[int, Account], asked: Filter) -> Act
         rows = rows.filter(kind=asked.kind)
     if asked.instrument:
         rows = rows.filter(instrument=asked.instrument)
+    # As a sum the instrument is compared, and not looked up in an index: a word can stand in all of them.
+    rows = rows.alias(paper=F("instrument") + 0)
     for word in asked.query.split():
         rows = rows.filter(_stands_in(word))
     return rows.order_by(*_order(asked))
 
 
 def _stands_in(word: str) -> Q:
-    found = Q()
-    for column in _SEARCHED:
-        found |= Q(**{f"{column}__icontains": word})
-    return found
+    # Each table is looked through once, as it lies; the rest is told by what the index of the order holds.
+    named = _any_holds(("symbol", "name", "isin", "broker_ref"), word)
+    told = _any_holds(("description", "subtype", "currency", "key"), word)
+    return (
+        Q(paper__in=Instrument.objects.filter(named).values("pk"))
+        | Q(pk__in=Activity.objects.filter(told).values("pk"))
+        | Q(kind__in=[kind for kind in ActivityKind if word.casefold() in kind])
+    )
 
 
-_SEARCHED = (
-    "instrument__symbol",
-    "instrument__name",
-    "instrument__isin",
-    "instrument__broker_ref",
-    "description",
-    "subtype",
-    "kind",
-    "currency",
-    "key",
-)
+def _any_holds(columns: Sequence[str], word: str) -> Q:
+    return reduce(or_, (Q(**{f"{column}__icontains": word}) for column in columns))
 
 
 def _order(asked: Filter) -> list[OrderBy]:

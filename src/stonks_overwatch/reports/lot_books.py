@@ -85,6 +85,7 @@ Positions = dict[Key, tuple[Decimal, Decimal | None]]
 _LOT = Lot._fields
 _CLOSE = Close._fields
 _GAIN = GainRow._fields[1:]
+_COUNTS, GAINED = GainRow._fields[2:5], GainRow._fields[5:]
 _AT_ONCE = 500
 _ZERO = Decimal(0)
 
@@ -133,9 +134,12 @@ class Stored:
         rows = GainSum.objects.filter(book__in=list(self.accounts), instrument__isnull=not by_instrument)
         rows = rows.filter(year=year) if year is not None else rows.exclude(year=EVER)
         found = rows.order_by("book_id", "instrument_id", "year").values_list(
-            "book_id", "instrument_id", *_GAIN[1:]
+            "book_id", "instrument_id", *_COUNTS, *map(plain, GAINED)
         )
-        return [GainRow(self.accounts[book], *row) for book, *row in found]
+        return [
+            GainRow(self.accounts[book], instrument, year, lots, unknown, *map(plain_number, sums))
+            for book, instrument, year, lots, unknown, *sums in found
+        ]
 
     def earned(self) -> dict[Key, Decimal | None]:
         """Proceeds minus cost of what closed anything of an instrument, each at the rate of its day.

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 from stonks_overwatch.ledger.lots import Method, effects, negative
@@ -13,6 +15,7 @@ from stonks_overwatch.reports.documents import Computed, Document, Exact, Total,
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import (
     EVER,
+    GAINED,
     ClosedRow,
     GainRow,
     brought,
@@ -198,11 +201,16 @@ def realized_between(
 def _sums(rows: list[GainRow]) -> dict[str, Any]:
     """The fields of `Gains`, of several accounts."""
     filled = [row for row in rows if row.lots]
-    names = set(Gains.model_fields) - {"lots", "unknown"}
-    return {name: total(getattr(row, name) for row in filled).value for name in names} | {
-        "lots": sum(row.lots for row in filled),
-        "unknown": sum(row.unknown for row in filled),
+    columns = zip(*map(_SUMMED, filled), strict=True) if filled else repeat(())
+    return {
+        "lots": sum([row.lots for row in filled]),
+        **{name: total(column).value for name, column in zip(_SUMS, columns, strict=False)},
+        "unknown": sum([row.unknown for row in filled]),
     }
+
+
+_SUMS = tuple(name for name in GAINED if name in Gains.model_fields)
+_SUMMED = attrgetter(*_SUMS)
 
 
 def _grouped(rows: Iterable[GainRow], key: Callable[[GainRow], int]) -> dict[int, list[GainRow]]:
@@ -213,17 +221,19 @@ def _grouped(rows: Iterable[GainRow], key: Callable[[GainRow], int]) -> dict[int
 
 
 def _instrument(paper: Paper, rows: list[GainRow]) -> InstrumentGains:
-    return InstrumentGains(
-        symbol=paper.symbol,
-        name=paper.name,
-        isin=paper.isin,
-        broker=paper.broker,
-        broker_ref=paper.broker_ref,
-        asset_class=paper.asset_class,
-        currency=paper.currency,
-        gain=total(row.gain for row in rows).value,
-        instrument=paper.pk,
-        **_sums(rows),
+    return InstrumentGains.made(
+        {
+            "symbol": paper.symbol,
+            "name": paper.name,
+            "isin": paper.isin,
+            "broker": paper.broker,
+            "broker_ref": paper.broker_ref,
+            "asset_class": paper.asset_class,
+            "currency": paper.currency,
+            "gain": total(row.gain for row in rows).value,
+            "instrument": paper.pk,
+            **_sums(rows),
+        }
     )
 
 
