@@ -7,7 +7,6 @@ a run that is killed leaves the last good state or the new one. Its row in SyncR
 import logging
 import time
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import quote
@@ -35,7 +34,6 @@ from stonks_overwatch.errors import (
 from stonks_overwatch.imports import flex_files
 from stonks_overwatch.ledger import store
 from stonks_overwatch.ledger.models import Import, SyncRun
-from stonks_overwatch.ledger.store import Counts
 from stonks_overwatch.redaction import redact
 from stonks_overwatch.services import brokers
 from stonks_overwatch.services.brokers.base import Progress, Raw
@@ -111,7 +109,7 @@ def _run(row: SyncRun, login: Login, progress: Progress) -> None:
         counts = store.record(broker.transform(raw))
         for part in broker.history(login, login.start_date, recorder):
             broker.keep(part)
-            counts = _and_past(counts, store.record(broker.transform(part)))
+            counts = counts.and_past(store.record(broker.transform(part)))
             raw.failures += part.failures
     except StonksError as err:
         _fail(row, err)
@@ -140,16 +138,6 @@ def _run(row: SyncRun, login: Login, progress: Progress) -> None:
         row.activities_known = counts.activities_known
         row.inbox = counts.inbox
         _end(row, raw)
-
-
-def _and_past(counts: Counts, past: Counts) -> Counts:
-    """With what a part of the past brought; accounts and positions are those of now."""
-    return replace(
-        counts,
-        activities_new=counts.activities_new + past.activities_new,
-        activities_known=counts.activities_known + past.activities_known,
-        inbox=counts.inbox + past.inbox,
-    )
 
 
 def _recorder(row: SyncRun, progress: Progress) -> Progress:

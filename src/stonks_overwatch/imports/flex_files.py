@@ -2,9 +2,8 @@
 
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import date, datetime
+from collections.abc import Callable
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -13,8 +12,6 @@ from stonks_overwatch.errors import StatementError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import store as ledger
 from stonks_overwatch.ledger.models import Import
-from stonks_overwatch.ledger.opening import end_of
-from stonks_overwatch.ledger.types import Batch
 from stonks_overwatch.services.brokers.ibkr import statements
 from stonks_overwatch.services.brokers.ibkr.statements import Reading
 
@@ -33,7 +30,7 @@ def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stor
         with path.open("rb") as stream:
             reading = _read(stream, record, now, _megabytes(path, record.file, progress))
             progress(f"{record.file}: {sum(reading.rows.values()):,} rows are being stored", 0, 0)
-            counts = _record(reading, now)
+            counts = ledger.record(reading.batch)
     except StatementError as err:
         return Stored(KIND, rows=0, refused=(Refusal(1, f"{err.what} {err.next_step}"),))
     periods = reading.batch.periods
@@ -63,11 +60,7 @@ def undo(record: Import, now: datetime) -> None:
     ]
     record.delete()
     ledger.retract(told, others, now)
-    forgotten = ledger.forget_states(BROKER, {*told.positions, *told.cash})
-    for other in others:
-        for state in _states(other):
-            if forgotten & {account.account for account in state.accounts}:
-                ledger.record(state)
+    ledger.forget_states(told, others)
 
 
 def replay(record: Import, now: datetime) -> None:
@@ -75,7 +68,7 @@ def replay(record: Import, now: datetime) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(zlib.decompress(record.content))
         file.seek(0)
-        _record(_read(file, record, now), now)
+        ledger.record(_read(file, record, now).batch)
 
 
 def _read(
@@ -98,44 +91,3 @@ def _megabytes(path: Path, name: str, progress: Progress) -> Callable[[int], Non
             progress(f"{name}: megabytes read", told, total)
 
     return tell
-
-
-def _record(reading: Reading, now: datetime) -> ledger.Counts:
-    """Store what each account held at the end of its statement, and then all that happened."""
-    batch = replace(reading.batch, told_at=min(reading.told_at, now))
-    for state in _states(batch):
-        ledger.record(state)
-    return ledger.record(
-        replace(batch, positions={}, partial_positions=(), cash={}, partial_cash=(), values=())
-    )
-
-
-def _ends(batch: Batch) -> dict[str, datetime]:
-    """When the last day ends of what is told of each account."""
-    days: dict[str, date] = {}
-    for period in batch.periods:
-        days[period.account] = max(period.until, days.get(period.account, period.until))
-    return {account: end_of(day) for account, day in days.items()}
-
-
-def _states(batch: Batch) -> Iterator[Batch]:
-    """Positions, cash and values, a batch for each day with which accounts' statements end."""
-    ends = _ends(batch)
-    for at in sorted(set(ends.values())):
-        named = {account for account, end in ends.items() if end == at}
-        yield replace(
-            batch,
-            fetched_at=at,
-            accounts=tuple(account for account in batch.accounts if account.account in named),
-            positions={account: rows for account, rows in batch.positions.items() if account in named},
-            partial_positions=tuple(row for row in batch.partial_positions if row.account in named),
-            cash={account: rows for account, rows in batch.cash.items() if account in named},
-            values=tuple(value for value in batch.values if value.account in named),
-            rates=(),
-            prices=(),
-            navs=(),
-            activities=(),
-            periods=(),
-            figures=(),
-            inbox=(),
-        )

@@ -8,7 +8,7 @@ import hashlib
 import json
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -43,6 +43,7 @@ from stonks_overwatch.ledger.models import (
 )
 from stonks_overwatch.ledger.rows import read_activities
 from stonks_overwatch.ledger.sql import upsert
+from stonks_overwatch.ledger.states import events, states
 from stonks_overwatch.ledger.types import TOPICS, ActivityKind, AssetClass, Batch
 
 ZERO = Decimal(0)
@@ -60,11 +61,34 @@ class Counts:
     activities_known: int
     inbox: int
 
+    def and_past(self, past: "Counts") -> "Counts":
+        """With what a part of the past brought; accounts and positions are those of now."""
+        return replace(
+            self,
+            activities_new=self.activities_new + past.activities_new,
+            activities_known=self.activities_known + past.activities_known,
+            inbox=self.inbox + past.inbox,
+        )
+
 
 def record(batch: Batch) -> Counts:
     """Store everything of a batch, or nothing. What it leaves open, see Batch."""
     with transaction.atomic():
-        return _Recording(batch).run()
+        if batch.told_at is None:
+            counts = _Recording(batch).run()
+        else:
+            _record_states(batch)
+            counts = _Recording(events(batch)).run()
+        for statement in batch.past:
+            counts = counts.and_past(record(statement))
+        return counts
+
+
+def _record_states(statement: Batch, only: Collection[str] | None = None) -> None:
+    """What accounts held when the statement's days ended; of those alone that `only` names."""
+    for state in states(statement):
+        if only is None or any(account.account in only for account in state.accounts):
+            _Recording(state).run()
 
 
 def retract(told: Batch, others: Sequence[Batch], at: datetime) -> None:
@@ -76,14 +100,13 @@ def retract(told: Batch, others: Sequence[Batch], at: datetime) -> None:
         _Recording(replace(told, fetched_at=at)).retract(others)
 
 
-def forget_states(broker: str, accounts: Iterable[str]) -> set[str]:
-    """Forget positions and cash of accounts of which whole days' statements alone tell; and what follows.
-
-    Returns: these accounts. Those that nothing is left of are gone; of the others the states that are told
-    still are to be recorded again.
+def forget_states(told: Batch, others: Sequence[Batch]) -> None:
+    """Forget the positions and cash that one statement told of accounts of which statements alone tell; and
+    what follows from them. What the others told counts again; an account that nothing is left of is gone.
     """
     found = set()
-    for account in Account.objects.filter(broker=broker, account__in=list(accounts)):
+    named = {*told.positions, *told.cash}
+    for account in Account.objects.filter(broker=told.broker, account__in=named):
         reports = StateReport.objects.filter(account=account)
         moments = list(reports.values_list("at", flat=True))
         if not moments or not all(map(opening.is_end_of_day, moments)):
@@ -103,7 +126,8 @@ def forget_states(broker: str, accounts: Iterable[str]) -> set[str]:
             Account.objects.filter(pk=account.pk).update(**dict.fromkeys(_STATE_OF_ACCOUNT))
         else:
             account.delete()
-    return found
+    for other in others:
+        _record_states(other, found)
 
 
 def clear(broker: str) -> None:

@@ -469,4 +469,5 @@ class Batch:
     periods: tuple[Period, ...] = ()
     figures: tuple[Figure, ...] = ()
     inbox: tuple[InboxItem, ...] = ()
-    told_at: datetime | None = None  # when its activities were told, where that was not when it was fetched
+    told_at: datetime | None = None  # of a statement: when it was told; its states are those of its last day
+    past: tuple["Batch", ...] = ()  # the statements that came with it, each to be stored after it

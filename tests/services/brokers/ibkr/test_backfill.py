@@ -1,6 +1,7 @@
 """The statements of a login with a Flex query, through whole runs against the sandbox."""
 
 import json
+import zlib
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,23 @@ import pytest
 from django.db import connection
 
 from stonks_overwatch import sync
-from stonks_overwatch.ledger.models import Activity, InboxItem, NavPoint, Period, SyncRun
+from stonks_overwatch.imports import import_file
+from stonks_overwatch.ledger.models import (
+    Account,
+    Activity,
+    InboxItem,
+    NavPoint,
+    Period,
+    QuantityChange,
+    StateReport,
+    SyncRun,
+)
+from stonks_overwatch.ledger.opening import is_end_of_day
 from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrAnswer, IbkrCall
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
 from tests.conftest import StartSandbox
+from tests.ledger.dump import dump
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,6 +84,43 @@ def test_a_first_run_brings_the_whole_history(user: User) -> None:
     # Everything is explained by what was told: nothing had to be worked out.
     assert not Activity.objects.filter(is_derived=True).exists()
     assert {p.topic for p in Period.objects.all()} == {"trades", "cash", "corporate_actions", "transfers"}
+
+
+def test_what_statements_say_was_held_at_their_ends_is_a_report_of_that_day(user: User) -> None:
+    user.sync()
+
+    account = Account.objects.get(account="U7654321")
+    ends = Period.objects.filter(account=account).values_list("until", flat=True).distinct()
+    for topic in ("positions", "cash"):
+        moments = StateReport.objects.filter(account=account, topic=topic).values_list("at", flat=True)
+        assert {at.date() for at in moments if is_end_of_day(at)} == set(ends)
+        assert len(ends) > 1
+    # The first report is the earliest statement's; what is held is what the Web API told since.
+    run = SyncRun.objects.get()
+    assert account.positions_since is not None
+    assert account.positions_since.date() == min(ends)
+    assert account.cash_since == account.positions_since
+    assert account.positions_at is not None
+    assert account.positions_at >= run.started_at
+    assert account.reported_as_of is not None
+    assert account.reported_as_of.date() > max(ends)
+    # Quantities changed when they did, and not all of them in the first sync.
+    changes = QuantityChange.objects.filter(account=account)
+    assert changes.filter(at__lt=run.started_at - timedelta(days=100)).exists()
+
+
+def test_a_pulled_statement_that_is_imported_as_a_file_too_changes_nothing(
+    user: User, tmp_path: Path
+) -> None:
+    user.sync()
+    before = dump({"recorded_at", "updated_at", "told"})
+
+    for n, answer in enumerate(IbkrAnswer.objects.filter(endpoint="GET flex/statement").order_by("-id")):
+        file = tmp_path / f"{n}.xml"
+        file.write_bytes(zlib.decompress(answer.content))
+        assert import_file(file).new == 0
+
+    assert dump({"recorded_at", "updated_at", "told"}) == before
 
 
 def test_a_second_run_asks_for_nothing_and_changes_nothing(user: User) -> None:

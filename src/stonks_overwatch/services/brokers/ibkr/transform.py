@@ -68,7 +68,8 @@ def transform(raw: Raw) -> Batch:
     """Everything the answers of one fetch say, each row once, in an order that does not depend on theirs."""
     told = [answer for answer in raw.answers if answer.endpoint == statements.ENDPOINT]
     rest = [answer for answer in raw.answers if answer.endpoint != statements.ENDPOINT]
-    return statements.added(_Transform(Raw(raw.login, raw.fetched_at, rest)).batch(), told)
+    batch = _Transform(Raw(raw.login, raw.fetched_at, rest)).batch()
+    return replace(batch, past=tuple(statements.told(told, raw.login)))
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from stonks_overwatch.services.brokers.ibkr.statements.answers import (
     ENDPOINT,
     NO_STATEMENT,
-    added,
     missing_sections,
+    told,
 )
 from stonks_overwatch.services.brokers.ibkr.statements.dates import EASTERN
 from stonks_overwatch.services.brokers.ibkr.statements.reading import (
@@ -21,9 +21,9 @@ __all__ = [
     "NO_STATEMENT",
     "Outline",
     "Reading",
-    "added",
     "looks_like_statement",
     "missing_sections",
     "outline",
     "read",
+    "told",
 ]

@@ -99,7 +99,6 @@ class Reading:
     query: str
     kind: str  # AF: activity, TCF: trade confirmations
     generated_at: datetime | None
-    told_at: datetime  # when its words were told: generated, else its last day, else fetched
     rows: Mapping[str, int]
     repeats: int
     missing: tuple[words.Section, ...]
@@ -534,6 +533,7 @@ class _Reader:
             periods=self._periods(summed),
             figures=self._state.figures(accounts, aliases, rank),
             inbox=self._inbox.items(),
+            told_at=min(told_at, fetched_at),
         )
         kind = self.query.get("type", "")
         wanted = words.WANTED_CONFIRMATIONS if kind == "TCF" else words.WANTED
@@ -542,7 +542,6 @@ class _Reader:
             query=self.query.get("queryName", ""),
             kind=kind,
             generated_at=max(generated, default=None),
-            told_at=told_at,
             rows=dict(self._rows),
             repeats=self._repeats,
             missing=tuple(section for section in wanted if section.name not in self.sections),
