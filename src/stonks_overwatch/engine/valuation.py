@@ -21,7 +21,7 @@ Truths = NDArray[np.bool_]
 
 # A quantity below this is what adding and subtracting floats leaves of nothing.
 _NOTHING = 1e-9
-_ROWS_AT_ONCE = 64  # so that the arrays of one step stay in the processor's cache
+_ROWS_AT_ONCE = 16  # so that the arrays of one step are small, and stay in the processor's cache
 
 
 class Kind(IntEnum):
