@@ -213,10 +213,15 @@ def _kinds(looked_at: dict[int, Account]) -> tuple[tuple[str, int], ...]:
 
 
 def _of(scope: Scope, looked_at: dict[int, Account]) -> ActivityQuerySet:
-    """Without a condition where all are looked at: the database then reads them in the order of days."""
+    """Those of the accounts, to be read in the order of days.
+
+    A sum is compared, and not looked up in an index: what is of one account, or of the instruments that a
+    word names, can be nearly all there is.
+    """
+    rows = Activity.objects.alias(holder=F("account") + 0, paper=F("instrument") + 0)
     if scope.account is None and scope.broker is None:
-        return Activity.objects.all()
-    return Activity.objects.filter(account__in=list(looked_at))
+        return rows
+    return rows.filter(holder__in=list(looked_at))
 
 
 def _filtered(scope: Scope, looked_at: dict[int, Account], asked: Filter) -> ActivityQuerySet:
@@ -241,8 +246,6 @@ def _filtered(scope: Scope, looked_at: dict[int, Account], asked: Filter) -> Act
         rows = rows.filter(kind=asked.kind)
     if asked.instrument:
         rows = rows.filter(instrument=asked.instrument)
-    # As a sum the instrument is compared, and not looked up in an index: a word can stand in all of them.
-    rows = rows.alias(paper=F("instrument") + 0)
     for word in asked.query.split():
         rows = rows.filter(_stands_in(word))
     return rows.order_by(*_order(asked))

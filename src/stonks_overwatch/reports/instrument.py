@@ -158,25 +158,24 @@ def instrument(
         )
     base = scope.base_currency
     looked_at = [account for account in accounts(scope) if account.broker == paper.broker]
-    state = state_of(looked_at, scope.as_of)
+    state = state_of(looked_at, scope.as_of, paper.pk)
     matched = lot_books(looked_at, base, scope.as_of, method)
     days = state.days.values()
     rates = Rates.between(min(days), max(days)) if days else Rates(())
-    held = [row for row in state.held if row.instrument_id == paper.pk]
     by_pk = {account.pk: account for account in looked_at}
     holders = [
         _holder(row, by_pk[row.account_id], rates.rate(row.currency, base, state.days[row.account_id]))
-        for row in held
+        for row in state.held
     ]
     described = papers([paper.pk])[paper.pk]
-    open_lots = lot_rows(base, state, held, matched, rates)
+    open_lots = lot_rows(base, state, state.held, matched, rates)
     closed = [
         closed_lot(row, by_pk[row.account], described, matched.methods[row.account], base)
         for row in matched.closed(instrument=paper.pk)
     ]
     end = last_day(looked_at, scope.as_of)
     rows = booked(looked_at, base, Q(instrument=paper.pk), end=end)
-    quantities = [row.quantity for row in held]
+    quantities = [row.quantity for row in state.held]
     splits = _splits(paper, looked_at, end)
     return InstrumentDocument(
         id=paper.pk,

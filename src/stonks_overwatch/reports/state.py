@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from django.db.models import QuerySet
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.lots import Lots
@@ -104,27 +105,28 @@ def told_at(*accounts: Account) -> datetime | None:
     return min((min(at, other) for at, other in told if at is not None and other is not None), default=None)
 
 
-def state_of(accounts: Iterable[Account], as_of: date | None) -> State:
+def state_of(accounts: Iterable[Account], as_of: date | None, instrument: int | None = None) -> State:
     """The latest state, or the one at the end of a day. Accounts opened after that day are left out.
 
-    An account whose last update is not after the day is as it was then.
+    An account whose last update is not after the day is as it was then. With the row number of an
+    `instrument`, of the positions those in it alone.
     """
     looked_at = [a for a in accounts if as_of is None or a.opened_on is None or a.opened_on <= as_of]
     days = {account.pk: min(account.updated_at.date(), as_of or date.max) for account in looked_at}
     latest = [account for account in looked_at if days[account.pk] == account.updated_at.date()]
     earlier = [account for account in looked_at if account not in latest]
-    held, balances = _held(latest), _balances(latest)
+    held, balances = _held(Position.objects.open(), latest, instrument), _balances(latest)
     if earlier and as_of:
-        held += _held_on(as_of, earlier)
+        held += _held_on(as_of, earlier, instrument)
         balances += _balances_on(as_of, earlier)
     return State(tuple(looked_at), days, held, balances)
 
 
-def _held(accounts: list[Account], *, only_open: bool = True) -> list[Held]:
-    rows = Position.objects.open() if only_open else Position.objects.all()
-    ordered = rows.filter(account__in=accounts).order_by(
-        "account__broker", "account__account", "instrument__symbol", "instrument_id"
-    )
+def _held(rows: QuerySet[Position], accounts: list[Account], instrument: int | None) -> list[Held]:
+    rows = rows.filter(account__in=accounts)
+    if instrument is not None:
+        rows = rows.filter(instrument=instrument)
+    ordered = rows.order_by("account__broker", "account__account", "instrument__symbol", "instrument_id")
     return [
         Held(
             account_id, instrument_id, broker_ref, symbol, name, asset_class, isin, currency,
@@ -158,13 +160,13 @@ def _balances(accounts: list[Account]) -> list[Balance]:
     ]
 
 
-def _held_on(day: date, accounts: list[Account]) -> list[Held]:
+def _held_on(day: date, accounts: list[Account], instrument: int | None) -> list[Held]:
     """Today's quantities without what moved them since, at that day's prices and the cost of its lots."""
     then = books(accounts, base=None, until=day).lots
     later = _moved_since(day, accounts)
     prices = _prices(day)
     held = []
-    for row in _held(accounts, only_open=False):
+    for row in _held(Position.objects.all(), accounts, instrument):
         key = row.account_id, row.instrument_id
         open_then = then.get(key, NO_LOTS)
         quantity = (
