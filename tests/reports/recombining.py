@@ -13,13 +13,18 @@ Inputs = Sequence[tuple[str, Decimal | None, date | datetime | None]]
 
 _NORMAL = NormalDist()
 _FUNCTIONS = {
+    # What a calculator makes of a whole number may lie a digit below it.
+    "floor": lambda number: math.floor(number + 1e-9),
     "exp": math.exp,
     "ln": math.log,
     "sqrt": math.sqrt,
     "N": _NORMAL.cdf,
     "n": _NORMAL.pdf,
 }
-_SIGNS = {"×": "*", "÷": "/", "−": "-", "+": "+", "^": "**", "²": "**2", "(": "(", ")": ")", " ": ""}
+_SIGNS = {"×": "*", "÷": "/", "−": "-", "+": "+", "^": "**", "²": "**2", "(": "(", ")": ")", " ": ""} | {
+    "⌊": "floor(",
+    "⌋": ")",
+}
 
 
 def recombined(how: str, formula: str, inputs: Inputs, title: str, value: Decimal) -> Decimal | None:

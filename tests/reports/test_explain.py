@@ -11,8 +11,10 @@ import pytest
 from stonks_overwatch import reports
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.models import Activity, Instrument
+from stonks_overwatch.ledger.targets import Wanted
+from stonks_overwatch.ledger.targets import replace as replace_targets
 from stonks_overwatch.reports.documents import Document, Rows, computed_text
-from stonks_overwatch.reports.explain import FIGURES, REPORTS, Arguments, explain
+from stonks_overwatch.reports.explain import FIGURES, REPORTS, Arguments, Explanation, explain
 from stonks_overwatch.reports.explain.finding import Reports, figures_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.scope import Scope
@@ -26,8 +28,10 @@ FLOATING = {"series", "performance", "periods", "risk", "comparison", "attributi
 ELSEWHERE = {"Suspect", "ListedActivity"}
 
 
-def figures(path: str, document: Document, rows: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Name and rows of the figures in a document, of each list the first two rows."""
+def figures(
+    path: str, document: Document, rows: tuple[str, ...], some: int = 2
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Name and rows of the figures in a document, of each list the first rows."""
     for name in figures_of(document):
         value = getattr(document, name, None)
         if isinstance(value, tuple):
@@ -38,10 +42,10 @@ def figures(path: str, document: Document, rows: tuple[str, ...]) -> Iterator[tu
     for name in type(document).model_fields:
         inner = getattr(document, name)
         if isinstance(inner, Document):
-            yield from figures(f"{path}.{name}", inner, rows)
+            yield from figures(f"{path}.{name}", inner, rows, some)
         elif isinstance(inner, (tuple, Rows)) and inner and isinstance(inner[0], Document):
-            for one in inner[:2]:
-                yield from figures(f"{path}.{name}", one, (*rows, key_of(one)))
+            for one in inner[:some]:
+                yield from figures(f"{path}.{name}", one, (*rows, key_of(one)), some)
 
 
 @pytest.mark.django_db
@@ -54,12 +58,16 @@ def test_the_inputs_give_the_figure(report: str) -> None:
     if report == "activities":
         sold = Activity.objects.get(kind="sell")
         asked = replace(asked, rows=(f"ibkr:U1:{sold.key}",))
-    document = REPORTS[report](asked, Reports(asked))
-    found = list(figures(report, document, ()))
+    recombine(report, asked)
 
-    assert found
-    for name, rows in found:
+
+def recombine(report: str, asked: Arguments, some: int = 2) -> dict[str, list[Explanation]]:
+    """Gets each figure of a report back out of its explanation alone; returns these by name."""
+    document = REPORTS[report](asked, Reports(asked))
+    found: dict[str, list[Explanation]] = {}
+    for name, rows in figures(report, document, (), some):
         told = explain(name, replace(asked, rows=rows), size=10_000)
+        found.setdefault(name, []).append(told)
         if told.value is None or told.how == "reported":
             continue
         inputs = [(one.name, one.value, one.as_of) for one in told.inputs]
@@ -69,6 +77,49 @@ def test_the_inputs_give_the_figure(report: str) -> None:
             assert given == pytest.approx(told.value, abs=Decimal("1e-6")), name
         else:
             assert computed_text(given) == computed_text(told.value), name
+    assert found
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("money", "two_sided", "formulas"),
+    [
+        # 50,000 are enough for everything that 58,332.50 times the targets lack.
+        ("50000", False, {"lacking × value of the position ÷ Σ value in the group"}),
+        (
+            "1000",
+            False,
+            {"lacking × to spend ÷ lacking in all × value of the position ÷ Σ value in the group"},
+        ),
+        (
+            "0",
+            True,
+            {
+                # Of 3,133.50 too much in ABOVE, two lots of 100 are sold, so that not all can be bought.
+                "lacking × to spend ÷ lacking in all × value of the position ÷ Σ value in the group",
+                "(value − target × (total value + new money)) × value of the position ÷ Σ value in the group",
+            },
+        ),
+    ],
+)
+def test_the_inputs_give_every_order_of_a_plan(money: str, two_sided: bool, formulas: set[str]) -> None:
+    """2,000 of cash are above their band, one share is above its target, two of them lack something."""
+    holder = builders.account()
+    for symbol, quantity, price in (("ABOVE", "400", "12"), ("ONE", "7", "100"), ("OTHER", "25", "33.3")):
+        held = builders.instrument(
+            symbol, isin=f"XS{symbol}", exchange="TSEJ" if symbol == "ABOVE" else "NYSE"
+        )
+        builders.position(holder, held, quantity, price)
+    builders.cash(holder, "EUR", "2000")
+    wanted = {"XSABOVE": "0.2", "XSONE": "0.35", "XSOTHER": "0.25", "cash": "0.05", "XSNEW": "0.1"}
+    replace_targets("instrument", [Wanted(key, Decimal(one), Decimal("0.02")) for key, one in wanted.items()])
+    asked = replace(EUR, by="instrument", money=Decimal(money), two_sided=two_sided)
+    told = recombine("targets", asked, some=10)
+
+    assert {one.formula for one in told["targets.orders.wanted_base"]} == formulas
+    assert all(one.how == "formula" for one in told["targets.orders.quantity"])
+    assert all(one.how == "formula" for one in told["targets.unplaced.amount_base"])
 
 
 def documents() -> Iterator[type[Document]]:

@@ -246,3 +246,31 @@ class PlanLaws(TestCase):
             assert row.side == "buy" or row.quantity <= quantities[row.symbol]
         assert two_sided or not sold
         models.Account.objects.all().delete()
+
+
+@pytest.mark.django_db
+def test_what_is_sold_as_a_whole_is_sold_to_the_last_unit() -> None:
+    # 100 ÷ 7 has no end: 100 over it must be 7 all the same.
+    holder = builders.account()
+    builders.position(
+        holder, builders.instrument("SEVENTH"), "7", "14.285714", market_value=builders.number("100")
+    )
+    builders.cash(holder, "EUR", "900")
+    want(stock="0", cash="1")
+
+    document = targets(EURO, "asset_class", two_sided=True)
+
+    assert orders(document) == [figures("sell", "SEVENTH", 7, 100)]
+
+
+@pytest.mark.django_db
+def test_shares_in_tokyo_are_bought_by_the_hundred() -> None:
+    # 1,000 at 2 are held; of 5,000 more, 2,900 are for 1,450 of them: 14 hundreds, and 100 buy no fifteenth.
+    holder = builders.account()
+    builders.position(holder, builders.instrument("7203", exchange="TSEJ"), "1000", "2")
+    want(stock="0.7")
+
+    (order,) = targets(EURO, "asset_class", Decimal(5000)).orders
+
+    # 0.7 × 7,000 − 2,000 = 2,900 for shares.
+    assert figures(order.quantity, order.lot_size, order.wanted_base) == (1400, 100, 2900)

@@ -7,6 +7,7 @@ to their target first, and cash above its band is used. Proposals only: nothing 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Literal, NamedTuple, get_args
 
@@ -27,6 +28,8 @@ GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
 _TRADABLE = (AssetClass.STOCK, AssetClass.ETF, AssetClass.FUND, AssetClass.CRYPTO)
 _FRACTIONAL = (AssetClass.FUND, AssetClass.CRYPTO)
 _SMALLEST_FRACTION = Decimal("0.0001")
+# Shares in Tokyo are traded by the hundred. Hong Kong's boards differ by share, and no broker tells them.
+_BOARD_LOTS = {"TSEJ": Decimal(100)}
 _NONE = Decimal(0)
 # Cash is part of these groups.
 _PLACES = ("account", "broker")
@@ -37,7 +40,9 @@ class TargetRow(Document):
     """One group. `drift` is weight minus target; `difference_base` is what is missing to the target.
 
     `status`: "inside" its band, "above" or "below" it, "none" without a target, "unknown" without a value.
-    `after_base` and `after_weight` are what they would be after the plan.
+    `lacking_base` is what a plan would have to buy: what is missing to the target of NAV and new money
+    together; null where nothing is, and without a plan. `after_base` and `after_weight` are what they would
+    be after the plan.
     """
 
     key: str
@@ -49,12 +54,17 @@ class TargetRow(Document):
     drift: Computed | None
     difference_base: Computed | None
     status: Literal["inside", "above", "below", "none", "unknown"]
+    lacking_base: Computed | None
     after_base: Computed | None
     after_weight: Computed | None
 
 
 class Order(Document):
-    """One proposed purchase or sale; `quantity` and `amount_base` are positive for both."""
+    """One proposed purchase or sale; `quantity` and `amount_base` are positive for both.
+
+    `wanted_base` is its part of the money. What that pays for, rounded down to a multiple of `lot_size`, is
+    the quantity; what rounding left of all of them may buy one lot more.
+    """
 
     side: Literal["buy", "sell"]
     account: str
@@ -63,6 +73,8 @@ class Order(Document):
     name: str
     broker_ref: str
     group: str
+    wanted_base: Computed
+    lot_size: Exact
     quantity: Exact
     price: Exact
     currency: str
@@ -81,7 +93,8 @@ class TargetsDocument(Document):
 
     Money closes: `money_base + sold_base = bought_base + left_base`. `left_base` stays as cash: what is
     meant for cash, what is unplaced, and what no whole unit could be bought for. A negative part of it is
-    cash that the plan used.
+    cash that the plan used. `lacking_base` is what all groups lack, `funds_base` what there is for it: new
+    money, what is sold, and cash above its band.
     """
 
     base_currency: str
@@ -93,6 +106,8 @@ class TargetsDocument(Document):
     money_base: Exact
     two_sided: bool
     minimum_base: Exact
+    lacking_base: Computed
+    funds_base: Computed
     orders: tuple[Order, ...]
     unplaced: tuple[Unplaced, ...]
     bought_base: Computed
@@ -107,12 +122,24 @@ class _Group(NamedTuple):
     target: Target | None
 
 
-class _Unit(NamedTuple):
-    """A holding that can be bought and sold, and what one unit of it costs in the base currency."""
+class Unit(NamedTuple):
+    """A holding that can be bought and sold by the lot, with its quantity and value in the base currency."""
 
     holding: Holding
-    price_base: Decimal
-    is_fractional: bool
+    held: Decimal
+    value: Decimal
+    lot_size: Decimal
+
+    @property
+    def lot_base(self) -> Decimal:
+        """What one lot costs."""
+        return self.lot_size * self.value / self.held
+
+    def bought_for(self, amount: Decimal) -> Decimal:
+        """How many units an amount pays for, in whole lots."""
+        # Divided once, so that what is held is what its whole value pays for.
+        lots = amount * self.held / (self.value * self.lot_size)
+        return lots.to_integral_value(ROUND_DOWN) * self.lot_size
 
 
 @kept
@@ -136,10 +163,11 @@ def targets(
     nav = valued.document.totals.nav_base
     wanted = {row.key: row for row in Target.objects.filter(by=by)}
     groups = _groups(valued, by, wanted, has_plan=bool(money) or two_sided)
-    units = _units(valued, by)
+    units = units_of(valued, by)
     plan = _plan(groups, units, nav, money, minimum, two_sided=two_sided)
     after = (nav or _NONE) + money
-    rows = [_row(group, nav, plan, after, cash_key(by, valued.document.base_currency)) for group in groups]
+    of_cash = cash_key(by, valued.document.base_currency)
+    rows = [_row(group, nav, plan, after, of_cash) for group in groups]
     bought = sum((order.amount_base for order in plan.orders if order.side == "buy"), _NONE)
     sold = sum((order.amount_base for order in plan.orders if order.side == "sell"), _NONE)
     return TargetsDocument(
@@ -152,6 +180,8 @@ def targets(
         money_base=money,
         two_sided=two_sided,
         minimum_base=minimum,
+        lacking_base=sum(plan.lacking.values(), _NONE),
+        funds_base=plan.funds,
         orders=tuple(plan.orders),
         unplaced=tuple(plan.unplaced),
         bought_base=bought,
@@ -206,119 +236,122 @@ def _order(group: _Group) -> tuple[bool, Decimal, Decimal, str]:
     return group.target is None, -target, -(group.value or _NONE), group.key
 
 
-def _units(valued: Valuation, by: GroupBy) -> dict[str, list[_Unit]]:
+def units_of(valued: Valuation, by: GroupBy) -> dict[str, list[Unit]]:
     """By group what can be bought and sold by the unit: long, priced, of a plain class."""
-    units: dict[str, list[_Unit]] = {}
+    units: dict[str, list[Unit]] = {}
     for row in valued.document.holdings:
         if row.asset_class not in _TRADABLE or row.price is None or not row.market_value_base:
             continue
         if row.quantity is None or row.quantity <= 0 or row.market_value_base <= 0:
             continue
         key = instrument_key(row) if by == "instrument" else str(getattr(row, by) or UNKNOWN)
-        is_fractional = row.asset_class in _FRACTIONAL or row.quantity != row.quantity.to_integral_value()
-        units.setdefault(key, []).append(
-            _Unit(row, row.market_value_base / row.quantity, is_fractional=is_fractional)
-        )
+        units.setdefault(key, []).append(Unit(row, row.quantity, row.market_value_base, _lot_size(row)))
     return units
 
 
-class _Plan(NamedTuple):
-    orders: list[Order]
-    unplaced: list[Unplaced]
-    moved: dict[str, Decimal]  # by group, bought minus sold
+def _lot_size(row: Holding) -> Decimal:
+    if row.asset_class in _FRACTIONAL or (row.quantity or _NONE) % 1:
+        return _SMALLEST_FRACTION
+    is_share = row.asset_class == AssetClass.STOCK
+    return _BOARD_LOTS.get(row.exchange or "", Decimal(1)) if is_share else Decimal(1)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is proposed so far. `lacking` and `moved`, bought minus sold, are by group."""
+
+    funds: Decimal
+    orders: list[Order] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
+    lacking: dict[str, Decimal] = field(default_factory=dict)
+    moved: dict[str, Decimal] = field(default_factory=dict)
 
 
 def _plan(
     groups: Sequence[_Group],
-    units: dict[str, list[_Unit]],
+    units: dict[str, list[Unit]],
     nav: Decimal | None,
     money: Decimal,
     minimum: Decimal,
     *,
     two_sided: bool,
 ) -> _Plan:
-    plan = _Plan([], [], {})
+    plan = _Plan(funds=money)
     if nav is None or nav + money <= 0 or not (money or two_sided):
         return plan
     whole = nav + money
     known = [(group, group.value, group.target) for group in groups if group.value is not None]
-    lacking: dict[str, Decimal] = {}
-    funds = money
     for group, value, target in known:
         if target is None:
             continue
         missing = target.weight * whole - value
         if missing > 0:
-            lacking[group.key] = missing
+            plan.lacking[group.key] = missing
         elif two_sided and -missing > target.band * whole:
             if group.key == CASH:
-                funds += -missing
+                plan.funds += -missing
             else:
-                funds += _sell(plan, group.key, units.get(group.key, []), -missing, minimum)
-    _buy(plan, lacking, units, funds, minimum)
+                plan.funds += _sell(plan, group.key, units.get(group.key, []), -missing, minimum)
+    _buy(plan, units, minimum)
     return plan
 
 
-def _sell(plan: _Plan, key: str, units: Sequence[_Unit], amount: Decimal, minimum: Decimal) -> Decimal:
+def _sell(plan: _Plan, key: str, units: Sequence[Unit], amount: Decimal, minimum: Decimal) -> Decimal:
     """Sell from the holdings of a group in proportion to their values; returns what that brings."""
-    held = sum((unit.holding.market_value_base or _NONE for unit in units), _NONE)
+    held = sum((unit.value for unit in units), _NONE)
     brought = _NONE
     for unit in units:
-        part = min(amount, held) * (unit.holding.market_value_base or _NONE) / held
-        quantity = min(_whole_units(part / unit.price_base, unit), unit.holding.quantity or _NONE)
-        brought += _place(plan, key, unit, "sell", quantity, minimum)
+        wish = _Wish(key, unit, min(amount, held) * unit.value / held)
+        brought += _place(plan, wish, "sell", unit.bought_for(wish.amount), minimum)
     return brought
 
 
-def _buy(
-    plan: _Plan, lacking: dict[str, Decimal], units: dict[str, list[_Unit]], funds: Decimal, minimum: Decimal
-) -> None:
-    whole = sum(lacking.values(), _NONE)
-    if not whole or funds <= 0:
+class _Wish(NamedTuple):
+    """The part of the money for one holding of a group."""
+
+    group: str
+    unit: Unit
+    amount: Decimal
+
+
+def _buy(plan: _Plan, units: dict[str, list[Unit]], minimum: Decimal) -> None:
+    whole = sum(plan.lacking.values(), _NONE)
+    if not whole or plan.funds <= 0:
         return
-    part_of_all = min(funds / whole, Decimal(1))
-    wishes: list[tuple[str, _Unit, Decimal]] = []
-    spendable = _NONE
-    for key, missing in lacking.items():
-        amount = missing * part_of_all
+    wishes: list[_Wish] = []
+    left = _NONE
+    for key, missing in plan.lacking.items():
+        amount = min(missing, missing * plan.funds / whole)
         if key == CASH:
             continue
         if not units.get(key):
             plan.unplaced.append(Unplaced(key=key, amount_base=amount))
             continue
-        spendable += amount
-        held = sum((unit.holding.market_value_base or _NONE for unit in units[key]), _NONE)
-        wishes += [
-            (key, unit, amount * (unit.holding.market_value_base or _NONE) / held) for unit in units[key]
-        ]
-    quantities = [_whole_units(amount / unit.price_base, unit) for _, unit, amount in wishes]
-    left = spendable - sum(
-        (quantity * unit.price_base for quantity, (_, unit, _) in zip(quantities, wishes, strict=True)), _NONE
-    )
-    # What rounding left over buys one more unit where most is missing.
-    remainders = [
-        amount - quantity * unit.price_base
-        for quantity, (_, unit, amount) in zip(quantities, wishes, strict=True)
+        left += amount
+        held = sum((unit.value for unit in units[key]), _NONE)
+        wishes += [_Wish(key, unit, amount * unit.value / held) for unit in units[key]]
+    quantities = [wish.unit.bought_for(wish.amount) for wish in wishes]
+    spent = [
+        quantity * wish.unit.value / wish.unit.held for quantity, wish in zip(quantities, wishes, strict=True)
     ]
+    left -= sum(spent, _NONE)
+    # What rounding left over buys one lot more where most is missing.
+    remainders = [wish.amount - amount for amount, wish in zip(spent, wishes, strict=True)]
     for index in sorted(range(len(wishes)), key=lambda number: remainders[number], reverse=True):
-        unit = wishes[index][1]
-        if not unit.is_fractional and unit.price_base <= left:
-            quantities[index] += 1
-            left -= unit.price_base
-    for quantity, (key, unit, _) in zip(quantities, wishes, strict=True):
-        _place(plan, key, unit, "buy", quantity, minimum)
-
-
-def _whole_units(quantity: Decimal, unit: _Unit) -> Decimal:
-    step = _SMALLEST_FRACTION if unit.is_fractional else Decimal(1)
-    return (quantity / step).to_integral_value(ROUND_DOWN) * step
+        unit = wishes[index].unit
+        if unit.lot_size >= 1 and unit.lot_base <= left:
+            quantities[index] += unit.lot_size
+            left -= unit.lot_base
+    for quantity, wish in zip(quantities, wishes, strict=True):
+        _place(plan, wish, "buy", quantity, minimum)
 
 
 def _place(
-    plan: _Plan, key: str, unit: _Unit, side: Literal["buy", "sell"], quantity: Decimal, minimum: Decimal
+    plan: _Plan, wish: _Wish, side: Literal["buy", "sell"], quantity: Decimal, minimum: Decimal
 ) -> Decimal:
     """Note an order, unless it is too small; returns its amount."""
-    amount = quantity * unit.price_base
+    key, unit, wanted = wish
+    amount = quantity * unit.value / unit.held
     row = unit.holding
     if quantity <= 0 or amount < minimum or row.price is None:
         return _NONE
@@ -331,6 +364,8 @@ def _place(
             name=row.name,
             broker_ref=row.broker_ref,
             group=key,
+            wanted_base=wanted,
+            lot_size=unit.lot_size,
             quantity=quantity,
             price=row.price,
             currency=row.currency,
@@ -361,6 +396,7 @@ def _row(group: _Group, nav: Decimal | None, plan: _Plan, whole: Decimal, of_cas
         drift=drift,
         difference_base=missing,
         status=_status(target, drift),
+        lacking_base=plan.lacking.get(group.key),
         after_base=after,
         after_weight=share(after, whole),
     )

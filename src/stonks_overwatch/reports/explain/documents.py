@@ -26,10 +26,10 @@ How = Literal[
 others. `quotient`: the first over the second. `change`: the same, less 1. `linked`: the inputs are returns,
 (1 + a) × (1 + b) × … − 1. `root`: the yearly rate at which the inputs, each ÷ (1 + rate) ^ (days since the
 first one's `as_of` ÷ 365), sum to nothing. `formula`: the formula is arithmetic over the names of the inputs,
-in which `Σ name` is the sum of all inputs of that name, √ is the root of what follows, `exp` and `ln`
-are of base e, and `N` and `n` are the standard normal distribution and its density; inputs that it does not
-name stand beside them; what stands after "where" is named there. `equation`: the formula holds with the
-figure in it, by its title. `listed`: no figure, the figures of a row.
+in which `Σ name` is the sum of all inputs of that name, √ is the root of what follows, ⌊x⌋ the whole number
+at or below x, `exp` and `ln` are of base e, and `N` and `n` are the standard normal distribution and its
+density; inputs that it does not name stand beside them; what stands after "where" is named there.
+`equation`: the formula holds with the figure in it, by its title. `listed`: no figure, the figures of a row.
 """
 
 

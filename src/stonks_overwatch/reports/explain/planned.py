@@ -1,6 +1,6 @@
 """How targets and a plan for new money come about."""
 
-from decimal import Decimal
+from typing import Any
 
 from stonks_overwatch.reports import targets
 from stonks_overwatch.reports.diversification import CASH, members_of
@@ -50,6 +50,7 @@ def _as_asked(_: Seen) -> Made:
 
 
 _Row, _Plan = targets.TargetRow, targets.TargetsDocument
+_MONEY = "targets.money_base"
 
 
 @figure(_Row, "value_base", "Value", base, "Of everything in the group.")
@@ -105,6 +106,23 @@ def _missing(seen: Seen) -> Made:
     return formula("target × total value − value", inputs)
 
 
+_LACKING = "target × (total value + new money) − value"
+
+
+def _with_money(seen: Seen, row: targets.TargetRow) -> list[Input]:
+    """What a plan compares: the target of everything with the new money in it, and what there is."""
+    told = [
+        seen.input(text, getattr(row, name), unit, f"targets.rows.{name}", key_of(row))
+        for text, name, unit in (("target", "target", fraction), ("value", "value_base", seen.base))
+    ]
+    return [*told, total_value(seen), seen.input("new money", seen.root.money_base, seen.base, _MONEY)]
+
+
+@figure(_Row, "lacking_base", "Lacking", base, "What a plan would have to buy of it.")
+def _lacking(seen: Seen) -> Made:
+    return formula(_LACKING, _with_money(seen, seen.holder))
+
+
 def _moved(seen: Seen, key: str) -> list[Input]:
     """The orders of a group; a sale takes away."""
     return [
@@ -125,7 +143,7 @@ def _after(seen: Seen) -> Made:
     inputs = [seen.beside("value_base", "value", seen.base), *_moved(seen, row.key)]
     if row.key == targets.cash_key(plan.by, plan.base_currency):
         inputs += [
-            seen.input("new money", plan.money_base, seen.base, "targets.money_base"),
+            seen.input("new money", plan.money_base, seen.base, _MONEY),
             seen.input("bought", -plan.bought_base, seen.base),
             seen.input("sold", plan.sold_base, seen.base, "targets.sold_base"),
         ]
@@ -137,7 +155,7 @@ def _after_weight(seen: Seen) -> Made:
     inputs = [
         seen.beside("after_base", "value after the plan", seen.base),
         total_value(seen),
-        seen.input("new money", seen.root.money_base, seen.base, "targets.money_base"),
+        seen.input("new money", seen.root.money_base, seen.base, _MONEY),
     ]
     return formula("value after the plan ÷ (total value + new money)", inputs)
 
@@ -152,6 +170,29 @@ figure(_Plan, "target_total", "Sum of the targets", fraction)(
         fraction,
     )
 )
+figure(_Plan, "lacking_base", "Lacking", base, "What a plan would have to buy.")(
+    column(
+        lambda seen: [row for row in seen.root.rows if row.lacking_base is not None],
+        "lacking_base",
+        "targets.rows",
+        "sum of what the groups lack",
+    )
+)
+
+
+@figure(_Plan, "funds_base", "To spend", base)
+def _funds(seen: Seen) -> Made:
+    plan = seen.root
+    inputs = [seen.beside("money_base", "new money", seen.base), seen.beside("sold_base", "sold", seen.base)]
+    if plan.funds_base != plan.money_base + plan.sold_base:
+        cash = _group_of(seen, CASH)
+        spare = cash.value_base - cash.target * (plan.nav_base + plan.money_base)
+        source = f"value − {cash.target:f} × (total value + new money)"
+        where = ("targets.rows.value_base", CASH)
+        inputs.append(seen.input("cash above its target", spare, seen.base, *where, source=source))
+    return sum_of(inputs, "new money + sold + cash above its target")
+
+
 figure(_Plan, "money_base", "New money", base)(_as_asked)
 figure(_Plan, "minimum_base", "Smallest order", base)(_as_asked)
 for _name, _title, _side in (("bought_base", "Bought", "buy"), ("sold_base", "Sold", "sell")):
@@ -191,16 +232,69 @@ def _of_holding(seen: Seen, name: str, text: str, unit: str) -> Input:
     return seen.input(text, getattr(held, name), unit, f"holdings.holdings.{name}", key_of(held))
 
 
-@figure(
-    targets.Order, "quantity", "Quantity", plain, "In whole units, of what is held in fractions in fractions."
-)
-def _quantity(seen: Seen) -> Made:
-    """What the plan decides: how the units share the group's money is in docs/numbers.md."""
-    inputs = [
-        _of_holding(seen, "market_value_base", "value", seen.base),
-        _of_holding(seen, "quantity", "held", ""),
+def _group_of(seen: Seen, key: str) -> Any:
+    return next(row for row in seen.root.rows if row.key == key)
+
+
+def _part_of_money(seen: Seen, row: targets.TargetRow) -> tuple[str, list[Input]]:
+    """What a group gets: all that it lacks, or its part where there is not enough for all groups."""
+    plan = seen.root
+    inputs = [seen.input("lacking", row.lacking_base, seen.base, "targets.rows.lacking_base", row.key)]
+    if plan.funds_base >= plan.lacking_base:
+        return "lacking", inputs
+    inputs += [
+        seen.input("to spend", plan.funds_base, seen.base, "targets.funds_base"),
+        seen.input("lacking in all", plan.lacking_base, seen.base, "targets.lacking_base"),
     ]
-    return reported("as many units as the group's part of the money buys", inputs=inputs)
+    return "lacking × to spend ÷ lacking in all", inputs
+
+
+@figure(targets.Order, "wanted_base", "Part of the money", base, "Before it is rounded to whole lots.")
+def _wanted(seen: Seen) -> Made:
+    order, by = seen.holder, seen.root.by
+    row = _group_of(seen, order.group)
+    units = targets.units_of(seen.valued, by)[order.group]
+    of_group = [
+        seen.input(
+            "value in the group",
+            unit.value,
+            seen.base,
+            "holdings.holdings.market_value_base",
+            key_of(unit.holding),
+            source=f"{unit.holding.symbol} in {unit.holding.account}",
+        )
+        for unit in units
+    ]
+    value = _of_holding(seen, "market_value_base", "value of the position", seen.base)
+    if order.side == "buy":
+        words, inputs = _part_of_money(seen, row)
+    else:
+        words, inputs = "(value − target × (total value + new money))", _with_money(seen, row)
+        if order.wanted_base == value.value:  # what else is in the group cannot be sold by the lot
+            return sum_of([value], "all of the position, which is less than what the group has too much")
+    return formula(f"{words} × value of the position ÷ Σ value in the group", [*inputs, value, *of_group])
+
+
+figure(targets.Order, "lot_size", "Lot size", plain, "Orders are multiples of it.")(
+    lambda _: reported("one unit; shares in Tokyo by the hundred; what is held in fractions by 0.0001")
+)
+
+
+@figure(targets.Order, "quantity", "Quantity", plain, "In whole lots.")
+def _quantity(seen: Seen) -> Made:
+    order = seen.holder
+    inputs = [
+        seen.beside("wanted_base", "part of the money", seen.base),
+        _of_holding(seen, "quantity", "held", ""),
+        _of_holding(seen, "market_value_base", "value of the position", seen.base),
+        seen.beside("lot_size", "lot size", ""),
+    ]
+    words = "⌊part of the money × held ÷ value of the position ÷ lot size⌋ × lot size"
+    if order.amount_base > order.wanted_base:
+        return formula(
+            f"{words} + lot size", inputs, note="What rounding left of all orders buys one lot more."
+        )
+    return formula(words, inputs)
 
 
 @figure(targets.Order, "price", "Price", own)
@@ -221,18 +315,4 @@ def _amount(seen: Seen) -> Made:
 @figure(targets.Unplaced, "amount_base", "Amount", base, "What the group lacks and nothing held could take.")
 def _unplaced(seen: Seen) -> Made:
     """The group's part of the money: all groups that lack something share it alike."""
-    plan = seen.root
-    row = next(one for one in plan.rows if one.key == seen.holder.key)
-    inputs = [
-        seen.input("target", row.target, fraction),
-        total_value(seen),
-        seen.input("new money", plan.money_base, seen.base, "targets.money_base"),
-        seen.input("value", row.value_base, seen.base),
-    ]
-    words = "target × (total value + new money) − value"
-    whole = (plan.nav_base or Decimal(0)) + plan.money_base
-    missing = None if row.target is None or row.value_base is None else row.target * whole - row.value_base
-    if missing and seen.value != missing:
-        inputs.append(seen.input("part that the money is enough for", (seen.value or 0) / missing, fraction))
-        words = f"({words}) × part that the money is enough for"
-    return formula(words, inputs)
+    return formula(*_part_of_money(seen, _group_of(seen, seen.holder.key)))
