@@ -13,6 +13,7 @@ import pytest
 from django.core.management import call_command
 
 from stonks_overwatch.imports import import_file
+from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.models import Activity
 from stonks_overwatch.reports.broker_returns import broker_returns
 from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
@@ -170,6 +171,7 @@ def test_a_cent_in_the_ledger_itself_is_found(told: str, tmp_path: Path) -> None
     dividend = Activity.objects.filter(kind="dividend").earliest("trade_date")
     assert dividend.gross is not None
     Activity.objects.filter(pk=dividend.pk).update(gross=dividend.gross - Decimal("0.01"))
+    packed.activities_changed([(dividend.account_id, dividend.booked_on or dividend.trade_date)])
     (account,) = reconcile(EUR).accounts
     line = differing(account)["dividends USD"]
     assert line.difference == Decimal("-0.01")

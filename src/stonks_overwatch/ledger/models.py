@@ -439,6 +439,21 @@ class DailySeries(models.Model):
         constraints = [models.UniqueConstraint(fields=["account", "base"], name="daily_series_once")]
 
 
+class Checkpoint(models.Model):
+    """What one account's rows come to up to the end of a day; forgotten from the earliest changed day on.
+
+    Each report that goes on from one has its own `topic`, and knows the form of the JSON in `content`.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False)
+    topic = models.TextField()
+    on = models.DateField()
+    content = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "topic", "on"], name="checkpoint_once")]
+
+
 class LotBook(models.Model):
     """The lots of one account, worked out by one method into one currency; see LotMark for what changes."""
 

@@ -1,9 +1,9 @@
 """Prices, rates and activities as blocks of float64 beside the exact rows: what the engine computes from.
 
 Whoever writes rows of Price, FxRate or Activity says which days changed, in the same transaction; the
-blocks are made again from those days on, stored daily series lose the days from then on, and stored lots
-of what it concerns are marked as stale. Work is proportional to what changed: blocks and series that come
-out equal are left alone.
+blocks are made again from those days on, stored daily series lose the days from then on, checkpoints of
+these days go, and stored lots of what it concerns are marked as stale. Work is proportional to what changed:
+blocks and series that come out equal are left alone.
 """
 
 import logging
@@ -25,6 +25,7 @@ from stonks_overwatch.ledger.models import (
     Account,
     Activity,
     ActivityBlock,
+    Checkpoint,
     DailySeries,
     FxRate,
     Instrument,
@@ -74,9 +75,18 @@ KINDS = {
 }
 SETTLED = 16  # in place of its kind: profit of futures that went to cash, told in sum
 
+# The topic of the checkpoint that holds what all statements of an account were compared with, and the
+# sections of figures that it depends on.
+STATEMENTS = "statements"
+COMPARED = frozenset(
+    {"CashReport", "ChangeInNAV", "EquitySummaryInBase", "OpenPositions", "StmtFunds", "ClosedLots"}
+)
+
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
 # A dividend can be capital given back, which lowers costs.
 _LOT_NUMBERS = {float(KINDS[kind]) for kind in (*_ACTIONS, ActivityKind.DIVIDEND)}
+_OPENING = float(KINDS[ActivityKind.OPENING])
+_EVER = float(date.min.toordinal())
 _IS_ACTION = Q(kind__in=_ACTIONS)
 _NAN = float("nan")
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
@@ -247,18 +257,28 @@ def _pack_activities(account_pk: int, days: set[date]) -> set[int]:
     if unlike:
         forget([account_pk], min(day for day in days if day.replace(day=1) in unlike))
     ordinals = {float(day.toordinal()) for day in days}
-    return {
-        instrument for block in (*stored.values(), *new.values()) for instrument in _moved(block, ordinals)
-    }
+    moved, first = _concerned((*stored.values(), *new.values()), ordinals)
+    _forget_checkpoints_of_broker(account_pk, first)
+    return moved
 
 
-def _moved(block: bytes, days: set[float]) -> Iterator[int]:
-    """The instruments whose lots activities of these days of a block can change, with repetitions."""
-    numbers, width = array("d", block), len(COLUMNS)
-    columns = (numbers[COLUMNS.index(name) :: width] for name in ("day", "kind", "instrument", "quantity"))
-    for day, kind, instrument, quantity in zip(*columns, strict=True):
-        if instrument and day in days and (kind in _LOT_NUMBERS or not isnan(quantity)):
-            yield int(instrument)
+def _concerned(blocks: Iterable[bytes], days: set[float]) -> tuple[set[int], date]:
+    """What activities of these days bear on: the instruments whose lots they can change, and the first day.
+
+    An opening balance bears on all days before its own.
+    """
+    moved: set[int] = set()
+    first = min(days)
+    width, names = len(COLUMNS), ("day", "trade_day", "kind", "instrument", "quantity")
+    for block in blocks:
+        numbers = array("d", block)
+        columns = (numbers[COLUMNS.index(name) :: width] for name in names)
+        for day, trade_day, kind, instrument, quantity in zip(*columns, strict=True):
+            if instrument and day in days:
+                first = min(first, _EVER if kind == _OPENING else trade_day)
+                if kind in _LOT_NUMBERS or not isnan(quantity):
+                    moved.add(int(instrument))
+    return moved, date.fromordinal(int(first))
 
 
 def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
@@ -300,6 +320,7 @@ def _numbers(row: tuple[Any, ...]) -> list[float]:
 def instruments_changed(broker: str, pks: Iterable[int]) -> None:
     """Forget the stored series of a broker, and the lots of its instruments that count in another way now."""
     DailySeries.objects.filter(account__broker=broker).delete()
+    Checkpoint.objects.filter(account__broker=broker).delete()
     some = list(pks)
     for start in range(0, len(some), _AT_ONCE):
         _lots_changed(Activity.objects.filter(instrument__in=some[start : start + _AT_ONCE]))
@@ -308,6 +329,8 @@ def instruments_changed(broker: str, pks: Iterable[int]) -> None:
 
 def instruments_renamed(broker: str) -> None:
     """Another ISIN or symbol: corporate actions name what they come from by these."""
+    Checkpoint.objects.filter(account__broker=broker).delete()
+    _tick()
     _lots_changed(Activity.objects.filter(_IS_ACTION, account__broker=broker))
 
 
@@ -339,9 +362,25 @@ def lots_changed(keys: Iterable[tuple[int, int]], method: Method | None = None) 
 def forget(accounts: Iterable[int] | None, day: date) -> None:
     """Take the days from this one on from the stored daily series of the accounts (of all: None)."""
     series = DailySeries.objects.filter(valid_until__gte=day)
+    checkpoints = Checkpoint.objects.filter(on__gte=day)
     if accounts is not None:
-        series = series.filter(account__in=list(accounts))
+        pks = list(accounts)
+        series, checkpoints = series.filter(account__in=pks), checkpoints.filter(account__in=pks)
     series.update(valid_until=day - timedelta(days=1))
+    checkpoints.delete()
+    _tick()
+
+
+def statements_changed(account_pk: int) -> None:
+    """Forget what the statements of an account were compared with."""
+    Checkpoint.objects.filter(account=account_pk, topic=STATEMENTS).delete()
+    _tick()
+
+
+def _forget_checkpoints_of_broker(account_pk: int, day: date) -> None:
+    """Those of the account, and of the others of its broker: a transfer takes lots along."""
+    broker = Account.objects.filter(pk=account_pk).values("broker")
+    Checkpoint.objects.filter(account__in=Account.objects.filter(broker__in=broker), on__gte=day).delete()
     _tick()
 
 
@@ -353,6 +392,23 @@ def _tick() -> None:
 def clock() -> int:
     """How often anything has changed that daily series are worked out from."""
     return SeriesClock.objects.values_list("ticks", flat=True).first() or 0
+
+
+def keep_checkpoints(account_pk: int, topic: str, contents: Mapping[date, str], since: int) -> None:
+    """Store checkpoints of one topic by their day; of those that are there, the last of each year stay.
+
+    On the conditions of `keep`.
+    """
+    try:
+        with impatient(), transaction.atomic():
+            if clock() == since:
+                old = Checkpoint.objects.filter(account=account_pk, topic=topic)
+                old.exclude(on__month=12, on__day=31).delete()
+                rows = [(account_pk, topic, on, content) for on, content in contents.items()]
+                names = ["account", "topic", "on", "content"]
+                upsert(Checkpoint, names, rows, unique=names[:3])
+    except OperationalError:
+        log.info("Sums of activities are worked out and not stored: the database is busy.")
 
 
 def keep(series: DailySeries, since: int) -> None:

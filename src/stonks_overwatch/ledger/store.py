@@ -27,6 +27,7 @@ from stonks_overwatch.ledger.models import (
     ActivityBlock,
     ActivitySource,
     CashBalance,
+    Checkpoint,
     Coverage,
     DailySeries,
     Figure,
@@ -141,7 +142,7 @@ def clear(broker: str) -> None:
         Activity.objects.filter(account__in=accounts).delete()
         for table in (
             Position, CashBalance, StateReport, QuantityChange, Coverage, NavPoint, Period, Figure,
-            ActivityBlock, DailySeries, LotBook,
+            ActivityBlock, Checkpoint, DailySeries, LotBook,
         ):  # fmt: skip
             table.objects.filter(account__in=accounts).delete()
         # What the user chose is not the broker's to tell again.
@@ -276,6 +277,7 @@ class _Recording:
                     account=self.accounts[f.account], section=f.section, name=f.name, since=f.since,
                     until=f.until, currency=f.currency, broker_ref=f.broker_ref or "", ref=f.ref,
                 ).delete()  # fmt: skip
+        self._statements_told()
         items = {item.key for o in others for item in o.inbox}
         InboxItem.objects.filter(
             broker=self.batch.broker, key__in=[i.key for i in self.batch.inbox if i.key not in items]
@@ -292,6 +294,7 @@ class _Recording:
                 broker=self.batch.broker, account=account.account, currency=types.UNKNOWN_CURRENCY
             )
             told = json.loads(row.told or "{}")
+            before = row.currency, row.opened_on
             for name in ("currency", "alias", "kind", "opened_on"):
                 value = getattr(account, name)
                 word = [at, str(value)]
@@ -302,6 +305,8 @@ class _Recording:
             row.login = self.batch.login or row.login
             row.updated_at = max(self.at, row.updated_at or self.at)
             row.save()
+            if (row.currency, row.opened_on) != before:
+                packed.statements_changed(row.pk)
             stored[account.account] = row
         self.accounts = stored
 
@@ -695,7 +700,15 @@ class _Recording:
             greatest="precedence",
         )  # fmt: skip
         self._lots_told()
+        self._statements_told()
         return more > 0
+
+    def _statements_told(self) -> None:
+        """What is compared with the broker's statements is other than before."""
+        told = {period.account for period in self.batch.periods}
+        told |= {f.account for f in self.batch.figures if f.section in packed.COMPARED}
+        for name in sorted(told):
+            packed.statements_changed(self.accounts[name].pk)
 
     def _lots_told(self) -> None:
         """What the broker matched counts in accounts that follow it."""

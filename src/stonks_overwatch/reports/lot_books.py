@@ -24,6 +24,7 @@ from stonks_overwatch.ledger.matching import joined
 from stonks_overwatch.ledger.models import (
     Account,
     ClosedLot,
+    Figure,
     GainSum,
     Instrument,
     LotBook,
@@ -284,7 +285,14 @@ def is_long_term_gain(close: Close) -> bool | None:
 
 
 def _names(together: Sequence[Account], method: Method | None) -> dict[int, str]:
-    """The name of each account's book: lots of one account can come from another by a transfer."""
+    """The name of each account's book: lots of one account can come from another by a transfer.
+
+    A broker that tells of no lot it has closed leaves them first in, first out.
+    """
+    if method is Method.BROKER:
+        telling = Figure.objects.filter(account__in=together, section="ClosedLots")
+        brokers = set(telling.values_list("account__broker", flat=True).distinct())
+        return {account.pk: method if account.broker in brokers else Method.FIFO for account in together}
     if method is not None:
         return dict.fromkeys((account.pk for account in together), method)
     of_broker: defaultdict[str, set[str]] = defaultdict(set)

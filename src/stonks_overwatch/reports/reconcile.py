@@ -5,32 +5,36 @@ activities, the reported one is the broker's own sum. Money is in the account's 
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Q
-from pydantic import Field
+from django.db.models.functions import Cast
+from pydantic import Field, SkipValidation
 
+from stonks_overwatch.ledger.lots import Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, NavPoint, Position
-from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.books import NO_LOTS, Books, moving
-from stonks_overwatch.reports.cash import Effect, effects
-from stonks_overwatch.reports.documents import Computed, Document, known_sum
+from stonks_overwatch.ledger.rows import plain, plain_number
+from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.reports.books import Key
+from stonks_overwatch.reports.documents import Computed, Document, Rows, known_sum
 from stonks_overwatch.reports.holdings import Part, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
+from stonks_overwatch.reports.lot_books import Live, Positions, Stored, lot_books, papers
+from stonks_overwatch.reports.moved import Cash, Moved, moved
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.statements import (
     CENT,
     EXACT,
+    Compared,
     Found,
     Rounded,
     Suspect,
     at_prices,
     compared,
     last_digit,
-    moves_of,
     nearest,
 )
 
@@ -68,14 +72,18 @@ class Line(Document):
 
 
 class AccountLines(Document):
-    """`agrees`: every line does. `compared`: how many figures were; those of several days are one line."""
+    """`agrees`: every line does. `compared`: how many figures were; those of several days are one line.
+
+    `figures` are what the lines are made of, in their order.
+    """
 
     account: str
     as_of: datetime | date
-    lines: tuple[Line, ...]
+    lines: Rows[Line]
     agrees: bool
     compared: int = Field(exclude=True)
     broker: str = Field(exclude=True)
+    figures: SkipValidation[tuple[Found, ...]] = Field(exclude=True)
 
 
 class ReconcileDocument(Document):
@@ -92,71 +100,64 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
     `end`: of the first one in which it does not agree, else of the last.
     """
     looked_at = accounts(scope)
-    moves = moves_of(looked_at)
-    kept = moves.matched(None, None)
-    told = compared(looked_at, moves, kept, scope.as_of or start, scope.as_of or end)
+    told = compared(looked_at, scope.base_currency, scope.as_of or start, scope.as_of or end)
     if scope.as_of is None and end is not None:
         states = [_State(account, end, []) for account in looked_at]
     else:
-        states = _states(scope, kept)
-    return ReconcileDocument(
-        accounts=tuple(_account(state, told.get(state.account.pk, [])) for state in states)
-    )
+        states = _states(scope, with_worth=True)
+    return ReconcileDocument(accounts=tuple(_account(state, told[state.account.pk]) for state in states))
 
 
 @kept
 def latest(scope: Scope) -> ReconcileDocument:
     """The latest state alone, without values and costs of positions: what is quick to tell."""
-    return ReconcileDocument(accounts=tuple(_account(state, []) for state in _states(scope, None)))
+    states = _states(scope, with_worth=False)
+    return ReconcileDocument(accounts=tuple(_account(state, Compared(0, ())) for state in states))
 
 
 class _State(NamedTuple):
-    """The lines of one account's state, and the moment or day they are of."""
+    """The figures of one account's state, and the moment or day they are of."""
 
     account: Account
     as_of: datetime | date
-    lines: list[Line]
+    figures: list[Found]
 
 
-def _account(state: _State, found: list[Found]) -> AccountLines:
-    told = {one.what for one in found if one.on == state.as_of}
+def _account(state: _State, told: Compared) -> AccountLines:
+    of_day = {one.what for one in told.figures if one.on == state.as_of}
     # A statement of the day tells more of its NAV than prices and movements of other days do.
-    own = [line for line in state.lines if line.name not in told]
-    lines = (*own, *_first_differing(found))
+    own = [one for one in state.figures if one.what not in of_day]
+    figures = (*own, *told.figures)
     return AccountLines(
         account=state.account.account,
         as_of=state.as_of,
-        lines=lines,
-        agrees=all(line.agrees for line in lines),
-        compared=len(own) + len(found),
+        lines=Rows(figures, lines_of),
+        agrees=all(one.agrees for one in figures),
+        compared=len(own) + told.number,
         broker=state.account.broker,
+        figures=figures,
     )
 
 
-def _first_differing(found: list[Found]) -> list[Line]:
-    """A line for each figure: the first day it does not agree on, else the last, an unequal one if any."""
-    by_name: dict[str, Found] = {}
-    for one in found:
-        known = by_name.get(one.what)
-        if known is None or (known.agrees and not (known.within and one.agrees and not one.within)):
-            by_name[one.what] = one
-    return [_told(one) for one in by_name.values()]
+def lines_of(figures: Iterable[Found]) -> list[Line]:
+    return [_line(one) for one in figures]
 
 
-def _told(found: Found) -> Line:
-    """The line of a statement's figure; its name says of which days, and where the difference begins."""
+def _line(found: Found) -> Line:
+    """The line of a figure; a statement's says of which days, and where the difference begins."""
     spans = found.since is not None and found.since != found.on
-    days = f"from {found.since} to {found.on}" if spans else f"on {found.on}"
-    if not found.agrees:
-        rows = ", ".join(row.activity or row.text for row in found.suspects)
-        begins = f"first on {found.first_on}" if spans and found.first_on else ""
-        days += f" ({': '.join(part for part in (begins, rows) if part)})" if begins or rows else ""
-    difference = None if found.computed is None else found.computed - found.reported
+    days = ""
+    if found.on is not None:
+        days = f" from {found.since} to {found.on}" if spans else f" on {found.on}"
+        if not found.agrees:
+            rows = ", ".join(row.activity or row.text for row in found.suspects)
+            begins = f"first on {found.first_on}" if spans and found.first_on else ""
+            days += f" ({': '.join(part for part in (begins, rows) if part)})" if begins or rows else ""
     return Line(
-        what=f"{found.what} {days}",
+        what=f"{found.what}{days}",
         computed=found.computed,
         reported=found.reported,
-        difference=difference,
+        difference=found.difference,
         within=found.within,
         agrees=found.agrees,
         group=found.group,
@@ -169,33 +170,35 @@ def _told(found: Found) -> Line:
     )
 
 
-def _states(scope: Scope, kept: Books | None) -> list[_State]:
+def _states(scope: Scope, *, with_worth: bool) -> list[_State]:
     """The latest state of each account, or its NAV at the end of an earlier day."""
     valued = valuation(scope)
     state = valued.state
     current = [account for account in state.accounts if state.is_latest(account)]
-    lines = _totals(valued, current)
-    _add_currencies(lines, valued, current)
-    _add_positions(lines, current, kept)
-    lines.update(_ends_of_day(valued, [account for account in state.accounts if account not in current]))
+    found = _totals(valued, current)
+    if current:
+        sums = moved(current)
+        _add_currencies(found, valued, current, sums)
+        _add_positions(found, current, sums, _Costs(current, scope.base_currency) if with_worth else None)
+    found.update(_ends_of_day(valued, [account for account in state.accounts if account not in current]))
     return [
         _State(
             account,
             account.reported_as_of or account.updated_at if account in current else state.days[account.pk],
-            lines[account.pk],
+            found[account.pk],
         )
         for account in state.accounts
     ]
 
 
-def _totals(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]:
+def _totals(valued: Valuation, accounts: list[Account]) -> dict[int, list[Found]]:
     """NAV and cash of whole accounts, in their own currency, at the rates of the day the broker told them.
 
     A statement may have been imported long after that.
     """
     told_on = {account.pk: (account.reported_as_of or account.updated_at).date() for account in accounts}
     rates = Rates.between(min(told_on.values()), max(told_on.values())) if told_on else Rates(())
-    lines: dict[int, list[Line]] = {}
+    found: dict[int, list[Found]] = {}
     for account in accounts:
         amounts = [
             (part.what, rates.convert(part.amount, part.currency, account.currency, told_on[account.pk]))
@@ -204,127 +207,169 @@ def _totals(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]
         nav = known_sum(amount for _, amount in amounts)
         cash = known_sum(amount for what, amount in amounts if what == "cash")
         both = (("NAV", nav, account.reported_nav), ("cash", cash, account.reported_cash))
-        lines[account.pk] = [_line(what, ours, theirs) for what, ours, theirs in both if theirs is not None]
-    return lines
+        found[account.pk] = [
+            _figure(account.pk, what, what, ours, theirs) for what, ours, theirs in both if theirs is not None
+        ]
+    return found
 
 
-def _add_currencies(lines: dict[int, list[Line]], valued: Valuation, accounts: list[Account]) -> None:
-    known: dict[tuple[int, str], list[Effect]] = defaultdict(list)
-    for effect in effects(accounts):
-        # A change that nothing explains is what the comparison is to find.
-        if not effect.is_guess:
-            known[effect.account_id, effect.currency].append(effect)
+def _add_currencies(
+    found: dict[int, list[Found]], valued: Valuation, accounts: list[Account], sums: Moved
+) -> None:
     for balance in CashBalance.objects.filter(account__in=accounts).order_by("currency"):
-        currency = balance.currency
+        account, currency = balance.account_id, balance.currency
+        # The opening balance holds what came before it with an unknown amount.
         anchored_on = balance.anchor_at.date() if balance.anchor_at else date.min
-        cash = known_sum(
-            effect.amount
-            for effect in known[balance.account_id, currency]
-            # The opening balance holds what came before it with an unknown amount.
-            if effect.amount is not None or effect.on > anchored_on
-        )
-        of_account = lines[balance.account_id]
-        of_account.append(_line(f"cash {currency}", cash, balance.amount))
+        cash = sums.cash.get((account, currency), Cash()).after(anchored_on)
+        found[account].append(_figure(account, "cash", f"cash {currency}", cash, balance.amount))
         if balance.reported_nav is not None:
-            parts: list[Part] = valued.parts[balance.account_id]
+            parts: list[Part] = valued.parts[account]
             nav = known_sum(part.amount for part in parts if part.currency == currency)
-            of_account.append(_line(f"NAV {currency}", nav, balance.reported_nav))
+            found[account].append(_figure(account, "NAV", f"NAV {currency}", nav, balance.reported_nav))
+
+
+class _Position(NamedTuple):
+    """What the broker tells of a position, as the database keeps it."""
+
+    account: int
+    instrument: int
+    symbol: str
+    broker_ref: str
+    asset_class: str
+    is_open: bool
+    quantity: str
+    multiplier: str
+    quote_factor: str
+    price: str | None
+    exposure: str | None
+    average_cost: str | None
+    cost_basis: str | None
+    unrealized_pnl: str | None
+
+
+_POSITION: tuple[str | Cast, ...] = (
+    "account_id", "instrument_id",
+    *(f"instrument__{name}" for name in ("symbol", "broker_ref", "asset_class")),
+    "is_open", plain("quantity"), plain("instrument__multiplier"), plain("instrument__quote_factor"),
+    *map(plain, ("price", "exposure", "average_cost", "cost_basis", "unrealized_pnl")),
+)  # fmt: skip
+
+
+def _add_positions(
+    found: dict[int, list[Found]], accounts: list[Account], sums: Moved, costs: "_Costs | None"
+) -> None:
+    """Opening and activities against the reported quantity; with costs, values and profits too."""
+    rows = Position.objects.filter(account__in=accounts).order_by("instrument__symbol", "instrument_id")
+    for position in map(_Position._make, rows.values_list(*_POSITION).iterator(chunk_size=2000)):
+        account, instrument = position.account, position.instrument
+        quantity = sums.quantities.get((account, instrument), _NOTHING)
+        name = f"{position.symbol} ({position.broker_ref})"
+        reported = Decimal(position.quantity)
+        found[account].append(
+            _figure(account, "quantity", f"quantity {name}", quantity, reported, EXACT, instrument)
+        )
+        if costs is not None and position.is_open:
+            found[account] += [
+                _figure(account, group, f"{group} {name}", ours, theirs, slack, instrument)
+                for group, ours, theirs, slack in _worth(position, quantity, costs)
+                if theirs is not None
+            ]
+
+
+class _Costs:
+    """What is open cost, matched as the broker matches where it tells, else first in, first out."""
+
+    def __init__(self, accounts: Sequence[Account], base: str) -> None:
+        self._accounts = accounts
+        self._books: Stored | Live = lot_books(accounts, base, method=Method.BROKER)
+        self._costs: Positions = self._books.positions()
+        self._of_trades: dict[Key, Decimal | None] | None = None
+
+    def of(self, position: _Position, quantity: Decimal, reported: Decimal | None) -> Decimal | None:
+        """None where the lots do not explain the quantity; of two ways to count the nearer to `reported`."""
+        key = position.account, position.instrument
+        held, cost = self._costs.get(key, (_NOTHING, _NOTHING))
+        if held != quantity:
+            return None
+        return (
+            nearest(reported, cost, self._without_commissions(key))
+            if position.asset_class == AssetClass.CFD
+            else cost
+        )
+
+    def _without_commissions(self, key: Key) -> Decimal | None:
+        if self._of_trades is None:
+            self._of_trades = _at_prices_of_trades(self._accounts, self._books)
+        return self._of_trades.get(key)
+
+
+def _at_prices_of_trades(accounts: Sequence[Account], books: Stored | Live) -> dict[Key, Decimal | None]:
+    """What open CFDs cost at the prices they were traded at, without commissions."""
+    prices: dict[int, dict[str, Decimal]] = {account.pk: {} for account in accounts}
+    trades = Activity.objects.current().filter(
+        account__in=list(accounts), instrument__asset_class=AssetClass.CFD
+    )
+    instruments = set()
+    for account, instrument, key, price in trades.values_list("account_id", "instrument_id", "key", "price"):
+        instruments.add(instrument)
+        if price is not None:
+            prices[account][key] = price
+    contracts = papers(instruments)
+    lots: defaultdict[Key, list[Lot]] = defaultdict(list)
+    for row in books.open(instruments):
+        lots[row.account, row.instrument].append(row.lot)
+    return {key: at_prices(of_key, contracts[key[1]], prices[key[0]]) for key, of_key in lots.items()}
 
 
 _Sides = tuple[str, Decimal | None, Decimal | None, Decimal]
 """What it is about, ours, theirs, and from which difference on they do not agree."""
 
 
-def _add_positions(lines: dict[int, list[Line]], accounts: list[Account], kept: Books | None) -> None:
-    """Opening and activities against the reported quantity; with lots, values and costs too."""
-    computed: dict[tuple[int, int], Decimal] = defaultdict(Decimal)
-    guesses = Q(is_derived=True) & ~Q(kind=ActivityKind.OPENING)
-    for account_id, instrument_id, quantity in (
-        moving(accounts).exclude(guesses).values_list("account_id", "instrument_id", "quantity")
-    ):
-        if instrument_id is not None and quantity is not None:
-            computed[account_id, instrument_id] += quantity
-    reported = Position.objects.filter(account__in=accounts).select_related("instrument")
-    prices = {} if kept is None else _prices_of_cfds(accounts)
-    for position in reported.order_by("instrument__symbol", "instrument_id"):
-        paper, quantity = position.instrument, computed[position.account_id, position.instrument_id]
-        name = f"{paper.symbol} ({paper.broker_ref})"
-        found: list[_Sides] = [("quantity", quantity, position.quantity, EXACT)]
-        if kept is not None and position.is_open:
-            found += _worth(position, quantity, kept, prices)
-        lines[position.account_id] += [
-            _line(f"{group} {name}", ours, theirs, slack, group, paper.pk)
-            for group, ours, theirs, slack in found
-            if theirs is not None
-        ]
-
-
-def _prices_of_cfds(accounts: list[Account]) -> dict[int, dict[str, Decimal]]:
-    """What trades in CFDs were made at, by account row and key."""
-    found: dict[int, dict[str, Decimal]] = {account.pk: {} for account in accounts}
-    rows = Activity.objects.current().filter(account__in=accounts, instrument__asset_class=AssetClass.CFD)
-    for account, key, price in rows.values_list("account_id", "key", "price"):
-        if price is not None:
-            found[account][key] = price
-    return found
-
-
-def _worth(
-    position: Position, quantity: Decimal, kept: Books, prices: dict[int, dict[str, Decimal]]
-) -> list[_Sides]:
+def _worth(position: _Position, quantity: Decimal, costs: _Costs) -> list[_Sides]:
     """Value, cost and profit: of the quantity at the price, and of its lots."""
-    paper = position.instrument
-    units = quantity * paper.multiplier * paper.quote_factor
-    value = None if position.price is None else units * position.price
-    lots = kept.lots.get((position.account_id, position.instrument_id), NO_LOTS)
-    cost = None
-    if lots.quantity == quantity:
-        bare = at_prices(lots.open, kept.papers.get(paper.pk), prices[position.account_id])
-        cost = nearest(position.cost_basis, lots.cost, bare)
-    profit = None if value is None or cost is None else value - cost
-    of_price = CENT + abs(units) * last_digit(position.price)
-    of_cost = CENT + abs(units) * last_digit(position.average_cost)
-    worth = ("market value", value, position.exposure, of_price)
-    if paper.asset_class in _SETTLED_DAILY:
+    units = quantity * Decimal(position.multiplier) * Decimal(position.quote_factor)
+    price, average_cost = plain_number(position.price), plain_number(position.average_cost)
+    value = None if price is None else units * price
+    of_price = CENT + abs(units) * last_digit(price)
+    worth = ("market value", value, plain_number(position.exposure), of_price)
+    if position.asset_class in _SETTLED_DAILY:
         return [worth]
+    reported = plain_number(position.cost_basis)
+    cost = costs.of(position, quantity, reported)
+    profit = None if value is None or cost is None else value - cost
+    of_cost = CENT + abs(units) * last_digit(average_cost)
     return [
         worth,
-        ("cost basis", cost, position.cost_basis, of_cost),
-        ("unrealized P&L", profit, position.unrealized_pnl, of_price + of_cost),
+        ("cost basis", cost, reported, of_cost),
+        ("unrealized P&L", profit, plain_number(position.unrealized_pnl), of_price + of_cost),
     ]
 
 
-def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Line]]:
+def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Found]]:
     """NAV of an earlier day, where the broker told it in the account's currency."""
-    lines: dict[int, list[Line]] = {account.pk: [] for account in accounts}
+    found: dict[int, list[Found]] = {account.pk: [] for account in accounts}
+    if not accounts:
+        return found
     currency_of = {account.pk: account.currency for account in accounts}
-    days = {valued.state.days[pk] for pk in lines}
+    days = {valued.state.days[pk] for pk in found}
     for point in NavPoint.objects.filter(account__in=accounts, on__in=days):
         if point.currency == currency_of[point.account_id]:
             nav = known_sum(part.amount_account for part in valued.parts[point.account_id])
-            lines[point.account_id].append(_line("NAV", nav, point.nav))
-    return lines
+            found[point.account_id].append(_figure(point.account_id, "NAV", "NAV", nav, point.nav))
+    return found
 
 
-def _line(
+def _figure(
+    account: int,
+    group: str,
     what: str,
     computed: Decimal | None,
     reported: Decimal,
     slack: Decimal = CENT,
-    group: str = "",
     instrument: int | None = None,
-) -> Line:
-    """`slack`: from which difference on they do not agree."""
-    difference = None if computed is None else computed - reported
-    agrees = difference is not None and abs(difference) < slack
-    return Line(
-        what=what,
-        computed=computed,
-        reported=reported,
-        difference=difference,
-        within="prices" if agrees and difference is not None and abs(difference) >= CENT else None,
-        agrees=agrees,
-        group=group or what.split(" ", 1)[0],
-        name=what,
-        instrument=instrument,
-    )
+) -> Found:
+    """A figure of a state; prices are all that the broker rounds in it."""
+    return Found(account, group, what, None, None, computed, reported, slack, instrument, rounded="prices")
+
+
+_NOTHING = Decimal(0)

@@ -5,6 +5,7 @@ in all that follow. Amounts of one currency must agree to the cent; where exchan
 figure, it may differ by what their last digit leaves open.
 """
 
+import json
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,18 +13,22 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Cast
 
-from stonks_overwatch.ledger.lots import Close, Lot, Method
+from stonks_overwatch.ledger import packed
+from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Lots, Method
 from stonks_overwatch.ledger.models import Account, Activity, Figure, Instrument, Period
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.books import NO_LOTS, Books, Moves, read
+from stonks_overwatch.reports.books import NO_LOTS, RETURNED, read
 from stonks_overwatch.reports.books import Paper as Contract
 from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.documents import Computed, Document, known_sum, times
+from stonks_overwatch.reports.lot_books import lot_books, papers
+from stonks_overwatch.reports.moved import stored
 from stonks_overwatch.reports.rates import Rates
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -31,6 +36,7 @@ CENT = Decimal("0.005")
 EXACT = Decimal("1e-9")  # quantities are equal to the last digit
 # Lots are matched anew for the end of a statement; of more statements the last ones.
 MOST_ENDS = 4
+_SECTIONS = ("CashReport", "ChangeInNAV", "OpenPositions")
 _ACCRUED = ("dividendAccruals", "interestAccruals")
 _DAY = timedelta(days=1)
 _SHOWN = 5
@@ -51,6 +57,8 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 _GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
 _SETTLED = ("cashSettlingMtm", "realizedVm")  # the daily profit of futures, told for the whole period
 _TOPICS = {"trades": "trades", "commissions": "trades"}  # of the other groups: cash
+_ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
+_SIDES = (ActivityKind.BUY, ActivityKind.SELL)
 _TRADES = frozenset({ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX})
 _DEPOSITS = frozenset({ActivityKind.DEPOSIT, ActivityKind.WITHDRAWAL})
 _WITHHELD = frozenset({"", "withholding tax", "871(m) withholding tax"})
@@ -72,15 +80,15 @@ Rounded = Literal["rates", "prices", "amounts"]
 class Found(NamedTuple):
     """One figure of one day or period on both sides; `slack` is what rounding of its parts leaves open.
 
-    `rounded` are the parts that the broker rounds. `first_on` is the day on which a difference begins, where
-    that can be told.
+    `on` is the day of a statement's figure, None for the latest state's. `rounded` are the parts that the
+    broker rounds. `first_on` is the day on which a difference begins, where that can be told.
     """
 
     account: int
     group: str
     what: str
     since: date | None
-    on: date
+    on: date | None
     computed: Decimal | None
     reported: Decimal
     slack: Decimal = CENT
@@ -91,37 +99,91 @@ class Found(NamedTuple):
     rounded: Rounded | None = None
 
     @property
+    def difference(self) -> Decimal | None:
+        return None if self.computed is None else self.computed - self.reported
+
+    @property
     def agrees(self) -> bool:
-        return self.computed is not None and abs(self.computed - self.reported) < self.slack
+        off = self.difference
+        return off is not None and abs(off) < self.slack
 
     @property
     def within(self) -> Rounded | None:
         """What of the broker's is rounded, where only that makes the sides agree."""
-        return self.rounded if self.agrees and not self._replace(slack=CENT).agrees else None
+        off = self.difference
+        return self.rounded if off is not None and CENT <= abs(off) < self.slack else None
+
+    def text(self) -> list[Any]:
+        """As JSON has it."""
+        return [
+            *self[:3], _written(self.since), _written(self.on), _written(self.computed), str(self.reported),
+            str(self.slack), self.instrument, self.currency,
+            [
+                (row.activity, str(row.on), row.text, _written(row.ours), _written(row.theirs))
+                for row in self.suspects
+            ],
+            _written(self.first_on), self.rounded,
+        ]  # fmt: skip
+
+    @classmethod
+    def of(cls, row: list[Any]) -> "Found":
+        """From its text."""
+        (
+            account, group, what, since, on, computed, reported, slack, instrument, currency, suspects,
+            first_on, rounded,
+        ) = row  # fmt: skip
+        return cls(
+            account, group, what, _day(since), _day(on), plain_number(computed), Decimal(reported),
+            Decimal(slack), instrument, currency, tuple(_suspect(*suspect) for suspect in suspects),
+            _day(first_on), rounded,
+        )  # fmt: skip
+
+
+def _written(value: date | Decimal | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _suspect(activity: str | None, on: str, text: str, ours: str | None, theirs: str | None) -> Suspect:
+    return Suspect(
+        activity=activity, on=plain_day(on), text=text, ours=plain_number(ours), theirs=plain_number(theirs)
+    )
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else plain_day(text)
+
+
+class Compared(NamedTuple):
+    """What all statements of an account were compared with: how many figures, and one of each kind.
+
+    That is the first one that does not agree, else the last, one that only rounding explains if any.
+    """
+
+    number: int
+    figures: tuple[Found, ...]
 
 
 class Event(NamedTuple):
     """One activity that counts, in the order of `_COLUMNS`."""
 
-    account: int
     key: str
     kind: str
     subtype: str
+    currency: str
+    instrument: int | None
+    ref: str | None
+    refs: str
+    is_derived: bool
+    description: str
     trade_date: date
     booked_on: date | None
-    currency: str
     gross: Decimal | None
     fee: Decimal | None
     tax: Decimal | None
     quantity: Decimal | None
     price: Decimal | None
-    instrument: int | None
-    ref: str | None
     fx_rate: Decimal | None
-    refs: str
-    is_derived: bool
     realized: Decimal | None
-    description: str
 
     @property
     def on(self) -> date:
@@ -160,10 +222,11 @@ class Event(NamedTuple):
             yield "other taxes" if is_trade else "withholding tax", self.currency, self.tax
 
 
-_COLUMNS = (
-    "account_id", "key", "kind", "subtype", "trade_date", "booked_on", "currency", "gross", "fee", "tax",
-    "quantity", "price", "instrument_id", "instrument__broker_ref", "fx_rate", "refs", "is_derived",
-    "realized_pnl", "description",
+_COLUMNS: tuple[str | Cast, ...] = (
+    "key", "kind", "subtype", "currency", "instrument_id", "instrument__broker_ref", "refs", "is_derived",
+    "description",
+    *map(plain, ("trade_date", "booked_on", "gross", "fee", "tax", "quantity", "price", "fx_rate")),
+    plain("realized_pnl"),
 )  # fmt: skip
 
 
@@ -176,8 +239,10 @@ class Paper(NamedTuple):
 
 
 Amounts = dict[str, Decimal]
-Span = tuple[int, date, date]
-"""An account, and the first and last day of a statement."""
+_Lots = Mapping[int, Lots]
+"""By instrument."""
+Span = tuple[date, date]
+"""The first and last day of a statement."""
 
 
 class Movement(NamedTuple):
@@ -188,18 +253,17 @@ class Movement(NamedTuple):
     numbers: tuple[str, ...]
     amount: Decimal
 
-    def is_in(self, line: Found) -> bool:
-        return self.currency == line.currency and (line.since or line.on) <= self.on <= line.on
+    def is_in(self, line: Found, span: Span) -> bool:
+        return self.currency == line.currency and span[0] <= self.on <= span[1]
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """The figures of the statements."""
+    """The figures of an account's statements."""
 
     cash: dict[Span, dict[str, Amounts]] = field(default_factory=dict)  # by currency
     changes: dict[Span, Amounts] = field(default_factory=dict)
-    days: dict[tuple[int, date], Amounts] = field(default_factory=dict)
-    positions: dict[tuple[int, date], dict[str, Amounts]] = field(default_factory=dict)  # by reference
+    positions: dict[date, dict[str, Amounts]] = field(default_factory=dict)  # by reference
 
     @property
     def spans(self) -> list[Span]:
@@ -207,182 +271,168 @@ class _Told:
 
 
 def compared(
-    looked_at: Sequence[Account], moves: Moves, kept: Books, start: date | None, end: date | None
-) -> dict[int, list[Found]]:
-    """Every figure of statements that end in these days, on both sides, by account row, oldest first.
+    looked_at: Sequence[Account], base: str, start: date | None, end: date | None
+) -> dict[int, Compared]:
+    """Every figure of statements that end in these days, on both sides, by account row.
 
-    `kept` are the lots of today, made of `moves`.
+    What all of them come to is stored until an activity of their days, a rate or a statement changes.
     """
-    figures = Figure.objects.filter(account__in=list(looked_at))
-    if start is not None:
-        figures = figures.filter(until__gte=start)
-    if end is not None:
-        figures = figures.filter(until__lte=end)
-    told = _told(figures)
-    if not (told.cash or told.changes or told.positions):
-        return {}
-    return _Comparison(looked_at, figures, told, moves, kept).all()
+    is_all = start is None and end is None
+    known = stored(looked_at, packed.STATEMENTS) if is_all else {}
+    found = {pk: Compared(one.content[0], tuple(map(Found.of, one.content[1]))) for pk, one in known.items()}
+    figures = Figure.objects.filter(section__in=_SECTIONS, account=OuterRef("pk"))
+    others = Account.objects.filter(Exists(figures), pk__in=[a.pk for a in looked_at if a.pk not in found])
+    for account in others:
+        since = packed.clock()
+        figures = Figure.objects.filter(account=account)
+        if start is not None:
+            figures = figures.filter(until__gte=start)
+        if end is not None:
+            figures = figures.filter(until__lte=end)
+        told = _told(figures)
+        if not (told.cash or told.changes or told.positions):
+            continue
+        lines = _Comparison(account, figures, told, base).all()
+        found[account.pk] = one = Compared(len(lines), _first_differing(lines))
+        if is_all:
+            content = json.dumps([one.number, [figure.text() for figure in one.figures]])
+            last = max([*(until for _, until in told.spans), *told.positions])
+            packed.keep_checkpoints(account.pk, packed.STATEMENTS, {last: content}, since)
+    return {account.pk: found.get(account.pk, Compared(0, ())) for account in looked_at}
+
+
+def _first_differing(found: Iterable[Found]) -> tuple[Found, ...]:
+    by_name: dict[str, Found] = {}
+    for one in found:
+        known = by_name.get(one.what)
+        if known is None or (known.agrees and not (known.within and one.agrees and not one.within)):
+            by_name[one.what] = one
+    return tuple(by_name.values())
 
 
 def _told(figures: QuerySet[Figure]) -> _Told:
-    rows = figures.filter(section__in=("CashReport", "ChangeInNAV", "EquitySummaryInBase", "OpenPositions"))
-    rows = rows.exclude(Q(section="EquitySummaryInBase") & ~Q(name__in=("cash", "total", *_ACCRUED)))
     told = _Told()
-    columns = rows.order_by("pk").values_list(
-        "account_id", "section", "name", Cast("since", TextField()), Cast("until", TextField()), "currency",
-        "broker_ref", "amount",
+    columns = figures.filter(section__in=_SECTIONS).order_by("pk").values_list(
+        "section", "name", plain("since"), plain("until"), "currency", "broker_ref", plain("amount")
     )  # fmt: skip
-    days: dict[str, date] = {}  # tens of thousands of rows name some hundreds
-    for account, section, name, first, last, currency, ref, amount in columns.iterator(chunk_size=2000):
-        since = days.get(first) or days.setdefault(first, date.fromisoformat(first))
-        until = days.get(last) or days.setdefault(last, date.fromisoformat(last))
-        span = account, since, until
+    for section, name, first, last, currency, ref, amount in columns.iterator(chunk_size=2000):
+        until, number = plain_day(last), Decimal(amount)
+        span = plain_day(first), until
         match section:
             case "CashReport":
-                told.cash.setdefault(span, {}).setdefault(currency, {})[name] = amount
+                told.cash.setdefault(span, {}).setdefault(currency, {})[name] = number
             case "ChangeInNAV":
-                told.changes.setdefault(span, {})[name] = amount
-            case "EquitySummaryInBase":
-                told.days.setdefault((account, until), {})[name] = amount
+                told.changes.setdefault(span, {})[name] = number
             case _:
-                told.positions.setdefault((account, until), {}).setdefault(ref, {})[name] = amount
+                told.positions.setdefault(until, {}).setdefault(ref, {})[name] = number
     return told
 
 
-def _movements(figures: QuerySet[Figure]) -> dict[int, list[Movement]]:
-    """The statements of funds, by account."""
-    moved: dict[int, list[Movement]] = defaultdict(list)
+def _movements(figures: QuerySet[Figure]) -> list[Movement]:
+    """The statements of funds."""
     rows = figures.filter(section="StmtFunds").order_by("pk")
-    for account, on, currency, tie, amount in rows.values_list(
-        "account_id", "until", "currency", "ref", "amount"
-    ):
-        numbers = tuple(filter(None, tie.partition("#")[0].split("/")))
-        moved[account].append(Movement(on, currency, numbers, amount))
-    return moved
+    return [
+        Movement(on, currency, tuple(filter(None, tie.partition("#")[0].split("/"))), amount)
+        for on, currency, tie, amount in rows.values_list("until", "currency", "ref", "amount")
+    ]
+
+
+def _by_day(figures: QuerySet[Figure]) -> dict[date, Amounts]:
+    """NAV and its parts at the ends of days, as far as they are compared."""
+    days: dict[date, Amounts] = {}
+    rows = figures.filter(section="EquitySummaryInBase", name__in=("cash", "total", *_ACCRUED))
+    for until, name, amount in rows.order_by("pk").values_list(plain("until"), "name", plain("amount")):
+        days.setdefault(plain_day(until), {})[name] = Decimal(amount)
+    return days
 
 
 class _Comparison:
-    def __init__(
-        self,
-        looked_at: Sequence[Account],
-        figures: QuerySet[Figure],
-        told: _Told,
-        moves: Moves,
-        kept: Books,
-    ) -> None:
-        self.figures, self.moves, self.kept = figures, moves, kept
-        self.accounts = {account.pk: account for account in looked_at}
-        self.told = told
-        self.events = _events(looked_at)
-        self.papers = _papers(looked_at)
-        self.covered = _covered(looked_at)
-        days = [*(day for _, *span in told.spans for day in span), *(on for _, on in told.positions)]
-        self.rates = Rates.between(min(days), max(days))
-        self.trades: dict[tuple[int, str], list[Event]] = defaultdict(list)
-        self.prices: dict[int, dict[str, Decimal]] = {pk: {} for pk in self.accounts}
-        for account, events in self.events.items():
-            for event in events:
-                if event.price is not None:
-                    self.prices[account][event.key] = event.price
-                if (
-                    event.realized is not None
-                    and event.ref
-                    and event.kind in (ActivityKind.BUY, ActivityKind.SELL)
-                ):
-                    self.trades[account, event.ref].append(event)
-        self.found: dict[int, list[Found]] = defaultdict(list)
-        self.days: dict[int, list[Found]] = defaultdict(list)
-        self.valued_on: dict[int, list[date]] = defaultdict(list)
-        for account, on in sorted(told.days):
-            self.valued_on[account].append(on)
-        self.cash_at: dict[tuple[int, date], dict[str, Found]] = defaultdict(dict)  # by currency
+    """One account against its statements; `base` names the books of lots that are stored."""
 
-    def all(self) -> dict[int, list[Found]]:
+    def __init__(self, account: Account, figures: QuerySet[Figure], told: _Told, base: str) -> None:
+        self.account = account
+        self.figures = figures
+        self.told = told
+        self.events = _events(account)
+        self.papers = _papers(account)
+        self.covered = _covered(account)
+        days = [*(day for span in told.spans for day in span), *told.positions]
+        currencies = {account.currency, *(event.currency for event in self.events)}
+        currencies |= {paper.currency for paper in self.papers.values()}
+        currencies |= {code for reports in told.cash.values() for code in reports}
+        self.rates = Rates.between(min(days), max(days), currencies)
+        self.base = base
+        self.prices = {event.key: event.price for event in self.events if event.price is not None}
+        self.found: list[Found] = []
+        self.cash_at: dict[date, dict[str, Found]] = defaultdict(dict)  # by currency
+
+    def all(self) -> list[Found]:
+        """Oldest first."""
         for span in self.told.spans:
-            self._walk(span)
-            self._cash_report(span)
-            self._change_in_nav(span)
+            own = self._reported(span)
+            self._cash_report(span, own)
+            self._change_in_nav(span, own)
         self._positions()
         self._realized()
-        for lines in self.found.values():
-            lines.sort(key=lambda line: line.on)
-        return dict(self.found)
+        self.found.sort(key=lambda line: line.on or date.min)
+        return self.found
 
     @cached_property
-    def movements(self) -> dict[int, list[Movement]]:
+    def movements(self) -> list[Movement]:
         """Read when something differs: only then is it asked which."""
         return _movements(self.figures)
 
+    @cached_property
+    def valued(self) -> dict[date, Amounts]:
+        """Every day that the broker values the account on; read when something differs, as above."""
+        return _by_day(self.figures)
+
     def _reported(self, span: Span) -> list[Event]:
         """What activities told for the days of a statement; not what the ledger worked out."""
-        account, since, until = span
-        return [event for event in self._between(account, since, until) if not event.is_derived]
+        return [event for event in self._between(*span) if not event.is_derived]
 
-    def _between(self, account: int, since: date, until: date) -> Sequence[Event]:
+    def _between(self, since: date, until: date) -> Sequence[Event]:
         """The events that count from the one day to the other; they are in the order of these days."""
-        events = self.events.get(account, ())
-        first = bisect_left(events, since, key=_counts_on)
-        return events[first : bisect_right(events, until, key=_counts_on)]
+        first = bisect_left(self.events, since, key=_counts_on)
+        return self.events[first : bisect_right(self.events, until, key=_counts_on)]
 
     def _is_covered(self, span: Span, *topics: str) -> bool:
-        account, since, until = span
+        since, until = span
         return all(
-            any(first <= since and until <= last for first, last in self.covered.get((account, topic), ()))
+            any(first <= since and until <= last for first, last in self.covered.get(topic, ()))
             for topic in topics
         )
 
     # Cash
 
-    def _walk(self, span: Span) -> None:
-        """Cash of all currencies at the end of each day of a statement, in the account's currency."""
-        account, since, until = span
+    def _jumps(self, span: Span, own: Sequence[Event]) -> list[date]:
+        """The days of a statement on which its cash, walked from day to day in one currency, goes off."""
         reports = self.told.cash.get(span, {})
         if not reports or not self._is_covered(span, "trades", "cash"):
-            return
+            return []
         if any(name in told for told in reports.values() for name in _SETTLED):
-            return  # on which days is not told
-        kept_in = self.accounts[account].currency
+            return []  # on which days is not told
+        since, until = span
+        kept_in = self.account.currency
         balances = {code: told.get("startingCash", ZERO) for code, told in reports.items()}
-        left = sorted(self._reported(span), key=lambda event: event.on, reverse=True)
-        valued = self.valued_on.get(account, [])
-        for on in valued[bisect_left(valued, since) : bisect_right(valued, until)]:
+        left = sorted(own, key=_counts_on, reverse=True)
+        before, found = ZERO, []
+        for on in sorted(day for day in self.valued if since <= day <= until):
             while left and left[-1].on <= on:
                 for code, amount in left.pop().moves():
                     balances[code] = balances.get(code, ZERO) + (amount or ZERO)
-            reported = self.told.days[account, on].get("cash", ZERO)
             parts = [
                 (amount, self.rates.rate(code, kept_in, on)) for code, amount in balances.items() if amount
             ]
             computed, slack = _converted(parts)
-            self.days[account].append(
-                Found(
-                    account,
-                    "cash",
-                    f"cash in {kept_in}",
-                    since,
-                    on,
-                    computed,
-                    reported,
-                    slack,
-                    currency=kept_in,
-                    rounded="rates",
-                )
-            )
-
-    def _jumps(self, line: Found) -> list[date]:
-        """The days of a statement on which its cash, day by day, goes off."""
-        before, found = ZERO, []
-        for day in self.days.get(line.account, ()):
-            if day.since == line.since and day.on <= line.on and day.computed is not None:
-                off = day.computed - day.reported
-                if abs(off - before) >= day.slack:
-                    found.append(day.on)
+            if computed is not None:
+                off = computed - self.valued[on].get("cash", ZERO)
+                if abs(off - before) >= slack:
+                    found.append(on)
                 before = off
         return found
 
-    def _cash_report(self, span: Span) -> None:
-        account, since, until = span
-        own = self._reported(span)
+    def _cash_report(self, span: Span, own: Sequence[Event]) -> None:
         parts: dict[tuple[str, str], list[Decimal | None]] = defaultdict(list)
         moves: dict[str, list[Decimal | None]] = defaultdict(list)
         for event in own:
@@ -394,28 +444,33 @@ class _Comparison:
             for group, reported in _by_group(told).items():
                 if self._is_covered(span, _TOPICS.get(group, "cash")):
                     computed = known_sum(parts.get((group, currency), ()))
-                    self._add(Found(account, group, f"{group} {currency}", since, until, computed, reported,
-                                    currency=currency), own)  # fmt: skip
+                    what = f"{group} {currency}"
+                    self._add(self._of_span(group, what, span, computed, reported, currency), own)
             ending, starting = told.get("endingCash"), told.get("startingCash")
             if ending is None or starting is None or not self._is_covered(span, "trades", "cash"):
                 continue
             moved = known_sum(moves.get(currency, ()))
             computed = None if moved is None else starting + moved
-            line = Found(
-                account, "cash", f"cash {currency}", since, until, computed, ending, currency=currency
-            )  # fmt: skip
-            self.cash_at[account, until][currency] = line  # once where several statements end that day
+            line = self._of_span("cash", f"cash {currency}", span, computed, ending, currency)
+            self.cash_at[span[1]][currency] = line  # once where several statements end that day
             self._add(line, own)
 
+    def _of_span(
+        self, group: str, what: str, span: Span, computed: Decimal | None, reported: Decimal, currency: str
+    ) -> Found:
+        return Found(self.account.pk, group, what, *span, computed, reported, currency=currency)
+
     def _add(self, line: Found, own: Sequence[Event]) -> None:
-        """Take a line in; one that differs with the rows and the day that explain it."""
-        if not line.agrees:
-            of_line = [row for row in self.movements.get(line.account, ()) if row.is_in(line)]
-            suspects = self._by_number(line, own, of_line) if of_line else self._by_amount(line, own)
-            days = {row.on for row in suspects} or set(self._jumps(line))
-            first = line.on if line.since == line.on else min(days, default=None)
+        """Take a line of a statement in; one that differs with the rows and the day that explain it."""
+        if not line.agrees and line.since is not None and line.on is not None:
+            span = line.since, line.on
+            of_line = [row for row in self.movements if row.is_in(line, span)]
+            days = [] if of_line else self._jumps(span, own)
+            suspects = self._by_number(line, own, of_line) if of_line else self._by_amount(line, own, days)
+            begins = {row.on for row in suspects} or set(days or self._jumps(span, own))
+            first = line.on if line.since == line.on else min(begins, default=None)
             line = line._replace(suspects=suspects, first_on=first)
-        self.found[line.account].append(line)
+        self.found.append(line)
 
     def _by_number(
         self, line: Found, own: Sequence[Event], told: Sequence["Movement"]
@@ -439,10 +494,9 @@ class _Comparison:
                 found.append(self._suspect(event, ours, theirs.get(event.key)))
         return tuple(sorted(found, key=lambda row: row.on)[:_SHOWN])
 
-    def _by_amount(self, line: Found, own: Sequence[Event]) -> tuple[Suspect, ...]:
+    def _by_amount(self, line: Found, own: Sequence[Event], days: Sequence[date]) -> tuple[Suspect, ...]:
         """The rows of the kind on the days that go off, or of the amount of the difference; if few."""
-        days = self._jumps(line)
-        off = None if line.computed is None else line.computed - line.reported
+        off = line.difference
         of_kind: dict[str, tuple[Event, list[Decimal | None]]] = {}
         for event in own:
             for group, code, amount in event.parts():
@@ -455,9 +509,8 @@ class _Comparison:
         return tuple(self._suspect(event, amount, None) for event, amount in chosen)
 
     def _suspect(self, event: Event, ours: Decimal | None, theirs: Decimal | None) -> Suspect:
-        account = self.accounts[event.account]
         return Suspect(
-            activity=f"{account.broker}:{account.account}:{event.key}",
+            activity=f"{self.account.broker}:{self.account.account}:{event.key}",
             on=event.on,
             text=event.description or event.kind,
             ours=ours,
@@ -466,24 +519,26 @@ class _Comparison:
 
     # Value
 
-    def _change_in_nav(self, span: Span) -> None:
+    def _change_in_nav(self, span: Span, own: Sequence[Event]) -> None:
         """Flows, income and costs of a statement in the account's currency, at the rates of the rows."""
-        account, since, until = span
-        kept_in = self.accounts[account].currency
-        own = self._reported(span)
-        for group, reported in _by_group(self.told.changes.get(span, {})).items():
+        told = self.told.changes.get(span)
+        if told is None:
+            return
+        kept_in = self.account.currency
+        parts: dict[str, list[tuple[Decimal | None, Decimal | None]]] = defaultdict(list)
+        for event in own:
+            for group, code, amount in event.parts():
+                if group != "trades":
+                    rate = ONE if code == kept_in else self._rate(event, code, kept_in)
+                    parts[group].append((amount, rate))
+        for group, reported in _by_group(told).items():
             if group == "trades" or not self._is_covered(span, _TOPICS.get(group, "cash")):
                 continue
-            parts = [
-                (amount, ONE if code == kept_in else self._rate(event, code, kept_in))
-                for event in own
-                for of, code, amount in event.parts()
-                if of == group
-            ]
-            computed, slack = _converted(parts)
+            computed, slack = _converted(parts[group])
             what = f"{group}, all in {kept_in}"
-            line = Found(account, group, what, since, until, computed, reported, slack, rounded="rates")
-            self.found[account].append(line)
+            self.found.append(
+                Found(self.account.pk, group, what, *span, computed, reported, slack, rounded="rates")
+            )
 
     def _rate(self, event: Event, code: str, kept_in: str) -> Decimal | None:
         if event.fx_rate is not None and code == event.currency:
@@ -492,30 +547,56 @@ class _Comparison:
 
     def _positions(self) -> None:
         """Quantity, value, cost and profit of what statements list at their ends, and NAV of these days."""
-        ends = sorted((on, account) for account, on in self.told.positions)
-        last = max((row.trade_date for row in self.moves.rows), default=date.min)
-        matched = {
-            on: self.kept if last <= on else self.moves.matched(None, on)
-            for on in sorted({on for on, _ in ends})[-MOST_ENDS:]
-        }
-        before: dict[int, date] = {}
-        for on, account in ends:
-            told = self.told.positions[account, on]
-            held = self._held(account, before.get(account), on)
-            before[account] = on
-            kept_in = self.accounts[account].currency
+        ends = sorted(self.told.positions)
+        lots = self._lots_at(ends[-MOST_ENDS:])
+        before: date | None = None
+        kept_in = self.account.currency
+        days = _by_day(self.figures.filter(until__in=ends))
+        for on in ends:
+            told = self.told.positions[on]
+            held = self._held(before, on)
+            before = on
             values: list[tuple[Decimal | None, Decimal | None]] = []
             for ref in sorted({*told, *(ref for ref, quantity in held.items() if quantity)}):
                 paper, quantity = self.papers.get(ref), held.get(ref, ZERO)
                 if paper is None or quantity is None:
                     values.append((None, None))
                 elif paper.asset_class != AssetClass.CASH:  # their money is in the cash
-                    end = _End(account, on, ref, paper, quantity, told.get(ref, {}))
+                    end = _End(on, ref, paper, quantity, told.get(ref, {}))
                     rate = self.rates.rate(paper.currency, kept_in, on)
-                    values.append((self._position(end, matched.get(on)), rate))
-            self._nav(account, on, values)
+                    values.append((self._position(end, lots.get(on)), rate))
+            self._nav(on, values, days.get(on, {}))
 
-    def _position(self, end: "_End", kept: Books | None) -> Decimal | None:
+    def _lots_at(self, ends: Sequence[date]) -> dict[date, _Lots]:
+        """The lots at the ends of these days: today's where nothing has moved since, else matched anew."""
+        if not ends:
+            return {}
+        of_broker = Activity.objects.current().filter(account__broker=self.account.broker)
+        moves_lots = Q(quantity__isnull=False) | Q(kind__in=_ACTIONS) | RETURNED
+        moving = of_broker.filter(moves_lots, instrument__isnull=False).exclude(kind=ActivityKind.FX)
+        last = moving.aggregate(last=Max("trade_date"))["last"] or date.min
+        found = {on: self.lots_now for on in ends if last <= on}
+        if len(found) < len(ends):
+            moves = read([self.account], ends[-1], Method.BROKER)
+            for on in ends:
+                if on not in found:
+                    kept = moves.matched(None, on)
+                    found[on] = {paper: lots for (_, paper), lots in kept.lots.items()}
+        return found
+
+    @cached_property
+    def lots_now(self) -> _Lots:
+        """Today's, by instrument."""
+        kept = lot_books([self.account], self.base, method=Method.BROKER)
+        still: dict[int, list[Lot]] = defaultdict(list)
+        for opened in kept.open():
+            still[opened.instrument].append(opened.lot)
+        closed: dict[int, list[Close]] = defaultdict(list)
+        for row in kept.closed():
+            closed[row.instrument].append(row.close)
+        return {paper: Lots(tuple(still[paper]), tuple(closed[paper])) for paper in {*still, *closed}}
+
+    def _position(self, end: "_End", lots_of: _Lots | None) -> Decimal | None:
         """Compare one position at the end of a statement; what it adds to NAV."""
         paper, told = end.paper, end.told
         units, price = end.quantity * paper.units, told.get("markPrice")
@@ -524,14 +605,12 @@ class _Comparison:
         self._compare(end, "quantity", end.quantity, told.get("position", told.get("quantity", ZERO)), EXACT)
         self._compare(end, "market value", value, told.get("positionValue"), slack)
         profit = told.get("fifoPnlUnrealized")
-        if kept is not None:
-            lots = kept.lots.get((end.account, paper.pk), NO_LOTS)
+        if lots_of is not None:
+            lots = lots_of.get(paper.pk, NO_LOTS)
             cost, reported = None, told.get("costBasisMoney")
             if lots.quantity == end.quantity:
                 cost = nearest(
-                    reported,
-                    lots.cost,
-                    at_prices(lots.open, kept.papers.get(paper.pk), self.prices[end.account]),
+                    reported, lots.cost, at_prices(lots.open, self.contracts.get(paper.pk), self.prices)
                 )
             profit = None if value is None or cost is None else value - cost
             self._compare(end, "cost basis", cost, reported, CENT)
@@ -539,58 +618,57 @@ class _Comparison:
         # Futures are settled in cash every day; a CFD adds its profit alone.
         return {AssetClass.FUTURE: ZERO, AssetClass.CFD: profit}.get(AssetClass(paper.asset_class), value)
 
+    @cached_property
+    def contracts(self) -> dict[int, Contract]:
+        """The futures and CFDs, which may be counted in two ways."""
+        margined = [paper.pk for paper in self.papers.values() if paper.asset_class in MARGINED]
+        return papers(margined)
+
     def _compare(
         self, end: "_End", group: str, ours: Decimal | None, theirs: Decimal | None, slack: Decimal
     ) -> None:
         if theirs is not None:
             paper, what = end.paper, f"{group} {end.paper.symbol} ({end.ref})"
-            line = Found(
-                end.account, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency,
-                rounded="prices",
+            self.found.append(
+                Found(
+                    self.account.pk, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency,
+                    first_on=end.on, rounded="prices",
+                )
             )  # fmt: skip
-            self.found[end.account].append(line._replace(first_on=end.on))
 
-    def _nav(self, account: int, on: date, values: list[tuple[Decimal | None, Decimal | None]]) -> None:
-        """Positions and cash as computed, with the accruals as the broker tells them."""
-        kept_in = self.accounts[account].currency
-        cash = self.cash_at.get((account, on), {}).values()
-        day = self.told.days.get((account, on))
-        if not cash or day is None or "total" not in day:
+    def _nav(self, on: date, values: list[tuple[Decimal | None, Decimal | None]], day: Amounts) -> None:
+        """Positions and cash as computed, with the accruals as the broker tells them in `day`."""
+        kept_in = self.account.currency
+        cash = self.cash_at[on].values()
+        if not cash or "total" not in day:
             return
         balances = [(line.computed, self.rates.rate(line.currency, kept_in, on)) for line in cash]
         accrued = sum((day.get(name, ZERO) for name in _ACCRUED), ZERO)
         computed, slack = _converted([*values, *balances])
-        self.found[account].append(
+        if computed is not None:
+            computed += accrued
+        self.found.append(
             Found(
-                account,
-                "NAV",
-                "NAV",
-                None,
-                on,
-                None if computed is None else computed + accrued,
-                day["total"],
-                slack,
-                currency=kept_in,
-                first_on=on,
-                rounded="rates",
+                self.account.pk, "NAV", "NAV", None, on, computed, day["total"], slack,
+                currency=kept_in, first_on=on, rounded="rates",
             )
-        )
+        )  # fmt: skip
 
-    def _held(self, account: int, before: date | None, on: date) -> dict[str, Decimal | None]:
+    def _held(self, before: date | None, on: date) -> dict[str, Decimal | None]:
         """Quantities by the broker's reference; None where they are not known.
 
         What the statement before listed and everything since; without one, or with a gap after it, the
         opening balances and all activities. An account told from its first day on has no opening balance.
         """
         held: dict[str, Decimal | None] = defaultdict(Decimal)
-        opened_on = self.accounts[account].opened_on
-        follows = before is not None and self._is_covered((account, before + _DAY, on), "trades")
-        is_whole = opened_on is not None and self._is_covered((account, opened_on, on), "trades")
+        opened_on = self.account.opened_on
+        follows = before is not None and self._is_covered((before + _DAY, on), "trades")
+        is_whole = opened_on is not None and self._is_covered((opened_on, on), "trades")
         if before is not None and follows:
-            for ref, told in self.told.positions[account, before].items():
+            for ref, told in self.told.positions[before].items():
                 held[ref] = told.get("position", told.get("quantity"))
         first = before + _DAY if before is not None and follows else date.min
-        for event in self._between(account, first, on if follows else date.max):
+        for event in self._between(first, on if follows else date.max):
             is_opening = event.kind == ActivityKind.OPENING
             is_counted = not event.is_derived or (is_opening and not follows and not is_whole)
             if event.ref is None or event.kind == ActivityKind.FX or not is_counted:
@@ -608,50 +686,50 @@ class _Comparison:
     def _realized(self) -> None:
         """What closing trades earned, against what the broker says of each."""
         spans = self.told.spans
-        first = min((since for _, since, _ in spans), default=date.min)
-        last = max((until for *_, until in spans), default=date.max)
+        first = min((since for since, _ in spans), default=date.min)
+        last = max((until for _, until in spans), default=date.max)
+        trades: dict[str, list[Event]] = defaultdict(list)
+        for event in self._between(first, last):
+            if event.realized is not None and event.ref and event.kind in _SIDES:
+                trades[event.ref].append(event)
         for ref, paper in self.papers.items():
-            for account in self.accounts:
-                rows = [row for row in self.trades.get((account, ref), ()) if first <= row.on <= last]
-                if rows:
-                    self._realized_of(account, ref, paper, rows)
+            if ref in trades:
+                self._realized_of(ref, paper, trades[ref])
 
-    def _realized_of(self, account: int, ref: str, paper: Paper, rows: Sequence[Event]) -> None:
+    def _realized_of(self, ref: str, paper: Paper, rows: Sequence[Event]) -> None:
         closed: dict[str, list[Close]] = defaultdict(list)
-        for close in self.kept.lots.get((account, paper.pk), NO_LOTS).closed:
+        for close in self.lots_now.get(paper.pk, NO_LOTS).closed:
             closed[close.closed_by].append(close)
         rows = [row for row in rows if row.realized or row.key in closed]
+        if not rows:
+            return
         ours: list[Decimal | None] = []
         off: list[tuple[Event, Decimal | None]] = []
         for row in rows:
             of_row = closed[row.key]
             brought = known_sum(close.proceeds for close in of_row)
-            without = at_prices(of_row, self.kept.papers.get(paper.pk), self.prices[account])
+            without = at_prices(of_row, self.contracts.get(paper.pk), self.prices)
             bare = None if brought is None or without is None else brought - without
             earned = nearest(row.realized, known_sum(close.realized_pnl for close in of_row), bare)
             ours.append(earned)
             if earned is None or abs(earned - (row.realized or ZERO)) >= CENT:
                 off.append((row, earned))
-        if not rows:
-            return
         reported = sum((row.realized or ZERO for row in rows), ZERO)
         # Each trade's is rounded by the broker.
         slack = CENT if off else CENT * len(rows)
-        what = f"realized P&L {paper.symbol} ({ref})"
         line = Found(
-            account, "realized P&L", what, rows[0].on, rows[-1].on, known_sum(ours), reported, slack,
-            paper.pk, paper.currency, rounded="amounts",
+            self.account.pk, "realized P&L", f"realized P&L {paper.symbol} ({ref})", rows[0].on, rows[-1].on,
+            known_sum(ours), reported, slack, paper.pk, paper.currency, rounded="amounts",
         )  # fmt: skip
         if off:
             suspects = tuple(self._suspect(row, earned, row.realized) for row, earned in off[:_SHOWN])
             line = line._replace(suspects=suspects, first_on=off[0][0].on)
-        self.found[account].append(line)
+        self.found.append(line)
 
 
 class _End(NamedTuple):
     """A position at the end of a statement."""
 
-    account: int
     on: date
     ref: str
     paper: Paper
@@ -678,29 +756,29 @@ def nearest(reported: Decimal | None, own: Decimal | None, other: Decimal | None
     return min(own, other, key=lambda amount: abs(amount - reported))
 
 
-def moves_of(looked_at: Iterable[Account]) -> Moves:
-    """Matched as the broker matches where it tells, else first in, first out: whatever the user prefers."""
-    return read(looked_at, method=Method.BROKER)
-
-
-def _events(looked_at: Sequence[Account]) -> dict[int, list[Event]]:
-    rows = Activity.objects.current().filter(account__in=list(looked_at)).order_by("trade_date", "id")
-    found: dict[int, list[Event]] = defaultdict(list)
-    for row in map(Event._make, rows.values_list(*_COLUMNS).iterator(chunk_size=2000)):
-        found[row.account].append(row)
-    for events in found.values():
-        events.sort(key=_counts_on)
-    return dict(found)
+def _events(account: Account) -> list[Event]:
+    rows = Activity.objects.current().filter(account=account).order_by("trade_date", "id")
+    found = [
+        Event(
+            key, kind, subtype, currency, instrument, ref, refs, is_derived, description,
+            plain_day(traded), _day(booked), *map(plain_number, numbers),
+        )
+        for (
+            key, kind, subtype, currency, instrument, ref, refs, is_derived, description, traded, booked,
+            *numbers,
+        ) in rows.values_list(*_COLUMNS).iterator(chunk_size=2000)
+    ]  # fmt: skip
+    found.sort(key=_counts_on)
+    return found
 
 
 def _counts_on(event: Event) -> date:
     return event.on
 
 
-def _papers(looked_at: Sequence[Account]) -> dict[str, Paper]:
-    """Instruments by the brokers' references."""
-    rows = Instrument.objects.filter(broker__in={account.broker for account in looked_at})
-    columns = rows.values_list(
+def _papers(account: Account) -> dict[str, Paper]:
+    """Instruments by the broker's references."""
+    columns = Instrument.objects.filter(broker=account.broker).values_list(
         "broker_ref", "pk", "symbol", "asset_class", "currency", "multiplier", "quote_factor"
     )
     return {
@@ -709,11 +787,11 @@ def _papers(looked_at: Sequence[Account]) -> dict[str, Paper]:
     }
 
 
-def _covered(looked_at: Sequence[Account]) -> dict[tuple[int, str], list[tuple[date, date]]]:
-    """By account and topic the days that are told in full; spans that touch are one."""
-    covered: dict[tuple[int, str], list[tuple[date, date]]] = defaultdict(list)
-    for period in Period.objects.filter(account__in=list(looked_at)).order_by("since"):
-        spans = covered[period.account_id, period.topic]
+def _covered(account: Account) -> dict[str, list[tuple[date, date]]]:
+    """By topic the days that are told in full; spans that touch are one."""
+    covered: dict[str, list[tuple[date, date]]] = defaultdict(list)
+    for period in Period.objects.filter(account=account).order_by("since"):
+        spans = covered[period.topic]
         if spans and period.since <= spans[-1][1] + _DAY:
             spans[-1] = spans[-1][0], max(spans[-1][1], period.until)
         else:

@@ -1,7 +1,7 @@
 """The page that holds our figures against the broker's: account by account, line by line, day by day."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from django.http import HttpRequest, HttpResponse
@@ -10,8 +10,9 @@ from django.views.decorators.http import require_safe
 from stonks_overwatch.errors import UnknownAccountError
 from stonks_overwatch.reports.broker_returns import BrokerReturn, broker_returns
 from stonks_overwatch.reports.documents import Computed, Document
-from stonks_overwatch.reports.reconcile import AccountLines, Line, ReconcileDocument, reconcile
+from stonks_overwatch.reports.reconcile import AccountLines, Line, ReconcileDocument, lines_of, reconcile
 from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.statements import Found
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
@@ -95,6 +96,10 @@ class Shown:
     line: Line
 
 
+_Compared = tuple[AccountLines, Found]
+"""A figure and the account it is of: of thousands, the lines of one page are made."""
+
+
 @require_safe
 def reconcile_page(request: HttpRequest) -> HttpResponse:
     around = frame()
@@ -116,9 +121,10 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
     if csv == "accounts":
         return csv_answer("reconcile-accounts", Table(Summary, summary))
     if csv == "figures":
-        return csv_answer("reconcile", Table(Row, [_row(one) for one in rows]))
+        return csv_answer("reconcile", Table(Row, list(map(_row, rows))))
     if csv == "returns":
         return csv_answer("reconcile-returns", Table(BrokerReturn, returns.returns))
+    sheet = Sheet.of(rows, asked.page)
     return render_page(
         request,
         "reconcile.html",
@@ -135,23 +141,24 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
         },
         choices=SHOWN,
         summary=[(names[row.broker, row.account], row) for row in summary],
-        sheet=Sheet.of(rows, asked.page),
+        sheet=replace(sheet, rows=[Shown(account, *lines_of([found])) for account, found in sheet.rows]),
     )
 
 
-def _shown(document: ReconcileDocument, asked: AskedLines) -> list[Shown]:
+def _shown(document: ReconcileDocument, asked: AskedLines) -> list[_Compared]:
     """What differs first, then what only rounding explains; else in the order of the report."""
-    rows = [Shown(account, line) for account in document.accounts for line in account.lines]
+    rows = [(account, found) for account in document.accounts for found in account.figures]
     if asked.shown == "differences":
-        return [row for row in rows if not row.line.agrees]
-    return sorted(rows, key=lambda row: (row.line.agrees, row.line.within is None))
+        return [(account, found) for account, found in rows if not found.agrees]
+    return sorted(rows, key=lambda row: (row[1].agrees, row[1].within is None))
 
 
-def _row(shown: Shown) -> Row:
-    line = shown.line
+def _row(shown: _Compared) -> Row:
+    account, found = shown
+    (line,) = lines_of([found])
     return Row(
-        account=shown.account.account,
-        broker=shown.account.broker,
+        account=account.account,
+        broker=account.broker,
         figure=line.name,
         since=line.since,
         on=line.on,
@@ -166,15 +173,14 @@ def _row(shown: Shown) -> Row:
 
 
 def _summary(account: AccountLines) -> Summary:
+    differing = [found for found in account.figures if not found.agrees]
     return Summary(
         account=account.account,
         broker=account.broker,
         as_of=account.as_of,
         compared=account.compared,
-        differing=sum(not line.agrees for line in account.lines),
+        differing=len(differing),
         agrees=account.agrees,
-        rounded=sum(line.within is not None for line in account.lines),
-        first_on=min(
-            (line.first_on for line in account.lines if not line.agrees and line.first_on), default=None
-        ),
+        rounded=sum(found.within is not None for found in account.figures),
+        first_on=min((found.first_on for found in differing if found.first_on), default=None),
     )

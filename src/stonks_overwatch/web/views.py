@@ -27,7 +27,7 @@ from stonks_overwatch.reports.combined import per_instrument
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DashboardDocument, dashboard
 from stonks_overwatch.reports.documents import Computed, Document
 from stonks_overwatch.reports.holdings import Cash, Holding, holdings
-from stonks_overwatch.reports.reconcile import AccountLines, Line, latest
+from stonks_overwatch.reports.reconcile import AccountLines, Line, latest, lines_of
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.services.brokers.base import Finding
 from stonks_overwatch.web.charts import month_ends, ring, value_line
@@ -51,7 +51,7 @@ class Check:
 
     @classmethod
     def of(cls, account: AccountLines) -> "Check":
-        differing = tuple(line for line in account.lines if not line.agrees)
+        differing = tuple(lines_of(found for found in account.figures if not found.agrees))
         return cls(len(account.lines), differing, account.agrees)
 
 
