@@ -9,7 +9,7 @@ from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -156,12 +156,20 @@ def effects(
     """
     if cost is None or proceeds is None or cost_base is None or proceeds_base is None or rate is None:
         return None
-    gain, gain_base = EXACT.subtract(proceeds, cost), EXACT.subtract(proceeds_base, cost_base)
+    with localcontext(EXACT):
+        return known_effects(cost, proceeds, cost_base, proceeds_base, rate)
+
+
+def known_effects(
+    cost: Decimal, proceeds: Decimal, cost_base: Decimal, proceeds_base: Decimal, rate: Decimal
+) -> Effects:
+    """The same where all is known and the context is `EXACT`: for tens of thousands of gains."""
+    gain, gain_base = proceeds - cost, proceeds_base - cost_base
     # C × d − C × a without a division.
-    by_currency = EXACT.subtract(EXACT.multiply(cost, rate), cost_base)
-    by_price = _fraction(gain, cost_base, cost) if cost else EXACT.subtract(gain_base, by_currency)
+    by_currency = cost * rate - cost_base
+    by_price = fraction(gain, cost_base, cost) if cost else gain_base - by_currency
     # The rest, so that the parts are the whole whatever the division rounded.
-    return Effects(by_price, by_currency, EXACT.subtract(EXACT.subtract(gain_base, by_price), by_currency))
+    return Effects(by_price, by_currency, gain_base - by_price - by_currency)
 
 
 class Pile:
@@ -340,6 +348,11 @@ def divided(total: Decimal | None, part: Decimal, whole: Decimal) -> tuple[Decim
 
 def _fraction(number: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     return EXACT.quantize(EXACT.divide(EXACT.multiply(number, part), whole), _FINEST).normalize(EXACT)
+
+
+def fraction(number: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """Number × part / whole as `divided` has it, where the context is `EXACT`: in half the time."""
+    return (number * part / whole).quantize(_FINEST).normalize()
 
 
 def spread(total: Decimal | None, weights: Sequence[Decimal]) -> list[Decimal | None]:

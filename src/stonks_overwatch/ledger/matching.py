@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import NamedTuple, TypeVar
 
 from stonks_overwatch.ledger.lots import (
@@ -31,6 +31,7 @@ from stonks_overwatch.ledger.lots import (
     added,
     difference,
     divided,
+    fraction,
     moved,
     negative,
     product,
@@ -204,26 +205,39 @@ def traded(trades: Iterable[Trade]) -> Lots:
     """
     piled: deque[Lot] = deque()
     closed: list[Close] = []
-    for on, key, quantity, cost, cost_base in trades:
-        is_long = quantity > 0
-        left, own, base = quantity, cost, cost_base
-        while left and piled and (piled[0].quantity > 0) is not is_long:
-            opened_on, held, paid, opened_by, paid_base, _ = piled.popleft()
-            part = left.copy_negate()
-            if abs(held) > abs(part):
-                paid, rest = divided(paid, part, held)
-                paid_base, rest_base = divided(paid_base, part, held)
-                piled.appendleft(Lot(opened_on, EXACT.add(held, left), rest, opened_by, rest_base))
-            else:
-                part = held
-            share, own = divided(own, part.copy_negate(), left)
-            share_base, base = divided(base, part.copy_negate(), left)
-            left = EXACT.add(left, part)
-            brought, brought_base = negative(share), negative(share_base)
-            closed.append(Close(opened_on, on, part, paid, brought, opened_by, key, paid_base, brought_base))
-        if left:
-            piled.append(Lot(on, left, own, key, base))
+    with localcontext(EXACT):
+        for on, key, quantity, cost, cost_base in trades:
+            is_long = quantity > 0
+            left, own, base = quantity, cost, cost_base
+            while left and piled and (piled[0].quantity > 0) is not is_long:
+                opened_on, held, paid, opened_by, paid_base, _ = piled.popleft()
+                part = left.copy_negate()
+                if abs(held) > abs(part):
+                    paid, rest = _parted(paid, part, held)
+                    paid_base, rest_base = _parted(paid_base, part, held)
+                    piled.appendleft(Lot(opened_on, held + left, rest, opened_by, rest_base))
+                else:
+                    part = held
+                share, own = _parted(own, part.copy_negate(), left)
+                share_base, base = _parted(base, part.copy_negate(), left)
+                left += part
+                brought, brought_base = negative(share), negative(share_base)
+                closed.append(
+                    Close(opened_on, on, part, paid, brought, opened_by, key, paid_base, brought_base)
+                )
+            if left:
+                piled.append(Lot(on, left, own, key, base))
     return Lots(tuple(piled), tuple(closed))
+
+
+def _parted(total: Decimal | None, part: Decimal, whole: Decimal) -> tuple[Decimal | None, Decimal | None]:
+    """As `divided`, within the context `EXACT`."""
+    if total is None:
+        return None, None
+    if part == whole:
+        return total, ZERO
+    share = fraction(total, part, whole)
+    return share, total - share
 
 
 # What is one event

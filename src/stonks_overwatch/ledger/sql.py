@@ -4,11 +4,14 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
 from django.db import connection, models
 
 from stonks_overwatch.ledger.fields import ExactDecimalField
+
+_AT_ONCE = 5_000
 
 
 def upsert(
@@ -70,22 +73,22 @@ def upsert(
         return int(cursor.rowcount)
 
 
-def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def insert(model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Insert rows that are not there: twice as fast as `upsert`, which has to be ready for those that are.
 
     Args:
         model: the table.
         names: its fields, in the order of each row's values; a foreign key takes the key.
-        rows: the values, in the form in which the database keeps them.
+        rows: the values, in the form in which the database keeps them; some thousands are held at a time.
     """
-    if not rows:
-        return
     quote = connection.ops.quote_name
     columns = [field for name in names if isinstance(field := model._meta.get_field(name), models.Field)]
     quoted = ", ".join(quote(column.get_attname_column()[1] or column.name) for column in columns)
     table, places = quote(model._meta.db_table), ", ".join(["%s"] * len(columns))
+    left = iter(rows)
     with connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({places})", rows)  # noqa: S608  # as above
+        while some := list(islice(left, _AT_ONCE)):
+            cursor.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({places})", some)  # noqa: S608  # as above
 
 
 def update(model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

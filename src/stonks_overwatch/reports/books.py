@@ -1,10 +1,11 @@
 """The lots of accounts: activities read, matched by each account's method, converted into one currency."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from django.db.models import Case, F, IntegerField, Q, QuerySet, TextField, Value, When
@@ -164,24 +165,10 @@ _COLUMNS = _Row._fields
 PAPER = Paper._fields
 
 
-class _TradeRow(NamedTuple):
-    """What counts of one activity where all are trades, in the order of `_TRADED`, as the database has it."""
-
-    account_id: int
-    instrument_id: int
-    trade_date: str
-    trade_at: str | None
-    key: str
-    quantity: str
-    price: str | None
-    gross: str | None
-    fee: str | None
-    tax: str | None
-    currency: str
-    fx_rate: str | None
-    is_alone: int
-
-
+_TradeRow = tuple[
+    int, int, str, str | None, str, str, str | None, str | None, str | None, str | None, str, str | None, int
+]  # fmt: skip
+"""What counts of one activity where all are trades, in the order of `_TRADED`, as the database has it."""
 _TRADED: tuple[str | Cast, ...] = (
     "account_id", "instrument_id", plain("trade_date"), plain("trade_at"), "key",
     *map(plain, ("quantity", "price", "gross", "fee", "tax")), "currency", plain("fx_rate"),
@@ -237,8 +224,9 @@ class Moves:
         convert = None if base is None else matching.Convert(on, of)
         found = matching.matched(activities, terms, self.told, convert)
         lots = {_key(names): of_key for names, of_key in found.items()}
+        rate = lru_cache(None)(partial(_base_rate, rates, base))
         for key, told in self.trades.items():
-            if trades := self._trades(key, told, base, rates, until, booked):
+            if trades := self._trades(key, told, rate if base else None, until, booked):
                 lots[key] = matching.traded(trades)
         there = {(str(row.account_id), str(row.instrument_id)) for row in rows}
         tied = matching.ties(activities, terms, there)
@@ -257,12 +245,14 @@ class Moves:
         self,
         key: Key,
         told: Iterable[_TradeRow],
-        base: str | None,
-        rates: Rates,
+        convert: Callable[[str, str, date, Decimal | None], Decimal | None] | None,
         until: date | None,
         booked: dict[tuple[int, str], Decimal],
     ) -> list[Trade]:
-        """Those of one account and instrument to the end of a day; adds the rates booked with them."""
+        """Those of one account and instrument to the end of a day; adds the rates booked with them.
+
+        `convert` is `_base_rate` from the currency that the account is kept in on.
+        """
         account, paper = key[0], self.papers[key[1]]
         currency, per_unit, kept_in = paper.currency, paper.per_unit, self.everyone[account].currency
         trades = []
@@ -276,9 +266,8 @@ class Moves:
                     rate = booked[account, name] = Decimal(fx_rate)
                 paid, charged, taxed = plain_number(gross), plain_number(fee), plain_number(tax)
                 cost = matching.cost_of_trade(quantity, plain_number(price), paid, charged, taxed, per_unit)
-            if base is not None:
-                rate = _base_rate(rates, base, kept_in, currency, on, rate)
-            trades.append(Trade(on, name, quantity, cost, None if base is None else product(cost, rate)))
+            base = None if convert is None else product(cost, convert(kept_in, currency, on, rate))
+            trades.append(Trade(on, name, quantity, cost, base))
         return trades
 
     def _rates(self, base: str) -> Rates:
@@ -286,7 +275,7 @@ class Moves:
         papers = models.Instrument.objects.filter(broker__in=brokers)
         currencies = set(papers.values_list("currency", flat=True).distinct())
         currencies |= {account.currency for account in self.everyone.values()} | {base}
-        days = {plain_day(row.trade_date) for of_key in self.trades.values() for row in of_key}
+        days = {plain_day(day) for of_key in self.trades.values() for _, _, day, *_ in of_key}
         days |= {row.trade_date for row in self.rows}
         days |= {row.acquired_on for row in self.rows if row.acquired_on is not None}
         if not days or currencies == {base}:
@@ -353,28 +342,26 @@ def _apart(
     found: defaultdict[Key, list[_TradeRow]] = defaultdict(list)
     others: set[Key] = set()
     for rows in _moving(methods, until, only):
-        for told in rows.annotate(is_alone=_ALONE).values_list(*_TRADED, "is_alone").iterator(_MANY):
-            row = _TradeRow._make(told)
+        for row in rows.annotate(is_alone=_ALONE).values_list(*_TRADED, "is_alone").iterator(_MANY):
+            account, instrument, is_alone = row[0], row[1], row[-1]
             # Asked for in the query, this would lead the database to another index.
-            if row.instrument_id is not None:
-                found[row.account_id, row.instrument_id].append(row)
-                if not row.is_alone:
-                    others.add((row.account_id, row.instrument_id))
+            if instrument is not None:
+                found[account, instrument].append(row)
+                if not is_alone:
+                    others.add((account, instrument))
     others |= {
         (account, instrument)
         for account, instrument in found
         if methods[account] is not Method.FIFO or papers[instrument].is_margined
     }
-    if only is not None:
-        others &= set(only)
-    # As `matching` has it: in the order of time, and purchases before sales of the same moment.
-    return {
-        key: sorted(
-            rows, key=lambda row: (row.trade_date, row.trade_at or "", row.quantity[0] == "-", row.key)
-        )
-        for key, rows in found.items()
-        if key not in others and (only is None or key in only)
-    }, others
+    wanted = found.keys() if only is None else found.keys() & set(only)
+    return {key: sorted(found[key], key=_in_turn) for key in wanted if key not in others}, others & wanted
+
+
+def _in_turn(row: _TradeRow) -> tuple[str, str, bool, str]:
+    """As `matching` has them: in the order of time, and purchases before sales of the same moment."""
+    _, _, trade_date, trade_at, key, quantity, *_ = row
+    return trade_date, trade_at or "", quantity[0] == "-", key
 
 
 def _moving(

@@ -7,11 +7,14 @@ milliseconds.
 """
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db import OperationalError, transaction
@@ -19,7 +22,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.fields import text
-from stonks_overwatch.ledger.lots import EXACT, Close, Lot, Method, added, effects, negative
+from stonks_overwatch.ledger.lots import EXACT, Close, Lot, Method, added, known_effects, negative
 from stonks_overwatch.ledger.matching import joined
 from stonks_overwatch.ledger.models import (
     Account,
@@ -79,6 +82,10 @@ class GainRow(NamedTuple):
     currency_effect_base: Decimal | None
     cross_effect_base: Decimal | None
 
+    @property
+    def sums(self) -> tuple[Decimal | None, ...]:
+        return self[5:]
+
 
 Positions = dict[Key, tuple[Decimal, Decimal | None]]
 """Quantity and cost of what is open, by account and instrument; unknown as soon as one lot's cost is."""
@@ -87,6 +94,7 @@ _LOT = Lot._fields
 _CLOSE = Close._fields
 _GAIN = GainRow._fields[1:]
 _COUNTS, GAINED = GainRow._fields[2:5], GainRow._fields[5:]
+_GAIN_BASE = GAINED.index("gain_base")
 _AT_ONCE = 500
 _ZERO = Decimal(0)
 
@@ -270,11 +278,11 @@ def papers(numbers: Iterable[int]) -> dict[int, Paper]:
 
 def is_long_term(opened_on: date, closed_on: date) -> bool:
     """Whether it was held for more than a year: beyond the same day of the next year."""
-    try:
-        anniversary = opened_on.replace(year=opened_on.year + 1)
-    except ValueError:  # 29 February
-        anniversary = date(opened_on.year + 1, 2, 28)
-    return closed_on > anniversary
+    years = closed_on.year - opened_on.year
+    if years != 1:
+        return years > 1
+    # What was bought on 29 February has its day on the 28th.
+    return (closed_on.month, closed_on.day) > (opened_on.month, opened_on.day)
 
 
 def is_long_term_gain(close: Close) -> bool | None:
@@ -392,22 +400,24 @@ def _insert(
     insert(
         OpenLot,
         [*lots, *_LOT],
-        [
-            (found[account], instrument, number, *map(_prepared, lot))
+        (
+            (
+                found[account], instrument, number, _day(opened_on), text(quantity), _text(cost), opened_by,
+                _text(cost_base), is_dated,
+            )
             for (account, instrument), of_key in kept.lots.items()
-            for number, lot in enumerate(of_key.open)
-        ],
+            for number, (opened_on, quantity, cost, opened_by, cost_base, is_dated) in enumerate(of_key.open)
+        ),
+    )  # fmt: skip
+    insert(ClosedLot, [*lots, *_CLOSE, "rate"], _written(found, closed))
+    insert(
+        GainSum,
+        ["book", *_GAIN],
+        (
+            (found[row.account], row.instrument, row.year, row.lots, row.unknown, *map(_text, row.sums))
+            for row in gains
+        ),
     )
-    number: Counter[Key] = Counter()
-    rows = []
-    for row in closed:
-        key = row.account, row.instrument
-        rows.append(
-            (found[row.account], row.instrument, number[key], *map(_prepared, (*row.close, row.rate)))
-        )
-        number[key] += 1
-    insert(ClosedLot, [*lots, *_CLOSE, "rate"], rows)
-    insert(GainSum, ["book", *_GAIN], [(found[row.account], *map(_prepared, row[1:])) for row in gains])
     insert(
         LotMark,
         ["book", "instrument", "is_stale", "tie"],
@@ -419,68 +429,78 @@ def _insert(
     )
 
 
-def _prepared(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return text(value)
-    return value.isoformat() if isinstance(value, date) else value
+def _written(found: dict[int, int], closed: Iterable[ClosedRow]) -> Iterator[tuple[Any, ...]]:
+    for (account, instrument), of_key in groupby(closed, key=itemgetter(0, 1)):
+        for number, (_, _, close, rate) in enumerate(of_key):
+            (
+                opened_on, closed_on, quantity, cost, proceeds, opened_by, closed_by, cost_base,
+                proceeds_base, is_dated, is_told,
+            ) = close  # fmt: skip
+            yield (
+                found[account], instrument, number, _day(opened_on), _day(closed_on), text(quantity),
+                _text(cost), _text(proceeds), opened_by, closed_by, _text(cost_base), _text(proceeds_base),
+                is_dated, is_told, _text(rate),
+            )  # fmt: skip
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else text(number)
+
+
+_day = lru_cache(10_000)(date.isoformat)
 
 
 def _closed(kept: Books) -> Iterator[ClosedRow]:
     """By account and instrument, in the order in which they were closed."""
     for (account, paper), of_key in sorted(kept.lots.items()):
         currency = kept.papers[paper].currency
+        closed_by = rate = None
         for close in of_key.closed:
-            rate = kept.rate(account, currency, close.closed_on, close.closed_by)
+            if close.closed_by != closed_by:
+                closed_by = close.closed_by
+                rate = kept.rate(account, currency, close.closed_on, closed_by)
             yield ClosedRow(account, paper, close, rate)
 
 
-class _Parts(NamedTuple):
-    """What a close adds to each of the sums, in the order of `GainRow` from `gain` on; None is unknown."""
-
-    gain: Decimal | None
-    proceeds_base: Decimal | None
-    cost_base: Decimal | None
-    gain_base: Decimal | None
-    short_term_base: Decimal | None
-    long_term_base: Decimal | None
-    price_effect_base: Decimal | None
-    currency_effect_base: Decimal | None
-    cross_effect_base: Decimal | None
-
-
-def _parts(row: ClosedRow) -> _Parts:
-    close = row.close
-    gain = close.realized_pnl_base
-    term = is_long_term_gain(close)
-    split = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, row.rate)
-    price, currency, cross = split if split is not None else (None, None, None)
-    return _Parts(
-        gain=close.realized_pnl,
-        proceeds_base=brought(close),
-        cost_base=paid(close),
-        gain_base=gain,
-        short_term_base=gain if term is False else _ZERO,
-        long_term_base=gain if term else _ZERO,
-        price_effect_base=price,
-        currency_effect_base=currency,
-        cross_effect_base=cross,
+def _parts(close: Close, rate: Decimal | None) -> tuple[Decimal | None, ...]:
+    """What a close adds to each of the sums, in the order of `GainRow`; where the context is `EXACT`."""
+    cost, proceeds, cost_base, proceeds_base = (
+        close.cost,
+        close.proceeds,
+        close.cost_base,
+        close.proceeds_base,
     )
+    gain = gain_base = None
+    effects: Sequence[Decimal | None] = (None, None, None)
+    if cost is not None and proceeds is not None:
+        gain = proceeds - cost
+    if cost_base is not None and proceeds_base is not None:
+        gain_base = proceeds_base - cost_base
+        if cost is not None and proceeds is not None and rate is not None:
+            effects = known_effects(cost, proceeds, cost_base, proceeds_base, rate)
+    term = is_long_term_gain(close)
+    short_term = gain_base if term is False else _ZERO
+    long_term = gain_base if term else _ZERO
+    return gain, brought(close), paid(close), gain_base, short_term, long_term, *effects
 
 
 def _gains(rows: Iterable[ClosedRow]) -> list[GainRow]:
-    """The sums of each account and instrument by year, and of all years."""
-    of_year: defaultdict[Key, dict[int, _Sum]] = defaultdict(dict)
-    for row in rows:
-        parts = _parts(row)
-        years = of_year[row.account, row.instrument]
-        one = years.setdefault(row.close.closed_on.year, _Sum())
-        one.add(1, parts.gain_base is None, parts)
+    """The sums of each account and instrument by year, and of all years.
+
+    `rows` by account and instrument.
+    """
     found = []
-    for (account, instrument), years in sorted(of_year.items()):
+    for (account, instrument), of_key in groupby(rows, key=itemgetter(0, 1)):
+        years: defaultdict[int, _Sum] = defaultdict(_Sum)
+        with localcontext(EXACT):
+            for _, _, close, rate in of_key:
+                parts = _parts(close, rate)
+                years[close.closed_on.year].add(1, parts[_GAIN_BASE] is None, parts)
         ever = _Sum()
         for year, one in sorted(years.items()):
-            found.append(one.row(account, instrument, year))
-            ever.add(one.lots, one.unknown, one.values)
+            of_one = one.row(account, instrument, year)
+            found.append(of_one)
+            ever.add(one.lots, one.unknown, of_one.sums)
         found.append(ever.row(account, instrument, EVER))
     return found
 
@@ -492,7 +512,7 @@ def _totals(rows: Iterable[GainRow]) -> list[GainRow]:
     """
     sums: defaultdict[tuple[int, int], _Sum] = defaultdict(_Sum)
     for row in sorted(rows, key=lambda row: (row.account, row.instrument or 0)):
-        sums[row.account, row.year].add(row.lots, row.unknown, row[5:])
+        sums[row.account, row.year].add(row.lots, row.unknown, row.sums)
     return [one.row(account, None, year) for (account, year), one in sums.items()]
 
 
@@ -503,23 +523,24 @@ def _with_totals(rows: list[GainRow]) -> list[GainRow]:
 class _Sum:
     """A sum of several parts, each over what is known of it; None where nothing is."""
 
-    __slots__ = ("lots", "unknown", "values")
+    __slots__ = ("_parts", "lots", "unknown")
 
     def __init__(self) -> None:
         self.lots = self.unknown = 0
-        self.values: list[Decimal | None] = [None] * len(_Parts._fields)
+        self._parts: list[Sequence[Decimal | None]] = []
 
-    def add(self, lots: int, unknown: int, values: Sequence[Decimal | None]) -> None:
+    def add(self, lots: int, unknown: int, parts: Sequence[Decimal | None]) -> None:
         self.lots += lots
         self.unknown += unknown
-        own = self.values
-        for index, value in enumerate(values):
-            if value is not None:
-                before = own[index]
-                own[index] = value if before is None else EXACT.add(before, value)
+        self._parts.append(parts)
 
     def row(self, account: int, instrument: int | None, year: int) -> GainRow:
-        return GainRow(account, instrument, year, self.lots, self.unknown, *self.values)
+        with localcontext(EXACT):
+            sums = [
+                sum(known) if (known := [v for v in of if v is not None]) else None
+                for of in zip(*self._parts, strict=True)
+            ]
+        return GainRow(account, instrument, year, self.lots, self.unknown, *sums)
 
 
 def brought(close: Close) -> Decimal | None:

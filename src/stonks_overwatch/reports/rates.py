@@ -6,9 +6,11 @@ that was off); an older one does not.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, Self
 
 from django.db.models import FloatField, QuerySet, TextField
@@ -18,6 +20,7 @@ from stonks_overwatch.ledger import ecb
 from stonks_overwatch.ledger.models import FxRate, RateSeries
 
 MAX_AGE = timedelta(days=7)
+_AT_ONCE = 20_000
 
 
 Leg = tuple[str, str, date]
@@ -35,15 +38,12 @@ class Found(NamedTuple):
     legs: tuple[Leg, ...]
 
 
-class _Series:
+class _Series(NamedTuple):
     """The rates of one pair by day, oldest first, as the database has them: few are ever asked for."""
 
-    __slots__ = ("days", "pair", "rates")
-
-    def __init__(self, pair: tuple[str, str]) -> None:
-        self.pair = pair
-        self.days: list[str] = []  # ISO 8601, which sorts as the days do
-        self.rates: list[str] = []
+    pair: tuple[str, str]
+    days: Sequence[str]  # ISO 8601, which sorts as the days do
+    rates: Sequence[str]
 
     def at(self, on: date) -> Found | None:
         index = bisect_right(self.days, on.isoformat()) - 1
@@ -64,28 +64,26 @@ class Rates:
     def __init__(self, rows: Iterable[tuple[str, str, date, Decimal]]) -> None:
         """`rows`: base, quote, day, quote units for one base unit; of two of a day the last counts."""
         told = [(base, quote, on.isoformat(), str(rate)) for base, quote, on, rate in rows if rate > 0]
-        self._take(sorted(told, key=lambda row: row[2]))
+        self._take(sorted(told, key=itemgetter(0, 1, 2)))
 
     def _take(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
-        """`rows`: base, quote, day and positive rate as text, oldest first."""
+        """`rows`: base, quote, day and positive rate as text; pair by pair, oldest first."""
         self._pairs: dict[tuple[str, str], _Series] = {}
         self._partners: dict[str, set[str]] = defaultdict(set)
         self._answers: dict[tuple[str, str, date], Found | None] = {}
-        for base, quote, on, rate in rows:
-            series = self._pairs.get((base, quote))
-            if series is None:
-                series = self._pairs[base, quote] = _Series((base, quote))
-                self._partners[base].add(quote)
-                self._partners[quote].add(base)
-            series.days.append(on)
-            series.rates.append(rate)
+        for (base, quote), of_pair in groupby(rows, key=itemgetter(0, 1)):
+            _, _, days, rates = zip(*of_pair, strict=True)
+            self._pairs[base, quote] = _Series((base, quote), days, rates)
+            self._partners[base].add(quote)
+            self._partners[quote].add(base)
 
     @classmethod
     def _stored(cls, rows: QuerySet[FxRate]) -> Self:
         texts = rows.annotate(day=Cast("on", TextField()), units=Cast("rate", TextField()))
         positive = texts.annotate(size=Cast("rate", FloatField())).filter(size__gt=0)
         found = cls(())
-        found._take(positive.order_by("on", "is_imported").values_list("base", "quote", "day", "units"))
+        in_turn = positive.order_by("base", "quote", "on", "is_imported")  # as the index has them
+        found._take(in_turn.values_list("base", "quote", "day", "units").iterator(_AT_ONCE))
         return found
 
     @classmethod
