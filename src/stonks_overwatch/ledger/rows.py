@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
@@ -32,66 +32,95 @@ def plain(name: str) -> Cast:
     return Cast(name, TextField())
 
 
-_COLUMNS: tuple[str | Cast, ...] = (
-    "instrument_id", "key", "kind", "currency", "description", "subtype", "group", "reverses", "refs",
-    *map(plain, ("trade_at", "trade_date", "settlement_date", "booked_on", "ex_date", "acquired_on")),
-    *map(plain, ("quantity", "price", "gross", "fee", "tax", "fx_rate", "value", "cost", "realized_pnl")),
-    plain("ratio"),
-)  # fmt: skip
+class Row(NamedTuple):
+    """An activity as the database keeps it, in the order of `_COLUMNS`."""
+
+    pk: int
+    instrument_id: int | None
+    key: str
+    kind: str
+    currency: str
+    description: str
+    subtype: str
+    group: str | None
+    reverses: str | None
+    refs: str
+    trade_at: str | None
+    trade_date: str
+    settlement_date: str | None
+    booked_on: str | None
+    ex_date: str | None
+    acquired_on: str | None
+    quantity: str | None
+    price: str | None
+    gross: str | None
+    fee: str | None
+    tax: str | None
+    fx_rate: str | None
+    value: str | None
+    cost: str | None
+    realized_pnl: str | None
+    ratio: str | None
+
+
+_WIDTH = len(Row._fields)
+_COLUMNS: tuple[str | Cast, ...] = (*Row._fields[:10], *map(plain, Row._fields[10:]))
+
+
+def read_rows(stored: QuerySet[Activity], beside: tuple[str, ...] = ()) -> Iterator[tuple[Row, Any]]:
+    """The rows, in the order in which they are asked for, and the columns named `beside`."""
+    for row in stored.values_list(*_COLUMNS, *beside).iterator(_AT_ONCE):
+        yield Row._make(row[:_WIDTH]), row[_WIDTH:]
 
 
 def read_activities(
     stored: QuerySet[Activity], refs: Mapping[int, str], beside: tuple[str, ...] = (), account: str = ""
 ) -> Iterator[tuple[types.Activity, Any]]:
-    """What the rows say, without a source, and the columns named `beside`.
+    """What the rows say, and the columns named `beside`; for the rest see `activity_of`."""
+    return ((activity_of(row, refs, account), others) for row, others in read_rows(stored, beside))
+
+
+def activity_of(row: Row, refs: Mapping[int, str], account: str = "") -> types.Activity:
+    """What a row says, without a source.
 
     Args:
-        stored: the rows, in the order in which they are wanted.
+        row: the row.
         refs: the instruments' references by row number.
-        account: of all of them.
+        account: whose it is.
     """
-    width = len(beside)
-    for row in stored.values_list(*beside, *_COLUMNS).iterator(_AT_ONCE):
-        (
-            instrument, key, kind, currency, description, subtype, group, reverses, numbers, trade_at,
-            trade_date, settlement_date, booked_on, ex_date, acquired_on, quantity, price, gross, fee, tax,
-            fx_rate, value, cost, realized_pnl, ratio,
-        ) = row[width:]  # fmt: skip
-        activity = types.Activity(
-            account=account,
-            key=key,
-            source="",
-            kind=_KINDS[kind],
-            trade_date=plain_day(trade_date),
-            currency=currency,
-            broker_ref=None if instrument is None else refs.get(instrument),
-            trade_at=_moment_if_any(trade_at),
-            settlement_date=_day_if_any(settlement_date),
-            quantity=plain_number(quantity),
-            price=plain_number(price),
-            gross=plain_number(gross),
-            fee=plain_number(fee),
-            tax=plain_number(tax),
-            fx_rate=plain_number(fx_rate),
-            description=description,
-            subtype=subtype,
-            group=group,
-            booked_on=_day_if_any(booked_on),
-            ex_date=_day_if_any(ex_date),
-            acquired_on=_day_if_any(acquired_on),
-            value=plain_number(value),
-            cost=plain_number(cost),
-            realized_pnl=plain_number(realized_pnl),
-            refs=tuple(numbers.split()),
-            reverses=reverses,
-            ratio=plain_number(ratio),
-        )
-        yield activity, row[:width]
-
-
-def _day_if_any(written: str | None) -> date | None:
-    return None if written is None else plain_day(written)
-
-
-def _moment_if_any(written: str | None) -> datetime | None:
-    return None if written is None else plain_moment(written)
+    (
+        _, instrument, key, kind, currency, description, subtype, group, reverses, told, trade_at, trade_date,
+        settlement_date, booked_on, ex_date, acquired_on, *numbers,
+    ) = row  # fmt: skip
+    quantity, price, gross, fee, tax, fx_rate, value, cost, realized_pnl, ratio = [
+        None if number is None else Decimal(number) for number in numbers
+    ]
+    return types.Activity(
+        account=account,
+        key=key,
+        source="",
+        kind=_KINDS[kind],
+        trade_date=plain_day(trade_date),
+        currency=currency,
+        broker_ref=None if instrument is None else refs.get(instrument),
+        trade_at=None if trade_at is None else plain_moment(trade_at),
+        settlement_date=None if settlement_date is None else plain_day(settlement_date),
+        quantity=quantity,
+        price=price,
+        gross=gross,
+        fee=fee,
+        tax=tax,
+        fx_rate=fx_rate,
+        description=description,
+        subtype=subtype,
+        group=group,
+        booked_on=None if booked_on is None else plain_day(booked_on),
+        ex_date=None if ex_date is None else plain_day(ex_date),
+        acquired_on=None if acquired_on is None else plain_day(acquired_on),
+        value=value,
+        cost=cost,
+        realized_pnl=realized_pnl,
+        refs=tuple(told.split()),
+        reverses=reverses,
+        ratio=ratio,
+    )

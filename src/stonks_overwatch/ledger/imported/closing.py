@@ -1,11 +1,11 @@
 """What follows from the activities of files: positions, cash and their value."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import groupby
+from itertools import chain
 from typing import Any
 
 from django.db.models import Count, Max, Min, Q
@@ -13,7 +13,16 @@ from django.db.models import Count, Max, Min, Q
 from stonks_overwatch.ledger import details, packed, types
 from stonks_overwatch.ledger.imported import BROKER
 from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lots, moved, summed
-from stonks_overwatch.ledger.matching import Terms, matched
+from stonks_overwatch.ledger.matching import (
+    EXERCISES,
+    WORTHLESS,
+    Terms,
+    Trade,
+    cost_of_trade,
+    matched,
+    ties,
+    traded,
+)
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
@@ -23,10 +32,12 @@ from stonks_overwatch.ledger.models import (
     Position,
     Price,
 )
-from stonks_overwatch.ledger.rows import plain, read_activities
+from stonks_overwatch.ledger.rows import Row, activity_of, plain, plain_day, read_rows
 from stonks_overwatch.ledger.sql import update, upsert
 from stonks_overwatch.ledger.types import TOPICS, ActivityKind
 
+_TRADES = frozenset({ActivityKind.BUY, ActivityKind.SELL})
+_PARTS = EXERCISES | WORTHLESS
 # A price counts for so long, as in reports.
 MAX_AGE = timedelta(days=7)
 _ZERO = Decimal(0)
@@ -73,27 +84,41 @@ def _close_positions(
         instruments = instruments | set(
             current.exclude(instrument=None).values_list("instrument_id", flat=True)
         )
+    moving = _moving(account_pk, instruments)
+    alone = {
+        pk: rows
+        for pk, rows in moving.items()
+        if known[pk].asset_class not in MARGINED and all(map(_is_trade, rows))
+    }
     settled: dict[int, list[types.Activity]] = {}
     splits = []
-    for instrument_pk, rows in _moving(account_pk, instruments):
-        settled[instrument_pk], changed = _with_splits(rows)
-        splits += [(activity.quantity, pk) for pk, activity in changed]
-        days |= {(account_pk, activity.booked_on or activity.trade_date) for _, activity in changed}
+    for pk, rows in moving.items():
+        if pk not in alone:
+            settled[pk], changed = _with_splits([(row.pk, activity_of(row, {pk: str(pk)})) for row in rows])
+            splits += [(activity.quantity, row_pk) for row_pk, activity in changed]
+            days |= {(account_pk, activity.booked_on or activity.trade_date) for _, activity in changed}
     update(Activity, ["quantity"], splits)
-    found = matched(
-        (activity for of_one in settled.values() for activity in of_one),
-        {str(pk): _terms(known[pk]) for pk in settled},
-    )
-    upsert(
-        Position,
-        _POSITION,
-        (
-            (account_pk, pk, *_position(known[pk], found.get(("", str(pk)), Lots((), ())), of_one))
-            for pk, of_one in settled.items()
-        ),
-        unique=["account", "instrument"],
-    )
-    Position.objects.filter(account=account_pk, instrument__in=instruments - settled.keys()).delete()
+    terms = {str(pk): _terms(known[pk]) for pk in moving}
+    # What a corporate action comes from may have been traded alone.
+    for _, ref in {key for tied in ties(chain.from_iterable(settled.values()), terms) for key in tied}:
+        if rows := alone.pop(int(ref), []):
+            settled[int(ref)] = [activity_of(row, {int(ref): ref}) for row in rows]
+    found = matched(chain.from_iterable(settled.values()), terms)
+    positions = [
+        _position(
+            known[pk],
+            found.get(("", str(pk)), Lots((), ())),
+            summed(map(moved, of_one)),
+            {activity.trade_date for activity in of_one},
+        )
+        for pk, of_one in settled.items()
+    ]
+    for pk, rows in alone.items():
+        trades = _trades(rows, terms[str(pk)].per_unit)
+        quantity = summed(trade.quantity for trade in trades)
+        positions.append(_position(known[pk], traded(trades), quantity, {trades[0].on, trades[-1].on}))
+    upsert(Position, _POSITION, ((account_pk, *row) for row in positions), unique=["account", "instrument"])
+    Position.objects.filter(account=account_pk, instrument__in=instruments - moving.keys()).delete()
 
 
 _POSITION = [
@@ -113,14 +138,13 @@ def _terms(instrument: Instrument) -> Terms:
     )
 
 
-def _position(instrument: Instrument, lots: Lots, moves: Sequence[types.Activity]) -> tuple[Any, ...]:
-    """Values of `_POSITION` from the quantity on; the price comes later."""
-    quantity = summed(moved(activity) for activity in moves)
+def _position(instrument: Instrument, lots: Lots, quantity: Decimal, days: set[date]) -> tuple[Any, ...]:
+    """Values of `_POSITION` from the instrument on; the price comes later."""
     cost = lots.cost if lots.quantity == quantity else None
     units = EXACT.multiply(EXACT.multiply(quantity, instrument.multiplier), instrument.quote_factor)
-    days = [activity.trade_date for activity in moves]
     last = _moment(max(days))
     return (
+        instrument.pk,
         quantity,
         bool(quantity),
         cost,
@@ -133,18 +157,45 @@ def _position(instrument: Instrument, lots: Lots, moves: Sequence[types.Activity
     )
 
 
-def _moving(account_pk: int, instruments: set[int]) -> Iterator[tuple[int, list[tuple[int, types.Activity]]]]:
-    """What moves these instruments or their cost, by instrument: row number and activity."""
+def _moving(account_pk: int, instruments: set[int]) -> dict[int, list[Row]]:
+    """What moves these instruments or their cost, by instrument."""
     rows = Activity.objects.current().filter(account=account_pk, instrument__isnull=False)
     told = Q(quantity__isnull=False) | Q(ratio__isnull=False) | Q(group__isnull=False)
     rows = rows.filter(told | Q(subtype=RETURN_OF_CAPITAL)).exclude(kind=ActivityKind.FX)
     if len(instruments) <= _FEW:
         rows = rows.filter(instrument__in=instruments)
-    refs = {pk: str(pk) for pk in instruments}
-    found = read_activities(rows.order_by("instrument_id"), refs, ("instrument_id", "pk"))
-    for instrument_pk, of_one in groupby(found, key=lambda each: each[1][0]):
-        if instrument_pk in instruments:
-            yield instrument_pk, [(pk, activity) for activity, (_, pk) in of_one]
+    found: defaultdict[int, list[Row]] = defaultdict(list)
+    for row, _ in read_rows(rows):
+        if row.instrument_id in instruments:
+            found[row.instrument_id].append(row)
+    return found
+
+
+def _is_trade(row: Row) -> bool:
+    """Whether it is a purchase or a sale, and part of nothing else."""
+    return (
+        row.kind in _TRADES
+        and row.quantity is not None
+        and row.ratio is None
+        and row.reverses is None
+        and row.acquired_on is None
+        and row.subtype not in _PARTS
+    )
+
+
+def _trades(rows: list[Row], per_unit: Decimal) -> list[Trade]:
+    """In the order of time, as `matching` has it: purchases before sales of the same moment."""
+    rows.sort(key=lambda row: (row.trade_date, row.trade_at or "", str(row.quantity)[0] == "-", row.key))
+    trades = []
+    for row in rows:
+        quantity, price, gross, fee, tax = [
+            None if number is None else Decimal(number)
+            for number in (row.quantity, row.price, row.gross, row.fee, row.tax)
+        ]
+        size = quantity or _ZERO
+        cost = cost_of_trade(size, price, gross, fee, tax, per_unit)
+        trades.append(Trade(plain_day(row.trade_date), row.key, size, cost, None))
+    return trades
 
 
 def _with_splits(
