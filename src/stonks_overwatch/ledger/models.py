@@ -255,7 +255,7 @@ class Activity(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "key"], name="activity_once")]
         indexes = [
-            models.Index(fields=["account", "instrument", "trade_date"]),
+            models.Index(fields=["account", "instrument"]),
             models.Index("account", Coalesce("booked_on", "trade_date"), name="activity_counts_on"),
             models.Index(fields=["account", "trade_date"], name="activity_of_day"),
             # Most rows are superseded by none: an index that holds them too would be taken for a narrow one.

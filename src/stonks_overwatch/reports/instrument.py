@@ -174,7 +174,7 @@ def instrument(
         for row in matched.closed(instrument=paper.pk)
     ]
     end = last_day(looked_at, scope.as_of)
-    rows = booked(looked_at, base, Q(instrument=paper.pk), end=end)
+    rows = _bookings(looked_at, base, paper.pk, end)
     quantities = [row.quantity for row in state.held]
     splits = _splits(paper, looked_at, end)
     return InstrumentDocument(
@@ -267,7 +267,13 @@ def income_and_charges(scope: Scope, number: int) -> tuple[list[Booked], list[Bo
     """What was booked with an instrument, by its row."""
     looked_at = accounts(scope)
     end = last_day(looked_at, scope.as_of)
-    return _income_and_charges(booked(looked_at, scope.base_currency, Q(instrument=number), end=end))
+    return _income_and_charges(_bookings(looked_at, scope.base_currency, number, end))
+
+
+def _bookings(looked_at: Sequence[Account], base: str, number: int, end: date | None) -> list[Booked]:
+    # Asked for in the query, the day would lead the database to the index of days, where all others are.
+    rows = booked(looked_at, base, Q(instrument=number))
+    return [row for row in rows if end is None or row.on <= end]
 
 
 def _net(row: Booked) -> Decimal | None:
@@ -293,15 +299,14 @@ def _happening(row: Booked) -> Happening:
 def _splits(paper: Instrument, looked_at: Sequence[Account], end: date | None) -> tuple[Split, ...]:
     """As told, else by what they made of the largest quantity held; not where that is not known."""
     current = Activity.objects.current().filter(instrument=paper, account__in=looked_at)
-    if end is not None:
-        current = current.filter(trade_date__lte=end)
     if not current.filter(kind=ActivityKind.SPLIT).exists():
         return ()
     moved = current.exclude(kind=ActivityKind.FX).exclude(quantity=None, ratio=None)
     ratios: dict[date, Decimal] = {}
     largest: dict[date, Decimal] = {}
     held: defaultdict[int, Decimal] = defaultdict(Decimal)
-    rows = moved.values_list("account_id", "trade_date", "kind", "quantity", "ratio")
+    columns = moved.values_list("account_id", "trade_date", "kind", "quantity", "ratio")
+    rows = [row for row in columns if end is None or row[1] <= end]
     # A split comes before all else of its day; its legs (old units out, new ones in) are one.
     ordered = sorted(rows, key=lambda row: (row[1], row[2] != ActivityKind.SPLIT, row[0]))
     for (account, on, is_split), legs in groupby(
