@@ -1,13 +1,10 @@
 """The broker's own time-weighted returns beside ours, of the same days and in the account's currency."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
-
-from django.db.models import F
 
 from stonks_overwatch.ledger.models import Account, Figure, NavPoint
 from stonks_overwatch.reports.daily import DailyTotal, daily_totals
@@ -63,15 +60,11 @@ def broker_returns(scope: Scope, start: date | None = None, end: date | None = N
         told = told.filter(until__lte=scope.as_of or end)
     rows = list(told.order_by("-until", "since").values_list(*_COLUMNS))
     telling = [account for account in looked_at if any(row[0] == account.pk for row in rows)]
-    values: dict[int, dict[date, Decimal]] = defaultdict(dict)
-    points = NavPoint.objects.filter(account__in=telling, currency=F("account__currency"))
-    for pk, on, nav in points.values_list("account_id", "on", "nav"):
-        values[pk][on] = nav
     found: list[BrokerReturn] = []
     series = daily_totals(telling)
     for account in telling:
         own = [row[1:] for row in rows if row[0] == account.pk]
-        found += _of_account(account, own, series[account.pk], values[account.pk])
+        found += _of_account(account, own, series[account.pk])
     return BrokerReturnsDocument(returns=tuple(sorted(found, key=lambda row: row.end, reverse=True)))
 
 
@@ -79,15 +72,15 @@ def _of_account(
     account: Account,
     told: Sequence[tuple[str, date, date, Decimal]],
     daily: DailyTotal | None,
-    points: dict[date, Decimal],
 ) -> Iterator[BrokerReturn]:
     for source, start, end, amount in told:
         reported = amount * _UNITS[source]
-        days = [] if daily is None else _days(daily, start - _DAY, end)
-        computed = _growth(days, max(start, account.opened_on or start), end)
+        ends = () if daily is None else _known_ends(daily, start - _DAY, end)
+        computed = _growth(ends, max(start, account.opened_on or start), end)
         off = None if computed is None else (computed - reported) / BASIS_POINT
         agrees = off is not None and abs(off) <= 1
-        worst = None if agrees or computed is None else _worst(days, points)
+        days = [] if agrees or daily is None else _days(daily, start - _DAY, end)
+        worst = None if agrees or computed is None else _worst(days, _values(account, start - _DAY, end))
         yield BrokerReturn(
             account=account.account,
             broker=account.broker,
@@ -101,6 +94,12 @@ def _of_account(
             deviates_on=None if worst is None else worst.on,
             why="" if agrees else _why(computed, worst, days),
         )
+
+
+def _values(account: Account, first: date, last: date) -> dict[date, Decimal]:
+    """What the broker values the account at on these days."""
+    points = NavPoint.objects.filter(account=account, currency=account.currency, on__gte=first, on__lte=last)
+    return dict(points.values_list("on", "nav"))
 
 
 class _Day(NamedTuple):
@@ -124,12 +123,20 @@ def _days(daily: DailyTotal, first: date, last: date) -> list[_Day]:
     return [_Day(*column) for column in columns]
 
 
-def _growth(days: Sequence[_Day], start: date, end: date) -> Decimal | None:
+def _known_ends(daily: DailyTotal, first: date, last: date) -> tuple[_Day, ...]:
+    """The first and the last of these days whose level is known; nothing where none is."""
+    if daily.index is None:
+        return ()
+    begin, end = max(daily.index.since, first.toordinal()), min(daily.index.until, last.toordinal())
+    ends = (begin, end) if begin <= end else ()
+    return tuple(_days(daily, on, on)[0] for on in map(date.fromordinal, ends))
+
+
+def _growth(ends: Sequence[_Day], start: date, end: date) -> Decimal | None:
     """From the end of the day before `start`; of an account that begins then, with its first day."""
-    known = [day for day in days if day.level is not None]
-    if not known or known[-1].on != end or known[0].on > start:
+    if not ends or ends[-1].on != end or ends[0].on > start:
         return None
-    first, last = known[0], known[-1]
+    first, last = ends
     if not first.level or last.level is None:
         return None
     growth = last.level / first.level

@@ -38,6 +38,7 @@ from stonks_overwatch.ledger.models import (
     PriceSeries,
     RateSeries,
 )
+from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
@@ -295,8 +296,9 @@ def _points(looked_at: Sequence[Account]) -> dict[int, list[_Point]]:
     """The broker's values of each account, oldest first; its latest report is one of them."""
     points: dict[int, list[_Point]] = defaultdict(list)
     rows = NavPoint.objects.filter(account__in=[account.pk for account in looked_at]).order_by("on")
-    for pk, on, nav, currency in rows.values_list("account_id", "on", Cast("nav", FloatField()), "currency"):
-        points[pk].append(_Point(on.toordinal(), nav, currency))
+    columns = rows.values_list("account_id", plain("on"), Cast("nav", FloatField()), "currency")
+    for pk, on, nav, currency in columns.iterator(chunk_size=2000):
+        points[pk].append(_Point(plain_day(on).toordinal(), nav, currency))
     for account in looked_at:
         if account.reported_nav is not None and account.reported_as_of is not None:
             on = account.reported_as_of.date().toordinal()

@@ -112,8 +112,12 @@ class Stored:
         return [OpenRow(self.accounts[book], paper, Lot._make(lot)) for book, paper, *lot in found]
 
     def positions(self, instruments: Iterable[int] | None = None) -> Positions:
-        found = self._open(instruments).values_list("book_id", "instrument_id", "quantity", "cost")
-        return _summed((self.accounts[book], paper, size, cost) for book, paper, size, cost in found)
+        columns = "book_id", "instrument_id", plain("quantity"), plain("cost")
+        found = self._open(instruments).order_by().values_list(*columns).iterator(chunk_size=2000)
+        return _summed(
+            (self.accounts[book], paper, Decimal(size), plain_number(cost))
+            for book, paper, size, cost in found
+        )
 
     def _open(self, instruments: Iterable[int] | None) -> QuerySet[OpenLot]:
         rows = OpenLot.objects.filter(book__in=list(self.accounts))

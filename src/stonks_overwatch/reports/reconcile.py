@@ -74,7 +74,8 @@ class Line(Document):
 class AccountLines(Document):
     """`agrees`: every line does. `compared`: how many figures were; those of several days are one line.
 
-    `figures` are what the lines are made of, in their order.
+    `figures` are what the lines are made of, in their order; of these `differing` do not agree, and
+    `rounded` only within the broker's rounding.
     """
 
     account: str
@@ -84,6 +85,8 @@ class AccountLines(Document):
     compared: int = Field(exclude=True)
     broker: str = Field(exclude=True)
     figures: SkipValidation[tuple[Found, ...]] = Field(exclude=True)
+    differing: SkipValidation[tuple[Found, ...]] = Field(exclude=True)
+    rounded: SkipValidation[tuple[Found, ...]] = Field(exclude=True)
 
 
 class ReconcileDocument(Document):
@@ -128,14 +131,19 @@ def _account(state: _State, told: Compared) -> AccountLines:
     # A statement of the day tells more of its NAV than prices and movements of other days do.
     own = [one for one in state.figures if one.what not in of_day]
     figures = (*own, *told.figures)
+    # Most are equal to the cent, which is told at once.
+    unequal = [one for one in figures if not one.is_equal]
+    differing = tuple(one for one in unequal if not one.agrees)
     return AccountLines(
         account=state.account.account,
         as_of=state.as_of,
         lines=Rows(figures, lines_of),
-        agrees=all(one.agrees for one in figures),
+        agrees=not differing,
         compared=len(own) + told.number,
         broker=state.account.broker,
         figures=figures,
+        differing=differing,
+        rounded=tuple(one for one in unequal if one.within is not None),
     )
 
 

@@ -108,6 +108,12 @@ class Found(NamedTuple):
         return off is not None and abs(off) < self.slack
 
     @property
+    def is_equal(self) -> bool:
+        """Whether they agree without any rounding."""
+        off = self.difference
+        return off is not None and abs(off) < min(self.slack, CENT)
+
+    @property
     def within(self) -> Rounded | None:
         """What of the broker's is rounded, where only that makes the sides agree."""
         off = self.difference

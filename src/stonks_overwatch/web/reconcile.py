@@ -147,10 +147,18 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
 
 def _shown(document: ReconcileDocument, asked: AskedLines) -> list[_Compared]:
     """What differs first, then what only rounding explains; else in the order of the report."""
-    rows = [(account, found) for account in document.accounts for found in account.figures]
+    differing = [(account, found) for account in document.accounts for found in account.differing]
     if asked.shown == "differences":
-        return [(account, found) for account, found in rows if not found.agrees]
-    return sorted(rows, key=lambda row: (row[1].agrees, row[1].within is None))
+        return differing
+    rounded = [(account, found) for account in document.accounts for found in account.rounded]
+    first = {id(found) for _, found in (*differing, *rounded)}
+    rest = [
+        (account, found)
+        for account in document.accounts
+        for found in account.figures
+        if id(found) not in first
+    ]
+    return [*differing, *rounded, *rest]
 
 
 def _row(shown: _Compared) -> Row:
@@ -173,14 +181,13 @@ def _row(shown: _Compared) -> Row:
 
 
 def _summary(account: AccountLines) -> Summary:
-    differing = [found for found in account.figures if not found.agrees]
     return Summary(
         account=account.account,
         broker=account.broker,
         as_of=account.as_of,
         compared=account.compared,
-        differing=len(differing),
+        differing=len(account.differing),
         agrees=account.agrees,
-        rounded=sum(found.within is not None for found in account.figures),
-        first_on=min((found.first_on for found in differing if found.first_on), default=None),
+        rounded=len(account.rounded),
+        first_on=min((found.first_on for found in account.differing if found.first_on), default=None),
     )

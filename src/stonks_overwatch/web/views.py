@@ -51,8 +51,7 @@ class Check:
 
     @classmethod
     def of(cls, account: AccountLines) -> "Check":
-        differing = tuple(lines_of(found for found in account.figures if not found.agrees))
-        return cls(len(account.lines), differing, account.agrees)
+        return cls(account.compared, tuple(lines_of(account.differing)), account.agrees)
 
 
 class DayValue(Document):
