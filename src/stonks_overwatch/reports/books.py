@@ -297,11 +297,10 @@ def read(
     brokers = {account.broker for account in wanted.values()}
     everyone = {account.pk: account for account in models.Account.objects.filter(broker__in=brokers)}
     methods = {pk: method or Method(account.lot_method) for pk, account in everyone.items()}
-    papers = {
-        paper.pk: paper
-        for paper in map(Paper._make, models.Instrument.objects.values_list(*PAPER))
-        if paper.broker in brokers
-    }
+    described = models.Instrument.objects.filter(broker__in=brokers)
+    if only is not None and len(only) <= _AT_ONCE:
+        described = described.filter(pk__in={instrument for _, instrument in only})
+    papers = {paper.pk: paper for paper in map(Paper._make, described.values_list(*PAPER))}
     trades: dict[Key, list[_TradeRow]] = {}
     if Method.FIFO in methods.values():
         trades, others = _apart(methods, papers, until, only)

@@ -8,7 +8,7 @@ milliseconds.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
@@ -146,13 +146,7 @@ class Stored:
         """Of one year (None: each), of each instrument or of all together."""
         rows = GainSum.objects.filter(book__in=list(self.accounts), instrument__isnull=not by_instrument)
         rows = rows.filter(year=year) if year is not None else rows.exclude(year=EVER)
-        found = rows.order_by("book_id", "instrument_id", "year").values_list(
-            "book_id", "instrument_id", *_COUNTS, *map(plain, GAINED)
-        )
-        return [
-            GainRow(self.accounts[book], instrument, year, lots, unknown, *map(plain_number, sums))
-            for book, instrument, year, lots, unknown, *sums in found
-        ]
+        return _gain_rows(rows.order_by("book_id", "instrument_id", "year"), self.accounts)
 
     def earned(self) -> dict[Key, Decimal | None]:
         """Proceeds minus cost of what closed anything of an instrument, each at the rate of its day.
@@ -379,7 +373,7 @@ def _totals_again(
         for start in range(0, len(instruments), _AT_ONCE):
             some = instruments[start : start + _AT_ONCE]
             sums = GainSum.objects.filter(book=book, instrument__in=some)
-            before += (GainRow(account, *row) for row in sums.values_list(*_GAIN))
+            before += _gain_rows(sums, {book: account})
             for table in (OpenLot, ClosedLot, GainSum, LotMark):
                 table.objects.filter(book=book, instrument__in=some).delete()
         years: set[int] | None = {row.year for row in set(own) ^ set(before)}
@@ -391,8 +385,7 @@ def _totals_again(
             others, old = others.filter(year__in=years), old.filter(year__in=years)
             own = [row for row in own if row.year in years]
         old.delete()
-        rows = [GainRow(account, *row) for row in others.values_list("instrument_id", *_GAIN[1:])]
-        totals += _totals([*rows, *own])
+        totals += _totals([*_gain_rows(others, {book: account}), *own])
     return totals
 
 
@@ -507,6 +500,15 @@ def _gains(rows: Iterable[ClosedRow]) -> list[GainRow]:
             ever.add(one.lots, one.unknown, of_one.sums)
         found.append(ever.row(account, instrument, EVER))
     return found
+
+
+def _gain_rows(sums: QuerySet[GainSum], accounts: Mapping[int, int]) -> list[GainRow]:
+    """Stored sums; `accounts` by book."""
+    found = sums.values_list("book_id", "instrument_id", *_COUNTS, *map(plain, GAINED))
+    return [
+        GainRow(accounts[book], instrument, year, lots, unknown, *map(plain_number, numbers))
+        for book, instrument, year, lots, unknown, *numbers in found
+    ]
 
 
 def _totals(rows: Iterable[GainRow]) -> list[GainRow]:
