@@ -4,19 +4,24 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from stonks_overwatch import reports
 from stonks_overwatch.errors import UnknownFigureError
-from stonks_overwatch.ledger.models import Activity, Instrument
+from stonks_overwatch.ledger.lots import RETURN_OF_CAPITAL
+from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.targets import Wanted
 from stonks_overwatch.ledger.targets import replace as replace_targets
 from stonks_overwatch.reports.documents import Document, Rows, computed_text
 from stonks_overwatch.reports.explain import FIGURES, REPORTS, Arguments, Explanation, explain
+from stonks_overwatch.reports.explain.asked import AskedFigure, asked_in
 from stonks_overwatch.reports.explain.finding import Reports, figures_of
 from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.lots import lots
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders, portfolio
 from tests.reports.recombining import recombined
@@ -61,11 +66,15 @@ def test_the_inputs_give_the_figure(report: str) -> None:
     recombine(report, asked)
 
 
-def recombine(report: str, asked: Arguments, some: int = 2) -> dict[str, list[Explanation]]:
-    """Gets each figure of a report back out of its explanation alone; returns these by name."""
+def recombine(
+    report: str, asked: Arguments, some: int = 2, fields: frozenset[str] = frozenset()
+) -> dict[str, list[Explanation]]:
+    """Gets each figure of a report, or these, back out of its explanation alone; returns these by name."""
     document = REPORTS[report](asked, Reports(asked))
     found: dict[str, list[Explanation]] = {}
     for name, rows in figures(report, document, (), some):
+        if fields and name.rpartition(".")[2] not in fields:
+            continue
         told = explain(name, replace(asked, rows=rows), size=10_000)
         found.setdefault(name, []).append(told)
         if told.value is None or told.how == "reported":
@@ -120,6 +129,119 @@ def test_the_inputs_give_every_order_of_a_plan(money: str, two_sided: bool, form
     assert {one.formula for one in told["targets.orders.wanted_base"]} == formulas
     assert all(one.how == "formula" for one in told["targets.orders.quantity"])
     assert all(one.how == "formula" for one in told["targets.unplaced.amount_base"])
+
+
+@pytest.mark.django_db
+def test_what_happened_to_lots_without_a_trade_can_be_worked_out_again() -> None:
+    """Splits, spin-offs, mergers, capital given back, transfers: nothing is left over without a reason."""
+    eventful()
+    for report in ("lots", "realized"):
+        told = recombine(
+            report, EUR, some=30, fields=frozenset({"quantity", "cost", "cost_base", "proceeds"})
+        )
+        for name, found in told.items():
+            for one in found:
+                assert one.value is not None, (name, one.subject)
+                # A rest is named by the day of what it comes from.
+                assert not any(" of 2026-" in told_input.name for told_input in one.inputs), (name, one)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("side", [1, -1])
+def test_every_lot_of_a_sale_that_might_be_can_be_worked_out_again(side: int) -> None:
+    """Of three lots of ten, 25 are sold (or, where they are short, bought back): the last one in part."""
+    account, share = builders.account(), builders.instrument("ABC", "USD")
+    builders.position(account, share, str(30 * side))
+    for day, gross in enumerate((-100, -150, -120)):
+        builders.rate("USD", "EUR", f"0.8{day}", date(2026, 1, 5 + day))
+        builders.activity(
+            account, "buy", date(2026, 1, 5 + day), share, quantity=str(10 * side), gross=str(gross * side)
+        )
+    builders.rate("USD", "EUR", "0.9")
+    told = recombine("what_if", replace(EUR, instrument=share.pk, sell=Decimal(25), at=Decimal(14)), some=10)
+
+    for name in ("quantity", "cost", "proceeds", "gain", "gain_base"):
+        found = told[f"what_if.outcomes.sold.{name}"]
+        assert len(found) == 12  # three lots by each of four methods
+        assert not any(one.how == "reported" for one in found)
+
+
+@pytest.mark.django_db
+def test_a_lot_that_an_event_changed_leads_to_what_it_was_the_evening_before() -> None:
+    """Fifteen units were held of it, ten of them in the first lot, when each became four."""
+    eventful()
+    row = next(one for one in lots(Scope("EUR")).lots if one.symbol == "SPLIT")
+    asked = replace(EUR, rows=(key_of(row),))
+
+    told = explain("lots.lots.quantity", asked)
+    assert told.formula == (
+        "open the evening before × units of the position after it ÷ units of the position before it"
+    )
+    assert builders.figures(*(one.value for one in told.inputs)) == (10, 60, 15)
+    before = AskedFigure.model_validate(asked_in(told.inputs[0].explanation or "")[1])
+    evening = explain("lots.lots.quantity", before.arguments("EUR"))
+    assert evening.value == Decimal(10)
+    assert [one.name for one in evening.inputs] == ["opened"]
+
+
+def eventful() -> list[Instrument]:
+    """Two accounts, and a share for each of the events that change lots without a trade."""
+    one, two = builders.account("U1"), builders.account("U2")
+    on = iter(date(2026, 1, 1) + timedelta(days=days) for days in range(1, 60))
+    papers: list[Instrument] = []
+
+    def share(symbol: str, held: str | None = None, account: Account = one, **more: Any) -> Instrument:
+        papers.append(builders.instrument(symbol, "USD", isin=f"US{symbol:0>10}", **more))
+        if held is not None:
+            builders.position(account, papers[-1], held)
+        return papers[-1]
+
+    def buys(paper: Instrument, *lots: tuple[str, str], account: Account = one) -> None:
+        for quantity, gross in lots:
+            builders.activity(account, "buy", next(on), paper, quantity=quantity, gross=gross, fee="-1")
+
+    def action(
+        paper: Instrument, quantity: str | None, group: str, subtype: str = "merger", **more: Any
+    ) -> None:
+        told = {"account": one, "day": date(2026, 3, 2), **more}
+        account, day = told.pop("account"), told.pop("day")
+        kind = told.pop("kind", "corporate_action")
+        builders.activity(account, kind, day, paper, quantity=quantity, group=group, subtype=subtype, **told)
+
+    for number in range(70):
+        builders.rate("USD", "EUR", f"0.8{number % 7}", date(2026, 1, 1) + timedelta(days=number))
+    split = share("SPLIT", "60")
+    buys(split, ("10", "-1000"), ("5", "-600"))
+    action(split, "45", "a", "split", kind="split")
+    parent, child = share("PARENT", "80"), share("CHILD", "10")
+    buys(parent, ("60", "-600"), ("40", "-800"))
+    action(
+        child, "10", "b", "spin-off", description=f"PARENT({parent.isin}) SPINOFF 1 FOR 10", cost=Decimal(280)
+    )
+    builders.activity(one, "sell", date(2026, 3, 3), parent, quantity="-20", gross="500", fee="-1")
+    old, new = share("OLD"), share("NEW", "30")
+    buys(old, ("10", "-100"), ("5", "-80"))
+    action(old, "-15", "c")
+    action(new, "30", "c")
+    gone, cashed = share("GONE"), share("CASHED", "8")
+    buys(gone, ("6", "-60"), ("10", "-120"))
+    action(gone, "-16", "d", gross="90")
+    action(cashed, "8", "d", cost=Decimal(100))
+    given = share("GIVEN", "20")
+    buys(given, ("10", "-200"), ("10", "-20"))
+    builders.activity(one, "dividend", date(2026, 3, 2), given, gross="80", subtype=RETURN_OF_CAPITAL)
+    moved = share("MOVED", "4")
+    buys(moved, ("3", "-33"), ("5", "-50"))
+    builders.position(two, moved, "4")
+    action(moved, "-4", "e", "", kind="transfer_out")
+    action(moved, "4", "e", "", kind="transfer_in", account=two)
+    turned = share("TURNED", "4")
+    builders.activity(one, "sell", next(on), turned, quantity="-6", gross="90")
+    buys(turned, ("10", "-120"))
+    future = share("FUTURE", asset_class="future", multiplier=Decimal(50))
+    builders.activity(one, "buy", next(on), future, quantity="2", price="100", gross="0", fee="-2")
+    builders.activity(one, "sell", next(on), future, quantity="-2", price="103", gross="0", fee="-2")
+    return papers
 
 
 def documents() -> Iterator[type[Document]]:

@@ -5,11 +5,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Method
+from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Method, summed_if_known
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.documents import Document, times, total
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
+from stonks_overwatch.reports.explain.evenings import TEXTS, Evening, Lived, returned, units_paid
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen, Unit
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
@@ -25,9 +26,10 @@ from stonks_overwatch.reports.explain.told import (
     siblings,
     sum_of,
 )
-from stonks_overwatch.reports.explain.used import by_ids
+from stonks_overwatch.reports.explain.used import activities, by_ids
 from stonks_overwatch.reports.lot_books import lot_books
 from stonks_overwatch.reports.lots import LotRow, LotTotals, lots
+from stonks_overwatch.reports.periods import DAY
 from stonks_overwatch.reports.realized import ClosedLot, Gains, InstrumentGains, YearGains, realized
 
 REPORTS["lots"] = lambda arguments, _: lots(arguments.scope, arguments.method)
@@ -171,28 +173,151 @@ def _negative(value: Decimal | None) -> Decimal | None:
     return None if value is None else -value
 
 
+def _other_side(seen: Seen, matched: _Matched, name: str) -> list[Input]:
+    """What the activity closed before it opened the lot, taken away; its money is what that brought."""
+    unit = "" if name == "quantity" else _unit(seen)
+    column = {"cost": "proceeds", "cost_base": "proceeds_base"}.get(name, name)
+    return [
+        seen.input("of what it closed of the other side", getattr(close, column), unit, as_of=close.closed_on)
+        for close in matched.closed
+        if close.closed_by == seen.holder.opened_by
+    ]
+
+
 @figure(LotRow, "quantity", "Quantity", plain, "What is still open of one purchase.")
 def _open_quantity(seen: Seen) -> Made:
     row, matched = seen.holder, _Matched.of(seen)
     activity = matched.activity(seen, row.opened_by)
     bought = None if activity is None else activity.quantity
-    inputs = [seen.input("opened", bought, "", as_of=row.acquired_on), *_taken(seen, matched, "quantity")]
-    words = "what the activity opened, less what later trades closed of it"
-    return _with_rest(seen, inputs, "", _between(seen, _opened_on(seen)), words, _behind(row, row.opened_by))
+    opened = [seen.input("opened", bought, "", as_of=row.acquired_on)]
+    return _opened(seen, matched, opened, "what the activity opened, less what later trades closed of it")
 
 
 def _open_cost(seen: Seen) -> Made:
     row, matched = seen.holder, _Matched.of(seen)
-    name = seen.field
-    ledger = _behind(row, row.opened_by)
     if row.method is Method.AVERAGE:
-        return _average(seen, matched, name, ledger)
-    if name == "cost_base" and row.asset_class in MARGINED:
+        return _average(seen, matched, seen.field, _behind(row, row.opened_by))
+    if seen.field == "cost_base" and row.asset_class in MARGINED:
         return _at_rate("cost", "cost")(seen)
-    paid = _money(seen, matched, row.opened_by, is_cost=True)
-    inputs = [*paid.inputs, *_taken(seen, matched, name)]
+    paid = _money(seen, matched, row.opened_by, is_cost=True).inputs
     words = "what the activity cost, less the cost of what later trades closed of it"
-    return _with_rest(seen, inputs, _unit(seen), _between(seen, _opened_on(seen)), words, ledger)
+    return _opened(seen, matched, paid, words)
+
+
+def _opened(seen: Seen, matched: _Matched, opened: list[Input], words: str) -> Made:
+    """What an activity opened, less what was closed of it; from the evening before, where more happened."""
+    row, name = seen.holder, seen.field
+    taken = _taken(seen, matched, name)
+    inputs = [*opened, *_other_side(seen, matched, name), *taken]
+    ledger = _behind(row, row.opened_by)
+    if seen.value is None or _is_sum(inputs, seen.value):
+        return sum_of(inputs, words, ledger=ledger)
+    return _changed(seen, matched.account, taken, ledger) or _with_rest(
+        seen, inputs, _unit(seen), _between(seen, _opened_on(seen)), words, ledger
+    )
+
+
+def _is_sum(inputs: Sequence[Input], value: Decimal) -> bool:
+    summed = total(one.value for one in inputs)
+    return not summed.unknown and abs((summed.value or 0) - value) <= _ROUNDED
+
+
+def _changed(seen: Seen, account: Account, taken: list[Input], ledger: list[Ledger]) -> Made | None:
+    """From the evening before the last day on which something else than a trade changed the lot.
+
+    What it was that evening has an explanation of its own. None where that day does not give the figure.
+    """
+    lived = Lived.of(seen, account, seen.holder.instrument)
+    for on in lived.changes(_opened_on(seen), seen.arguments.scope.as_of):
+        evening = lived.evening(seen.holder.opened_by, on)
+        if evening is None:
+            return None
+        since = [one for one in taken if isinstance(one.as_of, date) and one.as_of >= on]
+        inputs = [evening.input(seen, seen.field), *since]
+        is_same = _is_sum(inputs, seen.value or Decimal(0))
+        if is_same and evening.key == lived.key:
+            continue
+        rows = [*ledger, activities(lived.happened(on))]
+        if is_same:
+            return sum_of(
+                inputs, "what it was the evening before it came here, less what was closed", (), rows
+            )
+        for way in (_by_share, _by_units, _by_return):
+            made = _since(seen, way(seen, lived, evening), inputs, rows)
+            if made is not None:
+                return made
+        return None
+    return None
+
+
+class _Way(NamedTuple):
+    """How a lot's figure comes from that of the evening before, in words and as a number."""
+
+    words: str
+    inputs: list[Input]
+    value: Decimal | None
+
+
+def _since(seen: Seen, way: _Way, inputs: list[Input], rows: list[Ledger]) -> Made | None:
+    """The way with what was closed since, if that gives the figure."""
+    closed = total(one.value for one in inputs[1:])
+    if way.value is None or closed.unknown or not _is(way.value + (closed.value or 0), seen):
+        return None
+    words = f"{way.words} + Σ closed by a later trade" if len(inputs) > 1 else way.words
+    return formula(words, [inputs[0], *way.inputs, *inputs[1:]], ledger=rows)
+
+
+def _by_share(seen: Seen, lived: Lived, evening: Evening) -> _Way:
+    """Splits, spin-offs and mergers: every lot gets the same part of what the position becomes."""
+    name, unit = seen.field, "" if seen.field == "quantity" else _unit(seen)
+    then = getattr(evening.lot, name)
+    before = evening.whole(name)
+    after = summed_if_known(getattr(one, name) for one in lived.became(evening))
+    text, whole = TEXTS[name], "units" if name == "quantity" else "cost"
+    inputs = [
+        seen.input(f"{whole} of the position after it", after, unit, as_of=evening.on),
+        seen.input(f"{whole} of the position before it", before, unit, as_of=evening.on - DAY),
+    ]
+    words = (
+        f"{text} the evening before × {whole} of the position after it ÷ {whole} of the position before it"
+    )
+    value = None if then is None or after is None or not before else then * after / before
+    return _Way(words, inputs, value)
+
+
+def _by_units(seen: Seen, lived: Lived, evening: Evening) -> _Way:
+    """A transfer that takes a part of a lot along."""
+    came = summed_if_known(
+        one.quantity for one in lived.became(evening) if one.opened_by == evening.lot.opened_by
+    )
+    then, units = getattr(evening.lot, seen.field), evening.lot.quantity
+    inputs = [
+        seen.input("units that came", came, "", as_of=evening.on),
+        seen.input("units the evening before", units, "", as_of=evening.on - DAY),
+    ]
+    words = f"{TEXTS[seen.field]} the evening before × units that came ÷ units the evening before"
+    return _Way(words, inputs, None if then is None or came is None else then * came / units)
+
+
+def _by_return(seen: Seen, _: Lived, evening: Evening) -> _Way:
+    """Capital that was given back lowers what each unit cost by the same."""
+    then, value = getattr(evening.lot, seen.field), None
+    inputs: list[Input] = []
+    rows = returned(evening)
+    if len(rows) == 1 and seen.field != "quantity":
+        rate = _rate_of(seen, rows[0]) if seen.field == "cost_base" else Decimal(1)
+        given, units = times(rows[0].gross, rate), units_paid(evening, rows[0])
+        inputs = [
+            seen.input("given back", given, _unit(seen), as_of=evening.on),
+            seen.input("units of the lot", evening.lot.quantity, ""),
+            seen.input("units that it was paid on", units, ""),
+        ]
+        if given is not None and units and then is not None:
+            value = then - given * evening.lot.quantity / units
+    words = (
+        f"{TEXTS[seen.field]} the evening before − given back × units of the lot ÷ units that it was paid on"
+    )
+    return _Way(words, inputs, value)
 
 
 def _average(seen: Seen, matched: _Matched, name: str, ledger: list[Ledger]) -> Made:
@@ -364,31 +489,67 @@ def _of_close(name: str) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
         row: ClosedLot = seen.holder
         matched = _Matched.of(seen)
-        is_short = row.side == "short"
-        key = row.opened_by if is_cost is not is_short else row.closed_by
+        is_opening = is_cost is not (row.side == "short")
+        key = row.opened_by if is_opening else row.closed_by
         money = _money(seen, matched, key, is_cost=is_cost)
         ledger = _behind(row, row.opened_by, row.closed_by)
         size = abs(row.quantity)
         what = "purchase" if is_cost else "sale"
         words = f"the lot's part of what the {what} {'cost' if is_cost else 'brought'} ({row.method})"
-        if money.whole is not None and money.quantity and seen.value is not None:
-            share = money.whole * size / money.quantity
-            if abs(share - seen.value) <= _ROUNDED:
-                summed = " + ".join(one.name for one in money.inputs)
-                inputs = [
-                    *money.inputs,
-                    seen.input("quantity", size, ""),
-                    seen.input(f"quantity of the {what}", money.quantity, ""),
-                ]
-                if size == money.quantity:
-                    return sum_of(
-                        money.inputs, f"what the {what} {'cost' if is_cost else 'brought'}", (), ledger
-                    )
-                return formula(f"({summed}) × quantity ÷ quantity of the {what}", inputs, ledger=ledger)
+        if money.whole is not None and money.quantity and _is(money.whole * size / money.quantity, seen):
+            if size == money.quantity:
+                brought = f"what the {what} {'cost' if is_cost else 'brought'}"
+                return sum_of(money.inputs, brought, ledger=ledger)
+            inputs = [
+                *money.inputs,
+                seen.input("quantity", size, ""),
+                seen.input(f"quantity of the {what}", money.quantity, ""),
+            ]
+            summed = " + ".join(one.name for one in money.inputs)
+            return formula(f"({summed}) × quantity ÷ quantity of the {what}", inputs, ledger=ledger)
         why = f"{_between(seen, _opened_on(seen))}, and what other lots have of it"
-        return _with_rest(seen, list(money.inputs), _unit(seen), why, words, ledger)
+        evening = Lived.of(seen, matched.account, row.instrument).evening(row.opened_by, row.disposed_on)
+        told = None
+        if evening is not None:
+            by_units = _paid_by_units(seen, evening, money, ledger)
+            told = _cost_of_evening(seen, evening, ledger) if is_opening else by_units
+        return told or _with_rest(seen, list(money.inputs), _unit(seen), why, words, ledger)
 
     return made
+
+
+def _cost_of_evening(seen: Seen, evening: Evening, ledger: list[Ledger]) -> Made | None:
+    """The part of the lot that was closed, of what it cost on the evening before."""
+    inputs = [evening.input(seen, "cost_base" if seen.field.endswith("_base") else "cost")]
+    part, cost = abs(seen.holder.quantity), inputs[0].value
+    if not part:  # capital was given back, all of what it cost and more
+        return sum_of(inputs, "all of what it cost", (), ledger)
+    inputs += [
+        seen.input("quantity", part, ""),
+        seen.input("units the evening before", evening.lot.quantity, ""),
+    ]
+    value = None if cost is None else cost * part / evening.lot.quantity
+    words = "cost the evening before × quantity ÷ units the evening before"
+    return formula(words, inputs, ledger=ledger) if _is(value, seen) else None
+
+
+def _paid_by_units(seen: Seen, evening: Evening, money: _Money, ledger: list[Ledger]) -> Made | None:
+    """What was paid for the whole position without a trade: cash of a merger, capital given back."""
+    given = returned(evening)
+    whole = units_paid(evening, given[0]) if given else evening.whole("quantity")
+    inputs = [
+        *money.inputs,
+        seen.input("units of the lot", evening.lot.quantity, ""),
+        seen.input("units that it was paid on", whole, ""),
+    ]
+    value = None if money.whole is None or not whole else money.whole * evening.lot.quantity / whole
+    summed = " + ".join(one.name for one in money.inputs)
+    words = f"({summed}) × units of the lot ÷ units that it was paid on"
+    return formula(words, inputs, ledger=ledger) if _is(value, seen) else None
+
+
+def _is(value: Decimal | None, seen: Seen) -> bool:
+    return value is not None and seen.value is not None and abs(value - seen.value) <= _ROUNDED
 
 
 for _unit_of_it, _suffix in ((own, ""), (base, "_base")):

@@ -1,13 +1,14 @@
 """How a sale that has not happened comes about."""
 
-from decimal import Decimal
-
 from stonks_overwatch.errors import UnknownFigureError
+from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Instrument
-from stonks_overwatch.reports.explain.documents import Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen
+from stonks_overwatch.reports.explain.documents import Input, Made
+from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, unit_of
+from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.lots import RATE_GUESSED
 from stonks_overwatch.reports.explain.told import (
+    Making,
     base,
     column,
     estimated,
@@ -17,8 +18,9 @@ from stonks_overwatch.reports.explain.told import (
     plain,
     reported,
     siblings,
+    sum_of,
 )
-from stonks_overwatch.reports.lots import Outcome, Sold, WhatIfDocument, what_if
+from stonks_overwatch.reports.lots import LotRow, Outcome, Sold, WhatIfDocument, lots, what_if
 
 
 def _what_if(arguments: Arguments, _: Reports) -> WhatIfDocument:
@@ -76,16 +78,50 @@ for _name, _title, _unit in (("cost", "Cost", _own), ("gain", "Gain", _own), ("g
     )
 
 
-def _by_method(seen: Seen) -> Made:
-    return reported(f"what the sale takes of the lot, by the method {seen.parents[-1].method}")
+def _open(seen: Seen) -> list[LotRow]:
+    """The lots that are open now, of the position that the sale is of."""
+    sale = seen.root
+    rows = lots(seen.arguments.scope).lots
+    position = (sale.broker, sale.account, sale.broker_ref)
+    return [row for row in rows if (row.broker, row.account, row.broker_ref) == position]
 
 
-figure(Sold, "quantity", "Quantity", plain)(_by_method)
+def _of_lot(seen: Seen, row: LotRow, name: str, text: str, unit: str) -> Input:
+    return seen.input(text, getattr(row, name), unit, f"lots.lots.{name}", key_of(row))
 
 
-@figure(Sold, "cost", "Cost", _own, "With commissions.")
-def _cost(seen: Seen) -> Made:
-    return reported(f"the taken part of what the lot cost, by the method {seen.parents[-1].method}")
+@figure(Sold, "quantity", "Quantity", plain)
+def _quantity(seen: Seen) -> Made:
+    """All of the lot, or what the sale still wants when it comes to it."""
+    sold, outcome = seen.holder, seen.parents[-1]
+    (lot,) = (row for row in _open(seen) if row.opened_by == sold.opened_by)
+    whole = _of_lot(seen, lot, "quantity", "quantity of the lot", "")
+    if sold.quantity == lot.quantity:
+        return sum_of([whole], f"all of the lot; their order is that of the method {outcome.method}")
+    before = outcome.sold[: outcome.sold.index(sold)]
+    inputs = [seen.input("quantity of the sale", seen.root.quantity, "", "what_if.quantity")]
+    inputs += [seen.input("of lots before it", row.quantity, "", as_of=row.acquired_on) for row in before]
+    words = f"what the sale takes after the lots that come before it by the method {outcome.method}"
+    return Made("difference", words, inputs)
+
+
+def _cost_of(name: str, unit: Unit) -> Making:
+    """The taken part of what the lot cost; of all lots together where each unit costs the same."""
+
+    def made(seen: Seen) -> Made:
+        sold = seen.holder
+        rows = _open(seen)
+        if seen.parents[-1].method is not Method.AVERAGE:
+            rows = [row for row in rows if row.opened_by == sold.opened_by]
+        inputs = [_of_lot(seen, row, name, "cost of a lot", unit_of(unit, seen)) for row in rows]
+        inputs.append(seen.beside("quantity", "quantity", ""))
+        inputs += [_of_lot(seen, row, "quantity", "units of a lot", "") for row in rows]
+        return formula("Σ cost of a lot × quantity ÷ Σ units of a lot", inputs)
+
+    return made
+
+
+figure(Sold, "cost", "Cost", _own, "With commissions.")(_cost_of("cost", _own))
 
 
 @figure(Sold, "proceeds", "Proceeds", _own)
@@ -118,14 +154,14 @@ def _gain(seen: Seen) -> Made:
     account = seen.account(sale.broker, sale.account)
     on = seen.valued.state.days[account.pk]
     rate = seen.reports.rates(on, on).rate(sale.currency, seen.base, on)
-    brought = None if seen.holder.proceeds is None or rate is None else seen.holder.proceeds * rate
-    cost = None if brought is None or seen.value is None else brought - seen.value
-    source = "" if rate in (None, Decimal(1)) else f"at {rate:f}"
+    cost = _cost_of("cost_base", base)(seen)
     inputs = [
-        seen.input("proceeds", brought, seen.base, as_of=on, source=source),
-        seen.input("cost", cost, seen.base),
+        seen.beside("proceeds", "proceeds", _own(seen)),
+        seen.input("rate", rate, "", as_of=on, source=f"{seen.base} for one {sale.currency}"),
+        *cost.inputs,
     ]
-    return Made("difference", "proceeds − cost", inputs, seen.rates_used(sale.currency, seen.base, on))
+    rates = seen.rates_used(sale.currency, seen.base, on)
+    return formula(f"proceeds × rate − {cost.formula}", inputs, rates)
 
 
 for _model in (Sold, Outcome):
