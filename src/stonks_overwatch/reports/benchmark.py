@@ -61,7 +61,7 @@ class Benchmark:
         Raises: UnknownInstrumentError.
         """
         first, last = daily.total.first, daily.total.last
-        asked = [_split(part) for part in text.split(",") if part.strip()]
+        asked = asked_parts(text)
         whole = sum((weight for _, weight in asked), Decimal(0))
         parts = []
         blocks = []
@@ -84,6 +84,11 @@ def _dividends(of: Distributions, base: str, first: int, last: int) -> list[tupl
     currencies = sorted({one.currency for one in of.paid})
     rates = dict(zip(currencies, rates_of(base, currencies, first, last), strict=True))
     return [(one.on.toordinal(), float(one.amount), rates[one.currency]) for one in of.paid]
+
+
+def asked_parts(text: str) -> list[tuple[str, Decimal]]:
+    """Name and weight of each part of a mix, as they are written. Raises: UnknownInstrumentError."""
+    return [_split(part) for part in text.split(",") if part.strip()]
 
 
 def _split(part: str) -> tuple[str, Decimal]:

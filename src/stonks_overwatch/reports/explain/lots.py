@@ -22,7 +22,6 @@ from stonks_overwatch.reports.explain.told import (
     marked,
     own,
     plain,
-    reported,
     siblings,
     sum_of,
 )
@@ -357,7 +356,7 @@ def _of_position(name: str, text: str, unit: Unit) -> Callable[[Seen], Input]:
 
 @figure(LotRow, "price", "Price", own)
 def _lot_price(seen: Seen) -> Made:
-    return reported("the price of the position", inputs=[_of_position("price", "price", own)(seen)])
+    return sum_of([_of_position("price", "price", own)(seen)], "the price of the position")
 
 
 @figure(LotRow, "market_value", "Value", own, "The lot's part of what the position stands for.")

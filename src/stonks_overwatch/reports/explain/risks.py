@@ -8,7 +8,7 @@ from typing import NamedTuple
 from stonks_overwatch.engine import series as engine
 from stonks_overwatch.engine.rates import Floats
 from stonks_overwatch.engine.risk import max_drawdown
-from stonks_overwatch.reports.benchmark import Benchmark
+from stonks_overwatch.reports.benchmark import Benchmark, asked_parts
 from stonks_overwatch.reports.daily import DailyTotal
 from stonks_overwatch.reports.explain.days import flow_days, on_day
 from stonks_overwatch.reports.explain.documents import Input, Made
@@ -21,7 +21,6 @@ from stonks_overwatch.reports.explain.told import (
     formula,
     fraction,
     plain,
-    reported,
     sum_of,
 )
 from stonks_overwatch.reports.performance import Risk
@@ -290,8 +289,14 @@ def _end_value(seen: Seen) -> Made:
 
 
 @figure(BenchmarkPart, "weight", "Weight in the benchmark", fraction)
-def _weight(_: Seen) -> Made:
-    return reported("as it was asked, over the sum of the weights")
+def _weight(seen: Seen) -> Made:
+    weights = [weight for _, weight in asked_parts(seen.arguments.benchmark)]
+    own = weights[seen.root.parts.index(seen.holder)]
+    inputs = [
+        seen.input("weight as it was asked", own, ""),
+        *(seen.input("weight of a part", weight, "") for weight in weights),
+    ]
+    return formula("weight as it was asked ÷ Σ weight of a part", inputs)
 
 
 _OF_PRICES = "A mix is brought back to its weights every day."
