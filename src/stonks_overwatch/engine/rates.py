@@ -30,10 +30,15 @@ class Block(NamedTuple):
 def window(block: Block, first: int, last: int) -> Floats:
     """Shape (days,): the block's numbers of the days from `first` to `last`, NaN outside of it."""
     cut = np.full(last - first + 1, np.nan)
-    start, end = max(first, block.first), min(last + 1, block.first + block.numbers.size)
-    if start < end:
-        cut[start - first : end - first] = block.numbers[start - block.first : end - block.first]
+    put(block, cut, first)
     return cut
+
+
+def put(block: Block, days: Floats, first: int) -> None:
+    """Write the block's numbers into `days`, whose first is `first`; those outside of it are left out."""
+    start, end = max(first, block.first), min(first + days.size, block.first + block.numbers.size)
+    if start < end:
+        days[start - first : end - first] = block.numbers[start - block.first : end - block.first]
 
 
 def carry(numbers: Floats, limit: int = CARRIED_DAYS) -> tuple[Floats, Ages]:
@@ -58,19 +63,21 @@ def fill(numbers: Floats, limit: int = CARRIED_DAYS) -> NDArray[np.bool_]:
     """Give, in place, every day without a number the last one of at most `limit` days before.
 
     Args:
-        numbers: shape (rows, days); NaN where there is none.
+        numbers: shape (rows, days), one row after the other; NaN where there is none.
 
     Returns: which days were given one, of the same shape. Faster than `carry`, and tells no ages.
     """
     missing = np.isnan(numbers)
     before = missing.copy()
+    flat, left, width = numbers.reshape(-1), missing.reshape(-1), numbers.shape[1]
     for _ in range(limit):
         # Each round fills one day more, from days that have a number by now.
-        given = missing[:, 1:] & ~missing[:, :-1]
-        if not given.any():
+        given = np.flatnonzero(missing[:, 1:] & ~missing[:, :-1])
+        if not given.size:
             break
-        np.copyto(numbers[:, 1:], numbers[:, :-1], where=given)
-        missing[:, 1:] &= ~given
+        given += given // (width - 1) + 1  # places among all days
+        flat[given] = flat[given - 1]
+        left[given] = False
     carried: NDArray[np.bool_] = before & ~missing
     return carried
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, carry, fill, window
+from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, carry, fill, put, window
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -21,7 +21,7 @@ Truths = NDArray[np.bool_]
 
 # A quantity below this is what adding and subtracting floats leaves of nothing.
 _NOTHING = 1e-9
-_ROWS_AT_ONCE = 16  # so that the arrays of one step are small, and stay in the processor's cache
+_CELLS_AT_ONCE = 60_000  # so that the arrays of one step are small, and stay in the processor's cache
 
 
 class Kind(IntEnum):
@@ -160,6 +160,12 @@ class Contents:
         )
 
 
+def _some_at_once(rows: int, days: int) -> Iterator[slice]:
+    """All rows, some at a time."""
+    size = max(1, _CELLS_AT_ONCE // days)
+    return (slice(low, min(low + size, rows)) for low in range(0, rows, size))
+
+
 def whole(numbers: Sequence[int]) -> Whole:
     return np.array(numbers, dtype=np.int64)
 
@@ -293,15 +299,14 @@ class Prices:
 
     @classmethod
     def of(cls, blocks: Sequence[Block], first: int, last: int) -> "Prices":
-        filled = np.empty((len(blocks), last - first + 1))
-        carried = np.empty(filled.shape, dtype=np.bool_)
-        for low in range(0, len(blocks), _ROWS_AT_ONCE):
-            some = blocks[low : low + _ROWS_AT_ONCE]
-            prices = np.array([window(block, first - CARRIED_DAYS, last) for block in some])
-            given = fill(prices)
-            filled[low : low + len(some)] = prices[:, CARRIED_DAYS:]
-            carried[low : low + len(some)] = given[:, CARRIED_DAYS:]
-        return cls(blocks, first, filled, carried)
+        start = first - CARRIED_DAYS
+        prices = np.full((len(blocks), last - start + 1), np.nan)
+        carried = np.empty(prices.shape, dtype=np.bool_)
+        for some in _some_at_once(len(blocks), last - start + 1):
+            for block, days in zip(blocks[some], prices[some], strict=True):
+                put(block, days, start)
+            carried[some] = fill(prices[some])
+        return cls(blocks, first, prices[:, CARRIED_DAYS:], carried[:, CARRIED_DAYS:])
 
     @property
     def last(self) -> int:
@@ -453,14 +458,21 @@ def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
     rows = np.union1d(all_rows[order], held_at_start)
     row_of = np.searchsorted(rows, all_rows[order])
     skipped = book.first - book.prices.first
-    for low in range(0, rows.size, _ROWS_AT_ONCE):
-        some = rows[low : low + _ROWS_AT_ONCE]
-        first, last = np.searchsorted(row_of, (low, low + some.size))
-        flat = (row_of[first:last] - low) * book.days + day_of[first:last]
+    for part in _some_at_once(rows.size, book.days):
+        some = rows[part]
+        first, last = np.searchsorted(row_of, (part.start, part.stop))
+        flat = (row_of[first:last] - part.start) * book.days + day_of[first:last]
         shape = (some.size, book.days)
         quantity = _running(flat, moved[first:last], start.quantity[some], shape)
-        price = book.prices.filled[some, skipped:]
-        for row in flows.split[np.isin(flows.split, some)]:
+        split = flows.split[np.isin(flows.split, some)] if flows.split.size else flows.split
+        if some[-1] - some[0] == some.size - 1:  # a view is enough
+            together = slice(int(some[0]), int(some[-1]) + 1)
+            price, given = book.prices.filled[together, skipped:], book.prices.carried[together, skipped:]
+        else:
+            price, given = book.prices.filled[some, skipped:], book.prices.carried[some, skipped:]
+        if split.size:
+            price = price.copy()
+        for row in split:
             price[np.searchsorted(some, row)] *= _since_split(book, flows, int(row))
         nothing = np.abs(quantity) < _NOTHING
         cost = np.zeros((some.size, 1))
@@ -471,8 +483,7 @@ def _chunks(book: Book, flows: _Flows) -> Iterator[_Chunk]:
         if np.isnan(value.sum()):
             lasting = _lasting(book, flows, some, price, nothing)
             worth = _values(book, some, quantity, lasting, nothing, cost)
-        carried = book.prices.carried[some, skipped:] & ~nothing
-        yield _Chunk(some, quantity, cost, price, value, carried, lasting, worth)
+        yield _Chunk(some, quantity, cost, price, value, given & ~nothing, lasting, worth)
 
 
 def _values(
@@ -480,12 +491,14 @@ def _values(
 ) -> Floats:
     """What quantities are worth at prices, in the instruments' currencies; by profit, less what they cost."""
     value = quantity * price
-    value *= book.instruments.unit[rows, None]
+    unit, style = book.instruments.unit[rows, None], book.instruments.style[rows]
+    if (unit != 1.0).any():
+        value *= unit
     value[nothing] = 0.0
-    style = book.instruments.style[rows]
-    value[style == Style.NONE] = 0.0
-    if (style == Style.PROFIT).any():
-        value -= cost
+    if style.any():
+        value[style == Style.NONE] = 0.0
+        if (style == Style.PROFIT).any():
+            value -= cost
     return value
 
 
