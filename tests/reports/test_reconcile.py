@@ -168,5 +168,5 @@ def test_the_number_of_queries_does_not_grow(django_assert_num_queries: DjangoAs
     for index in range(200):
         builders.position(account, builders.instrument(f"S{index}"))
     only()  # works the lots out
-    with django_assert_num_queries(20):
+    with django_assert_num_queries(12):
         assert len(only().lines) == 4 * 200

@@ -79,8 +79,9 @@ def _of_account(
         computed = _growth(ends, max(start, account.opened_on or start), end)
         off = None if computed is None else (computed - reported) / BASIS_POINT
         agrees = off is not None and abs(off) <= 1
-        days = [] if agrees or daily is None else _days(daily, start - _DAY, end)
-        worst = None if agrees or computed is None else _worst(days, _values(account, start - _DAY, end))
+        is_off = computed is not None and not agrees
+        days = _days(daily, start - _DAY, end) if daily is not None and is_off else []
+        worst = _worst(days, _values(account, start - _DAY, end)) if is_off else None
         yield BrokerReturn(
             account=account.account,
             broker=account.broker,

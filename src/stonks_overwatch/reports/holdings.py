@@ -9,11 +9,11 @@ totals and counted there. An account is valued on the day of its last update.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -308,56 +308,68 @@ def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
 def _parts(state: State, by_id: dict[int, Account], factors: Factors) -> dict[int, list[Part]]:
     """The addends of NAV by account: positions, futures variation not told per position, cash, accruals."""
     parts: dict[int, list[Part]] = {pk: [] for pk in by_id}
-    whole = _futures_as_a_whole(state.held, state.balances)
-    for row in state.held:
+    for row, what, amount in addends(state.held, state.balances):
         key = (row.account_id, row.currency)
-        if _is_unsplit_future(row) and key in whole:
-            continue
+        held = row if isinstance(row, Held) else None
         parts[row.account_id].append(
             Part(
                 account=by_id[row.account_id],
-                what="position",
-                asset_class=row.asset_class,
-                currency=row.currency,
-                country=row.country,
-                sector=row.sector,
-                exchange=row.exchange,
-                amount=row.market_value,
-                amount_account=times(row.market_value, factors.into_account[key]),
-                amount_base=times(row.market_value, factors.into_base[key]),
-                broker_ref=row.broker_ref,
-                symbol=row.symbol or row.name,
-            )
-        )
-    for balance in state.balances:
-        key = (balance.account_id, balance.currency)
-        futures = whole.get(key)
-        addends: list[tuple[Kind, str, Decimal | None]] = [("cash", AssetClass.CASH, balance.amount)]
-        if balance.has_accruals:
-            addends.append(("accrued", AssetClass.CASH, balance.accrued))
-        if futures is not None:
-            addends.append(("futures", AssetClass.FUTURE, futures))
-        parts[balance.account_id] += [
-            Part(
-                account=by_id[balance.account_id],
                 what=what,
-                asset_class=asset_class,
-                currency=balance.currency,
-                country=None,
-                sector=None,
-                exchange=None,
+                asset_class=held.asset_class if held else _CLASSES.get(what, AssetClass.CASH),
+                currency=row.currency,
+                country=held and held.country,
+                sector=held and held.sector,
+                exchange=held and held.exchange,
                 amount=amount,
                 amount_account=times(amount, factors.into_account[key]),
                 amount_base=times(amount, factors.into_base[key]),
-                broker_ref="",
-                symbol="",
+                broker_ref=held.broker_ref if held else "",
+                symbol=held.symbol or held.name if held else "",
             )
-            for what, asset_class, amount in addends
-        ]
+        )
     return parts
 
 
-def _futures_as_a_whole(held: Iterable[Held], balances: Iterable[Balance]) -> dict[tuple[int, str], Decimal]:
+_CLASSES = {"futures": AssetClass.FUTURE}
+
+
+class Valued(Protocol):
+    """A position with what it adds to NAV, in the instrument's currency; None is unknown."""
+
+    @property
+    def account_id(self) -> int: ...
+    @property
+    def asset_class(self) -> str: ...
+    @property
+    def currency(self) -> str: ...
+    @property
+    def market_value(self) -> Decimal | None: ...
+
+
+_Valued = TypeVar("_Valued", bound=Valued)
+
+
+def addends(
+    held: Sequence[_Valued], balances: Sequence[Balance]
+) -> Iterator[tuple[_Valued | Balance, Kind, Decimal | None]]:
+    """What NAV is the sum of, each in its own currency, with the position or the balance that it is of."""
+    whole = _futures_as_a_whole(held, balances)
+    for row in held:
+        is_unsplit = row.asset_class == AssetClass.FUTURE and row.market_value is None
+        if not (is_unsplit and (row.account_id, row.currency) in whole):
+            yield row, "position", row.market_value
+    for balance in balances:
+        yield balance, "cash", balance.amount
+        if balance.has_accruals:
+            yield balance, "accrued", balance.accrued
+        futures = whole.get((balance.account_id, balance.currency))
+        if futures is not None:
+            yield balance, "futures", futures
+
+
+def _futures_as_a_whole(
+    held: Iterable[Valued], balances: Iterable[Balance]
+) -> dict[tuple[int, str], Decimal]:
     """Variation of futures that no position carries, by account and currency.
 
     The broker tells it per currency. Where it could not be split over the positions, or no future is
@@ -376,10 +388,6 @@ def _futures_as_a_whole(held: Iterable[Held], balances: Iterable[Balance]) -> di
             known = sum((value for value in by_position if value is not None), Decimal(0))
             whole[balance.account_id, balance.currency] = balance.futures_pnl - known
     return whole
-
-
-def _is_unsplit_future(row: Held) -> bool:
-    return row.asset_class == AssetClass.FUTURE and row.market_value is None
 
 
 def _holding(

@@ -6,7 +6,7 @@ year and of the last whole month, and only what came after the latest of them is
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -31,18 +31,24 @@ _DAY = timedelta(days=1)
 
 
 class Stored(NamedTuple):
+    """The latest checkpoint of an account and a topic: the day that it ends with, and its JSON."""
+
     on: date
-    content: Any
+    content: str
 
 
-def stored(accounts: Sequence[Account], topic: str) -> dict[int, Stored]:
-    """The latest checkpoint of each account, by its row."""
-    of_topic = Checkpoint.objects.filter(topic=topic)
-    later = of_topic.filter(account=OuterRef("account"), on__gt=OuterRef("on"))
-    rows = of_topic.filter(~Exists(later), account__in=list(accounts))
+Checkpoints = Mapping[tuple[int, str], Stored]
+"""By the account's row and the topic."""
+
+
+def checkpoints(accounts: Sequence[Account]) -> Checkpoints:
+    later = Checkpoint.objects.filter(
+        account=OuterRef("account"), topic=OuterRef("topic"), on__gt=OuterRef("on")
+    )
+    rows = Checkpoint.objects.filter(~Exists(later), account__in=list(accounts))
     return {
-        account: Stored(on, json.loads(content))
-        for account, on, content in rows.values_list("account_id", "on", "content")
+        (account, topic): Stored(on, content)
+        for account, topic, on, content in rows.values_list("account_id", "topic", "on", "content")
     }
 
 
@@ -98,25 +104,25 @@ class Moved:
     cash: dict[tuple[int, str], Cash]
 
 
-def moved(accounts: Sequence[Account]) -> Moved:
+def moved(accounts: Sequence[Account], known: Checkpoints, since: int) -> Moved:
     """Opening balances and reported activities: a change that nothing explains yet is not among them.
 
     The opening balance of an instrument moved no money, an exchange of currencies no quantity.
+
+    Args:
+        accounts: those looked at.
+        known: their checkpoints.
+        since: where the clock stood before these were read.
     """
-    since = packed.clock()
-    sums = {account.pk: _Sums() for account in accounts}
-    known = stored(accounts, _TOPIC)
-    for pk, checkpoint in known.items():
-        sums[pk] = _Sums.of(checkpoint.content)
+    before = {account.pk: known.get((account.pk, _TOPIC)) for account in accounts}
+    sums = {pk: _Sums() if one is None else _Sums.of(json.loads(one.content)) for pk, one in before.items()}
     rows: defaultdict[int, list[_Row]] = defaultdict(list)
-    for row in _rows(
-        {account.pk: known[account.pk].on if account.pk in known else None for account in accounts}
-    ):
+    for row in _rows({pk: one and one.on for pk, one in before.items()}):
         rows[row.account].append(row)
     for pk, of_account in rows.items():
-        checkpoints = _add_up(sums[pk], of_account)
-        if checkpoints and len(of_account) >= _MANY:
-            packed.keep_checkpoints(pk, _TOPIC, checkpoints, since)
+        made = _add_up(sums[pk], of_account)
+        if made and len(of_account) >= _MANY:
+            packed.keep_checkpoints(pk, _TOPIC, made, since)
     return Moved(
         {(pk, instrument): q for pk, one in sums.items() for instrument, q in one.quantities.items()},
         {(pk, currency): cash for pk, one in sums.items() for currency, cash in one.cash.items()},

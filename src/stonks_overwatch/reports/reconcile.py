@@ -5,7 +5,7 @@ activities, the reported one is the broker's own sum. Money is in the account's 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,18 +13,20 @@ from typing import NamedTuple
 from django.db.models.functions import Cast
 from pydantic import Field, SkipValidation
 
+from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.lots import Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, NavPoint, Position
 from stonks_overwatch.ledger.rows import plain, plain_number
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import Computed, Document, Rows, known_sum
-from stonks_overwatch.reports.holdings import Part, Valuation, valuation
+from stonks_overwatch.reports.holdings import Valuation, addends, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import Live, Positions, Stored, lot_books, papers
-from stonks_overwatch.reports.moved import Cash, Moved, moved
+from stonks_overwatch.reports.moved import Cash, Checkpoints, Moved, checkpoints, moved
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.state import balance_of
 from stonks_overwatch.reports.statements import (
     CENT,
     EXACT,
@@ -103,18 +105,23 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
     `end`: of the first one in which it does not agree, else of the last.
     """
     looked_at = accounts(scope)
-    told = compared(looked_at, scope.base_currency, scope.as_of or start, scope.as_of or end)
-    if scope.as_of is None and end is not None:
+    base, clock = scope.base_currency, packed.clock()
+    known = checkpoints(looked_at)
+    told = compared(looked_at, base, scope.as_of or start, scope.as_of or end, known, clock)
+    if scope.as_of is not None:
+        states = _on_day(scope, known, clock)
+    elif end is not None:
         states = [_State(account, end, []) for account in looked_at]
     else:
-        states = _states(scope, with_worth=True)
+        states = _latest(looked_at, known, clock, _Costs(looked_at, base))
     return ReconcileDocument(accounts=tuple(_account(state, told[state.account.pk]) for state in states))
 
 
 @kept
 def latest(scope: Scope) -> ReconcileDocument:
     """The latest state alone, without values and costs of positions: what is quick to tell."""
-    states = _states(scope, with_worth=False)
+    looked_at, clock = accounts(scope), packed.clock()
+    states = _latest(looked_at, checkpoints(looked_at), clock, None)
     return ReconcileDocument(accounts=tuple(_account(state, Compared(0, ())) for state in states))
 
 
@@ -178,39 +185,66 @@ def _line(found: Found) -> Line:
     )
 
 
-def _states(scope: Scope, *, with_worth: bool) -> list[_State]:
-    """The latest state of each account, or its NAV at the end of an earlier day."""
+def _on_day(scope: Scope, known: Checkpoints, clock: int) -> list[_State]:
+    """NAV at the end of an earlier day; the latest state of accounts that did not change since."""
     valued = valuation(scope)
     state = valued.state
     current = [account for account in state.accounts if state.is_latest(account)]
-    found = _totals(valued, current)
-    if current:
-        sums = moved(current)
-        _add_currencies(found, valued, current, sums)
-        _add_positions(found, current, sums, _Costs(current, scope.base_currency) if with_worth else None)
-    found.update(_ends_of_day(valued, [account for account in state.accounts if account not in current]))
-    return [
-        _State(
-            account,
-            account.reported_as_of or account.updated_at if account in current else state.days[account.pk],
-            found[account.pk],
-        )
+    costs = _Costs(current, scope.base_currency)
+    states = {one.account.pk: one for one in _latest(current, known, clock, costs)}
+    ends = _ends_of_day(valued, [account for account in state.accounts if account not in current])
+    states |= {
+        account.pk: _State(account, state.days[account.pk], ends[account.pk])
         for account in state.accounts
+        if account.pk in ends
+    }
+    return [states[account.pk] for account in state.accounts]
+
+
+class _Part(NamedTuple):
+    """One addend of NAV, in its own currency; None is unknown."""
+
+    what: str
+    currency: str
+    amount: Decimal | None
+
+
+def _latest(
+    looked_at: Sequence[Account], known: Checkpoints, clock: int, costs: "_Costs | None"
+) -> list[_State]:
+    """The latest state of each account; values and costs of positions where `costs` are given."""
+    if not looked_at:
+        return []
+    positions = _positions(looked_at)
+    balances = list(CashBalance.objects.filter(account__in=looked_at).order_by("currency"))
+    parts: dict[int, list[_Part]] = {account.pk: [] for account in looked_at}
+    still = [position for position in positions if position.is_open]
+    for row, what, amount in addends(still, list(map(balance_of, balances))):
+        parts[row.account_id].append(_Part(what, row.currency, amount))
+    sums = moved(looked_at, known, clock)
+    found = _totals(looked_at, parts)
+    for balance in balances:
+        found[balance.account_id] += _of_currency(balance, parts[balance.account_id], sums)
+    for position in positions:
+        found[position.account_id] += _of_position(position, sums, costs)
+    return [
+        _State(account, account.reported_as_of or account.updated_at, found[account.pk])
+        for account in looked_at
     ]
 
 
-def _totals(valued: Valuation, accounts: list[Account]) -> dict[int, list[Found]]:
+def _totals(accounts: Sequence[Account], parts: Mapping[int, Sequence[_Part]]) -> dict[int, list[Found]]:
     """NAV and cash of whole accounts, in their own currency, at the rates of the day the broker told them.
 
     A statement may have been imported long after that.
     """
     told_on = {account.pk: (account.reported_as_of or account.updated_at).date() for account in accounts}
-    rates = Rates.between(min(told_on.values()), max(told_on.values())) if told_on else Rates(())
+    rates = Rates.between(min(told_on.values()), max(told_on.values()))
     found: dict[int, list[Found]] = {}
     for account in accounts:
         amounts = [
             (part.what, rates.convert(part.amount, part.currency, account.currency, told_on[account.pk]))
-            for part in valued.parts[account.pk]
+            for part in parts[account.pk]
         ]
         nav = known_sum(amount for _, amount in amounts)
         cash = known_sum(amount for what, amount in amounts if what == "cash")
@@ -221,31 +255,29 @@ def _totals(valued: Valuation, accounts: list[Account]) -> dict[int, list[Found]
     return found
 
 
-def _add_currencies(
-    found: dict[int, list[Found]], valued: Valuation, accounts: list[Account], sums: Moved
-) -> None:
-    for balance in CashBalance.objects.filter(account__in=accounts).order_by("currency"):
-        account, currency = balance.account_id, balance.currency
-        # The opening balance holds what came before it with an unknown amount.
-        anchored_on = balance.anchor_at.date() if balance.anchor_at else date.min
-        cash = sums.cash.get((account, currency), Cash()).after(anchored_on)
-        found[account].append(_figure(account, "cash", f"cash {currency}", cash, balance.amount))
-        if balance.reported_nav is not None:
-            parts: list[Part] = valued.parts[account]
-            nav = known_sum(part.amount for part in parts if part.currency == currency)
-            found[account].append(_figure(account, "NAV", f"NAV {currency}", nav, balance.reported_nav))
+def _of_currency(balance: CashBalance, parts: Sequence[_Part], sums: Moved) -> Iterator[Found]:
+    account, currency = balance.account_id, balance.currency
+    # The opening balance holds what came before it with an unknown amount.
+    anchored_on = balance.anchor_at.date() if balance.anchor_at else date.min
+    cash = sums.cash.get((account, currency), Cash()).after(anchored_on)
+    yield _figure(account, "cash", f"cash {currency}", cash, balance.amount)
+    if balance.reported_nav is not None:
+        nav = known_sum(part.amount for part in parts if part.currency == currency)
+        yield _figure(account, "NAV", f"NAV {currency}", nav, balance.reported_nav)
 
 
 class _Position(NamedTuple):
-    """What the broker tells of a position, as the database keeps it."""
+    """What the broker tells of a position; texts are as the database keeps them."""
 
-    account: int
-    instrument: int
+    account_id: int
+    instrument_id: int
     symbol: str
     broker_ref: str
+    currency: str
     asset_class: str
     is_open: bool
     quantity: str
+    adds_to_nav: str | None
     multiplier: str
     quote_factor: str
     price: str | None
@@ -254,34 +286,35 @@ class _Position(NamedTuple):
     cost_basis: str | None
     unrealized_pnl: str | None
 
+    @property
+    def market_value(self) -> Decimal | None:
+        return plain_number(self.adds_to_nav)
+
 
 _POSITION: tuple[str | Cast, ...] = (
     "account_id", "instrument_id",
-    *(f"instrument__{name}" for name in ("symbol", "broker_ref", "asset_class")),
-    "is_open", plain("quantity"), plain("instrument__multiplier"), plain("instrument__quote_factor"),
+    *(f"instrument__{name}" for name in ("symbol", "broker_ref", "currency", "asset_class")),
+    "is_open", plain("quantity"), plain("market_value"),
+    plain("instrument__multiplier"), plain("instrument__quote_factor"),
     *map(plain, ("price", "exposure", "average_cost", "cost_basis", "unrealized_pnl")),
 )  # fmt: skip
 
 
-def _add_positions(
-    found: dict[int, list[Found]], accounts: list[Account], sums: Moved, costs: "_Costs | None"
-) -> None:
-    """Opening and activities against the reported quantity; with costs, values and profits too."""
+def _positions(accounts: Sequence[Account]) -> list[_Position]:
+    """Also those that are closed: what is left of them is compared too."""
     rows = Position.objects.filter(account__in=accounts).order_by("instrument__symbol", "instrument_id")
-    for position in map(_Position._make, rows.values_list(*_POSITION).iterator(chunk_size=2000)):
-        account, instrument = position.account, position.instrument
-        quantity = sums.quantities.get((account, instrument), _NOTHING)
-        name = f"{position.symbol} ({position.broker_ref})"
-        reported = Decimal(position.quantity)
-        found[account].append(
-            _figure(account, "quantity", f"quantity {name}", quantity, reported, EXACT, instrument)
-        )
-        if costs is not None and position.is_open:
-            found[account] += [
-                _figure(account, group, f"{group} {name}", ours, theirs, slack, instrument)
-                for group, ours, theirs, slack in _worth(position, quantity, costs)
-                if theirs is not None
-            ]
+    return list(map(_Position._make, rows.values_list(*_POSITION).iterator(chunk_size=2000)))
+
+
+def _of_position(position: _Position, sums: Moved, costs: "_Costs | None") -> Iterator[Found]:
+    """Opening and activities against the reported quantity; with costs, value and profit too."""
+    account, instrument = position.account_id, position.instrument_id
+    quantity = sums.quantities.get((account, instrument), _NOTHING)
+    name = f"{position.symbol} ({position.broker_ref})"
+    reported = Decimal(position.quantity)
+    yield _figure(account, "quantity", f"quantity {name}", quantity, reported, EXACT, instrument)
+    if costs is not None and position.is_open:
+        yield from _worth(position, name, quantity, costs)
 
 
 class _Costs:
@@ -295,7 +328,7 @@ class _Costs:
 
     def of(self, position: _Position, quantity: Decimal, reported: Decimal | None) -> Decimal | None:
         """None where the lots do not explain the quantity; of two ways to count the nearer to `reported`."""
-        key = position.account, position.instrument
+        key = position.account_id, position.instrument_id
         held, cost = self._costs.get(key, (_NOTHING, _NOTHING))
         if held != quantity:
             return None
@@ -329,28 +362,29 @@ def _at_prices_of_trades(accounts: Sequence[Account], books: Stored | Live) -> d
     return {key: at_prices(of_key, contracts[key[1]], prices[key[0]]) for key, of_key in lots.items()}
 
 
-_Sides = tuple[str, Decimal | None, Decimal | None, Decimal]
-"""What it is about, ours, theirs, and from which difference on they do not agree."""
-
-
-def _worth(position: _Position, quantity: Decimal, costs: _Costs) -> list[_Sides]:
+def _worth(position: _Position, name: str, quantity: Decimal, costs: _Costs) -> Iterator[Found]:
     """Value, cost and profit: of the quantity at the price, and of its lots."""
     units = quantity * Decimal(position.multiplier) * Decimal(position.quote_factor)
     price, average_cost = plain_number(position.price), plain_number(position.average_cost)
     value = None if price is None else units * price
-    of_price = CENT + abs(units) * last_digit(price)
-    worth = ("market value", value, plain_number(position.exposure), of_price)
+
+    def figure(group: str, ours: Decimal | None, told: str | None, *of: Decimal | None) -> Iterator[Found]:
+        """`of` are the prices that the broker rounds: what their last digits leave open."""
+        if told is None:
+            return
+        theirs, slack = Decimal(told), CENT
+        if ours is not None and abs(ours - theirs) >= CENT:
+            slack = sum((CENT + abs(units) * last_digit(one) for one in of), _NOTHING)
+        account, instrument = position.account_id, position.instrument_id
+        yield _figure(account, group, f"{group} {name}", ours, theirs, slack, instrument)
+
+    yield from figure("market value", value, position.exposure, price)
     if position.asset_class in _SETTLED_DAILY:
-        return [worth]
-    reported = plain_number(position.cost_basis)
-    cost = costs.of(position, quantity, reported)
+        return
+    cost = costs.of(position, quantity, plain_number(position.cost_basis))
     profit = None if value is None or cost is None else value - cost
-    of_cost = CENT + abs(units) * last_digit(average_cost)
-    return [
-        worth,
-        ("cost basis", cost, reported, of_cost),
-        ("unrealized P&L", profit, plain_number(position.unrealized_pnl), of_price + of_cost),
-    ]
+    yield from figure("cost basis", cost, position.cost_basis, average_cost)
+    yield from figure("unrealized P&L", profit, position.unrealized_pnl, price, average_cost)
 
 
 def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Found]]:

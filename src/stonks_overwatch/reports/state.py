@@ -147,17 +147,18 @@ def _held(rows: QuerySet[Position], accounts: list[Account], instrument: int | N
 
 def _balances(accounts: list[Account]) -> list[Balance]:
     rows = CashBalance.objects.filter(account__in=accounts)
-    return [
-        Balance(
-            account_id=row.account_id,
-            currency=row.currency,
-            amount=row.amount,
-            has_accruals=row.accrued_interest is not None or row.accrued_dividends is not None,
-            accrued=(row.accrued_interest or Decimal(0)) + (row.accrued_dividends or Decimal(0)),
-            futures_pnl=row.futures_pnl,
-        )
-        for row in rows.order_by("account__broker", "account__account", "currency")
-    ]
+    return list(map(balance_of, rows.order_by("account__broker", "account__account", "currency")))
+
+
+def balance_of(row: CashBalance) -> Balance:
+    return Balance(
+        account_id=row.account_id,
+        currency=row.currency,
+        amount=row.amount,
+        has_accruals=row.accrued_interest is not None or row.accrued_dividends is not None,
+        accrued=(row.accrued_interest or Decimal(0)) + (row.accrued_dividends or Decimal(0)),
+        futures_pnl=row.futures_pnl,
+    )
 
 
 def _held_on(day: date, accounts: list[Account], instrument: int | None) -> list[Held]:

@@ -28,7 +28,7 @@ from stonks_overwatch.reports.books import Paper as Contract
 from stonks_overwatch.reports.cash import net
 from stonks_overwatch.reports.documents import Computed, Document, known_sum, times
 from stonks_overwatch.reports.lot_books import lot_books, papers
-from stonks_overwatch.reports.moved import stored
+from stonks_overwatch.reports.moved import Checkpoints
 from stonks_overwatch.reports.rates import Rates
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -277,19 +277,30 @@ class _Told:
 
 
 def compared(
-    looked_at: Sequence[Account], base: str, start: date | None, end: date | None
+    looked_at: Sequence[Account],
+    base: str,
+    start: date | None = None,
+    end: date | None = None,
+    known: Checkpoints | None = None,
+    clock: int = 0,
 ) -> dict[int, Compared]:
     """Every figure of statements that end in these days, on both sides, by account row.
 
-    What all of them come to is stored until an activity of their days, a rate or a statement changes.
+    Args:
+        looked_at: the accounts.
+        base: the currency of the books of lots that are stored.
+        start, end: the first and the last day; None for all.
+        known: the checkpoints of the accounts; what all statements come to is one of them until an activity
+            of their days, a rate or a statement changes.
+        clock: where it stood before these were read.
     """
-    is_all = start is None and end is None
-    known = stored(looked_at, packed.STATEMENTS) if is_all else {}
-    found = {pk: Compared(one.content[0], tuple(map(Found.of, one.content[1]))) for pk, one in known.items()}
-    figures = Figure.objects.filter(section__in=_SECTIONS, account=OuterRef("pk"))
-    others = Account.objects.filter(Exists(figures), pk__in=[a.pk for a in looked_at if a.pk not in found])
-    for account in others:
-        since = packed.clock()
+    found: dict[int, Compared] = {}
+    is_all = start is None and end is None and known is not None
+    for account in looked_at:
+        if is_all and known is not None and (one := known.get((account.pk, packed.STATEMENTS))):
+            number, figures = json.loads(one.content)
+            found[account.pk] = Compared(number, tuple(map(Found.of, figures)))
+    for account in _with_statements([account for account in looked_at if account.pk not in found]):
         figures = Figure.objects.filter(account=account)
         if start is not None:
             figures = figures.filter(until__gte=start)
@@ -299,12 +310,19 @@ def compared(
         if not (told.cash or told.changes or told.positions):
             continue
         lines = _Comparison(account, figures, told, base).all()
-        found[account.pk] = one = Compared(len(lines), _first_differing(lines))
+        found[account.pk] = made = Compared(len(lines), _first_differing(lines))
         if is_all:
-            content = json.dumps([one.number, [figure.text() for figure in one.figures]])
+            content = json.dumps([made.number, [figure.text() for figure in made.figures]])
             last = max([*(until for _, until in told.spans), *told.positions])
-            packed.keep_checkpoints(account.pk, packed.STATEMENTS, {last: content}, since)
+            packed.keep_checkpoints(account.pk, packed.STATEMENTS, {last: content}, clock)
     return {account.pk: found.get(account.pk, Compared(0, ())) for account in looked_at}
+
+
+def _with_statements(looked_at: Sequence[Account]) -> Sequence[Account]:
+    if not looked_at:
+        return ()
+    figures = Figure.objects.filter(section__in=_SECTIONS, account=OuterRef("pk"))
+    return list(Account.objects.filter(Exists(figures), pk__in=[account.pk for account in looked_at]))
 
 
 def _first_differing(found: Iterable[Found]) -> tuple[Found, ...]:
