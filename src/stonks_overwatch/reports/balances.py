@@ -7,7 +7,7 @@ the rate of its own day.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period
 from stonks_overwatch.reports.booked import DAY, grouped, last_day, months
 from stonks_overwatch.reports.cash import Effect, effects
+from stonks_overwatch.reports.cash_months import effects_by_month
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
@@ -120,7 +121,12 @@ class _Account:
     opened_on: date | None
     updated_on: date
 
-    def is_told(self, day: date, end: date) -> bool:
+    def next_told(self, day: date) -> date | None:
+        """The end of the next day of which the balances are told, and all that moved money until then."""
+        end = next((end for end in self.ends if end >= day and self._is_told(day, end)), None)
+        return self.updated_on if end is None and day >= self.updated_on else end
+
+    def _is_told(self, day: date, end: date) -> bool:
         """Whether everything that moved money after the one day, to the end of the other, is known."""
         if end == self.updated_on and self.known_from is not None and day >= self.known_from:
             return True
@@ -163,14 +169,17 @@ def _by_currency(
     facts: dict[int, _Account], looked_at: Sequence[Account], days: Sequence[date]
 ) -> dict[str, list[Decimal | None]]:
     """The sums over the accounts at the end of each day; currencies that never had a balance are left out."""
+    ends = {account_id: {day: of.next_told(day) for day in days} for account_id, of in facts.items()}
+    boundaries = {*days, *(end for of_account in ends.values() for end in of_account.values() if end)}
     moved: dict[tuple[int, str], list[Effect]] = defaultdict(list)
-    for effect in effects(looked_at) if days else ():
+    for effect in effects_by_month(looked_at, boundaries) if days else ():
         moved[effect.account_id, effect.currency].append(effect)
     currencies = {currency for of in facts.values() for _, currency in of.balances}
     found: dict[str, list[Decimal | None]] = {}
     for currency in sorted(currencies):
         columns = [
-            _worked_back(of, currency, moved[account_id, currency], days) for account_id, of in facts.items()
+            _worked_back(of, currency, moved[account_id, currency], ends[account_id])
+            for account_id, of in facts.items()
         ]
         sums_of_days = [total(column) for column in zip(*columns, strict=True)]
         amounts = [None if summed.unknown else summed.value for summed in sums_of_days]
@@ -188,11 +197,11 @@ class Basis(NamedTuple):
 
 
 def _worked_back(
-    of: _Account, currency: str, moved: Sequence[Effect], days: Sequence[date]
+    of: _Account, currency: str, moved: Sequence[Effect], ends: Mapping[date, date | None]
 ) -> list[Decimal | None]:
     """The balance at the end of each day: that of the next report without what was moved until then."""
     amounts: list[Decimal | None] = []
-    for basis in _bases(of, currency, moved, days):
+    for basis in _bases(of, currency, moved, ends):
         moved_since = (
             sum((effect.amount or Decimal(0) for effect in basis.moved), Decimal(0)) if basis else None
         )
@@ -201,20 +210,17 @@ def _worked_back(
 
 
 def _bases(
-    of: _Account, currency: str, moved: Sequence[Effect], days: Sequence[date]
+    of: _Account, currency: str, moved: Sequence[Effect], ends: Mapping[date, date | None]
 ) -> Iterator[Basis | None]:
-    """Of each day; None where it cannot be known."""
+    """Of each day, by the report that is next to it; None where it cannot be known."""
     ordered = sorted(moved, key=lambda effect: effect.on)
     moved_on = [effect.on for effect in ordered]
     explained = total(effect.amount for effect in ordered if not effect.is_guess)
     is_explained = not explained.unknown and explained.value == of.balances.get((of.updated_on, currency), 0)
-    for day in days:
+    for day, end in ends.items():
         if of.opened_on is not None and day < of.opened_on:
             yield Basis(day, Decimal(0), ())
             continue
-        end = next((end for end in of.ends if end >= day and of.is_told(day, end)), None)
-        if end is None and day >= of.updated_on:
-            end = of.updated_on
         if end is None or (end == of.updated_on and day < end and not is_explained):
             yield None
             continue
@@ -233,7 +239,8 @@ def bases(looked_at: Sequence[Account], currency: str, on: date) -> list[tuple[A
         if effect.currency == currency:
             moved[effect.account_id].append(effect)
     return [
-        (account, next(_bases(facts[account.pk], currency, moved[account.pk], [on]))) for account in looked_at
+        (account, next(_bases(of, currency, moved[account.pk], {on: of.next_told(on)})))
+        for account, of in ((account, facts[account.pk]) for account in looked_at)
     ]
 
 

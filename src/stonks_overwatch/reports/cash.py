@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Case, F, TextField, When
+from django.db.models import Case, F, Q, TextField, When
 from django.db.models.functions import Cast, Coalesce
 
 from stonks_overwatch.ledger.models import Account, Activity
@@ -35,18 +35,20 @@ def net(gross: Decimal | None, fee: Decimal | None, tax: Decimal | None) -> Deci
     return gross + (fee or 0) + (tax or 0)
 
 
-def effects(accounts: Iterable[Account]) -> Iterator[Effect]:
+def effects(accounts: Iterable[Account], wanted: Q | None = None) -> Iterator[Effect]:
     """Every effect on cash in these accounts; an exchange of currencies has two. One query.
 
-    The opening balance of an instrument moved no money and has none.
+    The opening balance of an instrument moved no money and has none. With `wanted`, of some activities:
+    `counts_on` is the day of the effect.
     """
     rows = (
         Activity.objects.current()
-        .filter(account__in=list(accounts))
+        .annotate(counts_on=Coalesce("booked_on", "trade_date"))
+        .filter(wanted or Q(), account__in=list(accounts))
         .exclude(kind=ActivityKind.OPENING, instrument__isnull=False)
         # Of tens of thousands: as texts, which take a tenth of the time of the model's fields.
         .annotate(
-            day=Cast(Coalesce("booked_on", "trade_date"), TextField()),
+            day=Cast("counts_on", TextField()),
             **{f"{name}_text": Cast(name, TextField()) for name in ("gross", "fee", "tax")},
             bought=Case(When(kind=ActivityKind.FX, then=F("instrument__broker_ref"))),
             units=Case(When(kind=ActivityKind.FX, then=Cast("quantity", TextField()))),

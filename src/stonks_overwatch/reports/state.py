@@ -20,7 +20,8 @@ from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Perio
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_moment, plain_number
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Key, books
-from stonks_overwatch.reports.cash import Effect, effects
+from stonks_overwatch.reports.cash import Effect
+from stonks_overwatch.reports.cash_months import effects_by_month
 from stonks_overwatch.reports.documents import total
 from stonks_overwatch.reports.rates import MAX_AGE
 
@@ -249,7 +250,7 @@ def _balances_on(day: date, accounts: list[Account]) -> list[Balance]:
     Accruals of the past are not kept.
     """
     by_key: dict[tuple[int, str], list[Effect]] = defaultdict(list)
-    for effect in effects(accounts):
+    for effect in effects_by_month(accounts, [day]):
         by_key[effect.account_id, effect.currency].append(effect)
     known_from = cash_known_from(accounts)
     return [
