@@ -17,8 +17,8 @@ from math import isnan
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.models import F, FloatField, Q, QuerySet
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import (
@@ -36,7 +36,7 @@ from stonks_overwatch.ledger.models import (
     RateSeries,
     SeriesClock,
 )
-from stonks_overwatch.ledger.rows import plain, plain_day
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_float
 from stonks_overwatch.ledger.sql import impatient, upsert
 from stonks_overwatch.ledger.types import SETTLEMENT, ActivityKind
 
@@ -125,7 +125,7 @@ def _pack_prices(since: Mapping[int, date]) -> None:
     rows = (
         Price.objects.filter(instrument__in=list(since), on__gte=first, currency=F("instrument__currency"))
         .order_by("instrument_id", "on", "is_imported")
-        .values_list("instrument_id", plain("on"), Cast("close", FloatField()))
+        .values_list("instrument_id", plain("on"), plain_float("close"))
         .iterator(chunk_size=2000)
     )
     # One instrument after the other: ten years of all of them would be millions of objects.
@@ -163,7 +163,7 @@ def rates_changed(since: Mapping[tuple[str, str], date]) -> None:
     for (base, quote), first in since.items():
         stored = RateSeries.objects.filter(base=base, quote=quote).values_list("first_on", "rates").first()
         rows = FxRate.objects.filter(base=base, quote=quote, on__gte=first).order_by("on", "is_imported")
-        packed = _spliced(stored, first, list(rows.values_list("on", Cast("rate", FloatField()))))
+        packed = _spliced(stored, first, list(rows.values_list("on", plain_float("rate"))))
         if packed is None:
             continue
         block, day = packed
@@ -242,10 +242,7 @@ def _pack_activities(account_pk: int, days: set[date]) -> set[int]:
     for written, rows in groupby(_rows(account_pk, months), key=lambda row: row[0][:7]):
         month = date.fromisoformat(f"{written}-01")
         if month in months:
-            block = array("d")
-            for row in rows:
-                block.extend(_numbers(row))
-            new[month] = block.tobytes()
+            new[month] = _block(rows)
     unlike = {month for month in months if new.get(month, b"") != stored.get(month, b"")}
     upsert(
         ActivityBlock,
@@ -297,24 +294,38 @@ def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
             "instrument_id",
             "currency",
             "instrument__broker_ref",
-            *(Cast(name, FloatField()) for name in COLUMNS[6:]),
+            *map(plain_float, COLUMNS[6:]),
         )
         .iterator(chunk_size=2000)
     )
 
 
-def _numbers(row: tuple[Any, ...]) -> list[float]:
-    counts_on, trade_date, kind, subtype, instrument, currency, ref, *numbers = row
-    is_exchange = kind == ActivityKind.FX
-    return [
-        plain_day(counts_on).toordinal(),
-        plain_day(trade_date).toordinal(),
-        SETTLED if subtype == SETTLEMENT and instrument is None else KINDS[kind],
-        0 if is_exchange or instrument is None else instrument,
-        currency_number(currency),
-        currency_number(ref) if is_exchange and ref else 0,
-        *(_NAN if number is None else number for number in numbers),
+def _block(rows: Iterable[tuple[Any, ...]]) -> bytes:
+    """Rows of `_rows` as they are packed."""
+    days, trade_days, kinds, subtypes, instruments, currencies, refs, *numbers = zip(*rows, strict=True)
+    of_kinds = [
+        SETTLED if subtype == SETTLEMENT and instrument is None else KINDS[kind]
+        for kind, subtype, instrument in zip(kinds, subtypes, instruments, strict=True)
     ]
+    exchange = KINDS[ActivityKind.FX]
+    columns = (
+        map(_ordinal, days),
+        map(_ordinal, trade_days),
+        of_kinds,
+        [0 if of == exchange else pk or 0 for of, pk in zip(of_kinds, instruments, strict=True)],
+        map(currency_number, currencies),
+        [currency_number(r) if of == exchange and r else 0 for of, r in zip(of_kinds, refs, strict=True)],
+        *([_NAN if number is None else number for number in of_one] for of_one in numbers),
+    )
+    block = array("d", bytes(len(days) * len(COLUMNS) * 8))
+    for place, column in enumerate(columns):
+        block[place :: len(COLUMNS)] = array("d", column)
+    return block.tobytes()
+
+
+@lru_cache(10_000)
+def _ordinal(written: str) -> int:
+    return plain_day(written).toordinal()
 
 
 def instruments_changed(broker: str, pks: Iterable[int]) -> None:

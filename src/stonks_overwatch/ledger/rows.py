@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db.models import QuerySet, TextField
+from django.db.models import Func, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger import types
@@ -30,6 +30,11 @@ def plain_number(written: str | None) -> Decimal | None:
 def plain(name: str) -> Cast:
     """A column as the database keeps it: Django's own way from there takes longer than all the rest."""
     return Cast(name, TextField())
+
+
+def plain_float(name: str) -> Func:
+    """A number as the nearest binary one, and no function of Python called for it."""
+    return Func(name, template="CAST(%(expressions)s AS double precision)", output_field=TextField())
 
 
 class Row(NamedTuple):

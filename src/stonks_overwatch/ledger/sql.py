@@ -1,6 +1,7 @@
 """Many rows into one table at once."""
 
 import gc
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -10,6 +11,10 @@ from typing import Any
 from django.db import connection, models
 
 from stonks_overwatch.ledger.fields import ExactDecimalField
+
+# Without these Python looks for a way to write None and booleans each time, which takes longer than writing.
+sqlite3.register_adapter(type(None), {None: None}.get)
+sqlite3.register_adapter(bool, int)
 
 _AT_ONCE = 5_000
 

@@ -1,7 +1,7 @@
 """Activities of files."""
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -48,14 +48,14 @@ class _Holder:
 
     pk: int
     known: dict[str, tuple[str, int]]
-    equal: Counter[str]
+    equal: dict[str, int]
     days: set[str]
     moved: set[int]
 
 
 class _Activities:
     def __init__(self, imported: Import, refuse: Refuse, now: datetime) -> None:
-        self.imported = imported
+        self.imported_pk = imported.pk
         self.refuse = refuse
         self.now = now
         self.names = Names(imported)
@@ -127,8 +127,8 @@ class _Activities:
         if external_id:
             key = details.key_of(external_id)
         else:
-            holder.equal[digest] += 1
-            key = f"{details.BY_CONTENT}{digest}:{holder.equal[digest]}"
+            holder.equal[digest] = number = holder.equal.get(digest, 0) + 1
+            key = f"{details.BY_CONTENT}{digest}:{number}"
         known = holder.known.get(key)
         if known is None:
             self.new += 1
@@ -146,7 +146,7 @@ class _Activities:
         elif known[0] != digest:
             return f"Its external_id {external_id} is known with another content; undo that import first."
         self.told += 1
-        self.witnesses.append((known[1], f"{self.imported.pk}:{line}:{digest}"))
+        self.witnesses.append((known[1], f"{self.imported_pk}:{line}:{digest}"))
         if len(self.witnesses) >= _AT_ONCE and not self.is_repeat:
             self._store()
         return None
@@ -189,7 +189,7 @@ class _Activities:
             key: (told_by.rpartition(":")[2], pk)
             for key, told_by, pk in told.values_list("activity__key", "key", "activity_id")
         }
-        return _Holder(account.pk, known, Counter(), set(), set())
+        return _Holder(account.pk, known, {}, set(), set())
 
     def _money(self, code: str) -> int:
         """The instrument that stands for a currency in exchanges."""
