@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import reduce
 from operator import or_
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db.models import Q
 
@@ -20,7 +20,7 @@ from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.rows import plain_day, plain_number
 from stonks_overwatch.reports.cash import Effect, effects
-from stonks_overwatch.reports.moved import stored
+from stonks_overwatch.reports.moved import checkpoints
 
 _TOPIC = "cash"
 _MANY = 1000  # fewer are read faster than their sums are stored
@@ -48,7 +48,9 @@ def effects_by_month(accounts: Sequence[Account], boundaries: Collection[date]) 
     """
     since = packed.clock()
     apart = {_month_end(day) for day in boundaries if day != _month_end(day)}
-    known = stored(accounts, _TOPIC) if len(apart) <= _MOST_APART else {}
+    known = {}
+    if len(apart) <= _MOST_APART:
+        known = {pk: one for (pk, _), one in checkpoints(accounts, _TOPIC).items()}
     wanted = [
         Q(account=account, counts_on__gt=known[account.pk].on) if account.pk in known else Q(account=account)
         for account in accounts
@@ -102,8 +104,8 @@ def _written(rows: Sequence[tuple[_Sum, Decimal | None]]) -> str:
     )
 
 
-def _read(content: Any) -> _Sums:
+def _read(content: str) -> _Sums:
     return {
         _Sum(plain_day(month), currency, is_opening, is_guess): plain_number(amount)
-        for month, currency, is_opening, is_guess, amount in content
+        for month, currency, is_opening, is_guess, amount in json.loads(content)
     }

@@ -24,7 +24,7 @@ from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.cash import net
 
-_TOPIC = "moved"
+MOVED = "moved"
 _MANY = 1000  # fewer are read faster than their sums are stored
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
@@ -41,11 +41,11 @@ Checkpoints = Mapping[tuple[int, str], Stored]
 """By the account's row and the topic."""
 
 
-def checkpoints(accounts: Sequence[Account]) -> Checkpoints:
+def checkpoints(accounts: Sequence[Account], *topics: str) -> Checkpoints:
     later = Checkpoint.objects.filter(
         account=OuterRef("account"), topic=OuterRef("topic"), on__gt=OuterRef("on")
     )
-    rows = Checkpoint.objects.filter(~Exists(later), account__in=list(accounts))
+    rows = Checkpoint.objects.filter(~Exists(later), account__in=list(accounts), topic__in=topics)
     return {
         (account, topic): Stored(on, content)
         for account, topic, on, content in rows.values_list("account_id", "topic", "on", "content")
@@ -114,7 +114,7 @@ def moved(accounts: Sequence[Account], known: Checkpoints, since: int) -> Moved:
         known: their checkpoints.
         since: where the clock stood before these were read.
     """
-    before = {account.pk: known.get((account.pk, _TOPIC)) for account in accounts}
+    before = {account.pk: known.get((account.pk, MOVED)) for account in accounts}
     sums = {pk: _Sums() if one is None else _Sums.of(json.loads(one.content)) for pk, one in before.items()}
     rows: defaultdict[int, list[_Row]] = defaultdict(list)
     for row in _rows({pk: one and one.on for pk, one in before.items()}):
@@ -122,7 +122,7 @@ def moved(accounts: Sequence[Account], known: Checkpoints, since: int) -> Moved:
     for pk, of_account in rows.items():
         made = _add_up(sums[pk], of_account)
         if made and len(of_account) >= _MANY:
-            packed.keep_checkpoints(pk, _TOPIC, made, since)
+            packed.keep_checkpoints(pk, MOVED, made, since)
     return Moved(
         {(pk, instrument): q for pk, one in sums.items() for instrument, q in one.quantities.items()},
         {(pk, currency): cash for pk, one in sums.items() for currency, cash in one.cash.items()},

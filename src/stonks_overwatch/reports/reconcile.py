@@ -23,7 +23,7 @@ from stonks_overwatch.reports.documents import Computed, Document, Rows, known_s
 from stonks_overwatch.reports.holdings import Valuation, addends, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import Live, Positions, Stored, lot_books, papers
-from stonks_overwatch.reports.moved import Cash, Checkpoints, Moved, checkpoints, moved
+from stonks_overwatch.reports.moved import MOVED, Cash, Checkpoints, Moved, checkpoints, moved
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import balance_of
@@ -106,7 +106,7 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
     """
     looked_at = accounts(scope)
     base, clock = scope.base_currency, packed.clock()
-    known = checkpoints(looked_at)
+    known = checkpoints(looked_at, MOVED, packed.STATEMENTS)
     told = compared(looked_at, base, scope.as_of or start, scope.as_of or end, known, clock)
     if scope.as_of is not None:
         states = _on_day(scope, known, clock)
@@ -121,7 +121,7 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
 def latest(scope: Scope) -> ReconcileDocument:
     """The latest state alone, without values and costs of positions: what is quick to tell."""
     looked_at, clock = accounts(scope), packed.clock()
-    states = _latest(looked_at, checkpoints(looked_at), clock, None)
+    states = _latest(looked_at, checkpoints(looked_at, MOVED, packed.STATEMENTS), clock, None)
     return ReconcileDocument(accounts=tuple(_account(state, Compared(0, ())) for state in states))
 
 
