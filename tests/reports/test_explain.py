@@ -3,7 +3,6 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,7 +17,7 @@ from stonks_overwatch.ledger.targets import Wanted
 from stonks_overwatch.ledger.targets import replace as replace_targets
 from stonks_overwatch.reports.documents import Document, Rows, computed_text
 from stonks_overwatch.reports.explain import FIGURES, REPORTS, Arguments, Explanation, explain
-from stonks_overwatch.reports.explain.asked import AskedFigure, asked_in
+from stonks_overwatch.reports.explain.asked import asked_in
 from stonks_overwatch.reports.explain.finding import Reports, figures_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.lots import lots
@@ -26,7 +25,7 @@ from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders, portfolio
 from tests.reports.recombining import recombined
 
-EUR = Arguments(Scope("EUR"))
+EUR = Arguments(base="EUR")
 # The engine computes in floating point.
 FLOATING = {"series", "performance", "periods", "risk", "comparison", "attribution"}
 # What stands in reports of its own: what explains a difference, rows of the activities.
@@ -57,12 +56,12 @@ def figures(
 @pytest.mark.parametrize("report", sorted(REPORTS.keys() - {"comparison", "broker_returns"}))
 def test_the_inputs_give_the_figure(report: str) -> None:
     portfolio.fill()
-    asked = replace(EUR, instrument=Instrument.objects.get(symbol="AAPL").pk)
+    asked = EUR.but(instrument=Instrument.objects.get(symbol="AAPL").pk)
     if report == "what_if":
-        asked = replace(asked, instrument=Instrument.objects.get(symbol="ASML").pk, sell=Decimal(3))
+        asked = asked.but(instrument=Instrument.objects.get(symbol="ASML").pk, sell=Decimal(3))
     if report == "activities":
         sold = Activity.objects.get(kind="sell")
-        asked = replace(asked, rows=(f"ibkr:U1:{sold.key}",))
+        asked = asked.but(row=(f"ibkr:U1:{sold.key}",))
     recombine(report, asked)
 
 
@@ -75,7 +74,7 @@ def recombine(
     for name, rows in figures(report, document, (), some):
         if fields and name.rpartition(".")[2] not in fields:
             continue
-        told = explain(name, replace(asked, rows=rows), size=10_000)
+        told = explain(name, asked.but(row=rows), size=10_000)
         found.setdefault(name, []).append(told)
         if told.value is None or told.how == "reported":
             continue
@@ -123,7 +122,7 @@ def test_the_inputs_give_every_order_of_a_plan(money: str, two_sided: bool, form
     builders.cash(holder, "EUR", "2000")
     wanted = {"XSABOVE": "0.2", "XSONE": "0.35", "XSOTHER": "0.25", "cash": "0.05", "XSNEW": "0.1"}
     replace_targets("instrument", [Wanted(key, Decimal(one), Decimal("0.02")) for key, one in wanted.items()])
-    asked = replace(EUR, by="instrument", money=Decimal(money), two_sided=two_sided)
+    asked = EUR.but(by="instrument", money=Decimal(money), two_sided=two_sided)
     told = recombine("targets", asked, some=10)
 
     assert {one.formula for one in told["targets.orders.wanted_base"]} == formulas
@@ -158,7 +157,7 @@ def test_every_lot_of_a_sale_that_might_be_can_be_worked_out_again(side: int) ->
             account, "buy", date(2026, 1, 5 + day), share, quantity=str(10 * side), gross=str(gross * side)
         )
     builders.rate("USD", "EUR", "0.9")
-    told = recombine("what_if", replace(EUR, instrument=share.pk, sell=Decimal(25), at=Decimal(14)), some=10)
+    told = recombine("what_if", EUR.but(instrument=share.pk, sell=Decimal(25), at=Decimal(14)), some=10)
 
     for name in ("quantity", "cost", "proceeds", "gain", "gain_base"):
         found = told[f"what_if.outcomes.sold.{name}"]
@@ -171,15 +170,15 @@ def test_a_lot_that_an_event_changed_leads_to_what_it_was_the_evening_before() -
     """Fifteen units were held of it, ten of them in the first lot, when each became four."""
     eventful()
     row = next(one for one in lots(Scope("EUR")).lots if one.symbol == "SPLIT")
-    asked = replace(EUR, rows=(key_of(row),))
+    asked = EUR.but(row=(key_of(row),))
 
     told = explain("lots.lots.quantity", asked)
     assert told.formula == (
         "open the evening before × units of the position after it ÷ units of the position before it"
     )
     assert builders.figures(*(one.value for one in told.inputs)) == (10, 60, 15)
-    before = AskedFigure.model_validate(asked_in(told.inputs[0].explanation or "")[1])
-    evening = explain("lots.lots.quantity", before.arguments("EUR"))
+    before = Arguments.model_validate(asked_in(told.inputs[0].explanation or "")[1])
+    evening = explain("lots.lots.quantity", before)
     assert evening.value == Decimal(10)
     assert [one.name for one in evening.inputs] == ["opened"]
 
@@ -276,7 +275,7 @@ def test_a_converted_value_names_the_rate_its_day_and_its_source() -> None:
     portfolio.fill()
     apple = Instrument.objects.get(symbol="AAPL")
 
-    told = explain("holdings.holdings.market_value_base", replace(EUR, rows=(f"ibkr {apple.broker_ref} U1",)))
+    told = explain("holdings.holdings.market_value_base", EUR.but(row=(f"ibkr {apple.broker_ref} U1",)))
 
     assert told.value == Decimal(1600)
     assert told.how == "product"
@@ -291,7 +290,7 @@ def test_a_value_of_units_and_price_leads_to_the_position_that_was_reported() ->
     portfolio.fill()
     apple = Instrument.objects.get(symbol="AAPL")
 
-    told = explain("holdings.holdings.market_value", replace(EUR, rows=(f"ibkr {apple.broker_ref} U1",)))
+    told = explain("holdings.holdings.market_value", EUR.but(row=(f"ibkr {apple.broker_ref} U1",)))
 
     assert told.formula == "quantity × price"
     assert [row.kind for row in told.rows] == ["position"]
@@ -305,7 +304,7 @@ def test_a_value_that_the_broker_rounded_is_reported_and_the_difference_is_said(
     share = builders.instrument("ABC")
     builders.position(holder, share, "3", "1.1", "3", market_value=Decimal("3.31"))
 
-    told = explain("holdings.holdings.market_value", replace(EUR, rows=(f"ibkr {share.broker_ref} U1",)))
+    told = explain("holdings.holdings.market_value", EUR.but(row=(f"ibkr {share.broker_ref} U1",)))
 
     assert told.how == "reported"
     assert told.value == Decimal("3.31")
@@ -318,7 +317,7 @@ def test_an_unknown_figure_says_what_is_unknown() -> None:
     share = builders.instrument("ABC", "XAU")
     builders.position(holder, share, "3", "1.1", "3")
 
-    told = explain("holdings.holdings.market_value_base", replace(EUR, rows=(f"ibkr {share.broker_ref} U1",)))
+    told = explain("holdings.holdings.market_value_base", EUR.but(row=(f"ibkr {share.broker_ref} U1",)))
 
     assert told.value is None
     assert told.note == "Unknown, because of what is unknown: EUR for one XAU."
@@ -329,7 +328,7 @@ def test_a_row_as_a_whole_lists_its_figures_each_with_its_address() -> None:
     portfolio.fill()
     apple = Instrument.objects.get(symbol="AAPL")
 
-    told = explain("holdings.holdings", replace(EUR, rows=(f"ibkr {apple.broker_ref} U1",)))
+    told = explain("holdings.holdings", EUR.but(row=(f"ibkr {apple.broker_ref} U1",)))
 
     assert told.subject == "AAPL"
     assert {one.name for one in told.inputs} >= {"Quantity", "Price", "Value", "Cost", "Weight", "Return"}

@@ -92,7 +92,7 @@ def test_a_purchase_whose_day_is_not_known_makes_its_cost_in_another_currency_an
     builders.activity(account, "opening", JAN, share, quantity="10", cost="100", gross="0", is_derived=True)
     builders.activity(account, "buy", FEB, share, quantity="10", gross="-110")
     builders.activity(account, "sell", builders.TODAY, share, quantity="-5", gross="60")
-    asked = Arguments(EUR, instrument=share.pk)
+    asked = Arguments(base="EUR", instrument=share.pk)
     held, (closed,) = lots(EUR), realized(EUR).lots
     earned = instrument(EUR, share.pk).earned
     outcomes = {one.method: one for one in what_if(EUR, share.broker_ref, Decimal(10)).outcomes}

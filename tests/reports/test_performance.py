@@ -173,7 +173,7 @@ def test_the_bridge_of_days_that_the_broker_valued_tells_prices_rates_and_accrua
     assert found.bridge.other == Decimal("5.70")
     # The shares may have been worth something else on the evening before the rate changed.
     assert found.bridge_is_estimate
-    told = explain("performance.bridge.currency", Arguments(EUR, day(1), day(2)))
+    told = explain("performance.bridge.currency", Arguments(base="EUR", start=day(1), end=day(2)))
     assert told.is_estimate
     assert told.note.startswith("An estimate: ")
 
@@ -206,7 +206,9 @@ def test_the_split_into_prices_and_rates_is_exact_where_no_old_price_meets_a_cha
     found = performance(EUR, day(1), day(2))
     assert found.bridge.currency is not None
     assert not found.bridge_is_estimate
-    assert not explain("performance.bridge.market", Arguments(EUR, day(1), day(2))).is_estimate
+    assert not explain(
+        "performance.bridge.market", Arguments(base="EUR", start=day(1), end=day(2))
+    ).is_estimate
 
 
 def test_a_value_without_its_accruals_leaves_the_effect_of_prices_unknown() -> None:

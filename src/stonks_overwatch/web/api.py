@@ -35,7 +35,7 @@ from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.diversification import DiversificationDocument, diversification
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.explain import Explanation, explain
-from stonks_overwatch.reports.explain.asked import AskedFigure, Currency, Only
+from stonks_overwatch.reports.explain.asked import Arguments, Currency, Only
 from stonks_overwatch.reports.exposures import RATE, ExposuresDocument, exposures
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
@@ -327,9 +327,9 @@ def get_dashboard(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
 
 
 @api.get("/explain/{figure}", response=Explanation)
-def get_explanation(request: HttpRequest, figure: str, asked: Query[AskedFigure]) -> HttpResponse:
+def get_explanation(request: HttpRequest, figure: str, asked: Query[Arguments]) -> HttpResponse:
     """How one figure of a report came about: formula, inputs, rates, ledger rows."""
-    return _answer(explain(figure, asked.arguments(config.load().base_currency), asked.page))
+    return _answer(explain(figure, asked.in_base(config.load().base_currency), asked.page))
 
 
 @api.get("/import", response=ImportsDocument)

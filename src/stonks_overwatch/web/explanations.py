@@ -5,8 +5,7 @@ from django.views.decorators.http import require_safe
 from pydantic import ValidationError
 
 from stonks_overwatch.errors import StonksError
-from stonks_overwatch.reports.explain import PAGE, Input, LedgerRow, RateUsed, explain
-from stonks_overwatch.reports.explain.asked import AskedFigure
+from stonks_overwatch.reports.explain import PAGE, Arguments, Input, LedgerRow, RateUsed, explain
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import render_page
@@ -24,9 +23,9 @@ def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
     base = around.config.base_currency
     told = {**request.GET.dict(), "row": request.GET.getlist("row")}
     try:
-        asked = AskedFigure.model_validate(told)
+        asked = Arguments.model_validate(told).in_base(base)
         csv = request.GET.get("csv", "")
-        explanation = explain(figure, asked.arguments(base), asked.page, size=_EVERYTHING if csv else PAGE)
+        explanation = explain(figure, asked, asked.page, size=_EVERYTHING if csv else PAGE)
     except ValidationError:
         return render_page(request, "problem.html", around, status=400, page="dashboard", problem=_REFUSED)
     except StonksError as err:

@@ -11,8 +11,8 @@ from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.tables import about, moment, table
 from stonks_overwatch.reports.documents import exact_text
-from stonks_overwatch.reports.explain import Explanation, Input, explain
-from stonks_overwatch.reports.explain.asked import AskedFigure, asked_in
+from stonks_overwatch.reports.explain import Arguments, Explanation, Input, explain
+from stonks_overwatch.reports.explain.asked import asked_in
 
 
 class Command(PeriodCommand):
@@ -35,6 +35,7 @@ class Command(PeriodCommand):
         add("--only", metavar="FIELD=VALUE", help="some holdings alone, for series, performance and risk")
         add("--instrument", metavar="NUMBER", help="for instrument and what_if")
         add("--rate", metavar="FRACTION", help="what option models assume, for exposures")
+        add("--dividend-yield", metavar="FRACTION", help="likewise")
         add("--money", metavar="AMOUNT", help="new money, for targets")
         add("--minimum", metavar="AMOUNT", help="smallest order, for targets")
         add("--two-sided", action="store_true", default=None, help="sell too, for targets")
@@ -53,21 +54,21 @@ class Command(PeriodCommand):
             if value is not None and named.get(name, name) in _WORDS
         }
         try:
-            asked = AskedFigure.model_validate(words)
+            asked = Arguments.model_validate(words)
         except ValidationError as err:
             first = err.errors()[0]
             raise UnknownFigureError(
                 f"The argument {'.'.join(map(str, first['loc'][:1]))} cannot be used: {first['msg']}.",
                 next_step="See explain --help for the arguments and their forms.",
             ) from None
-        document = explain(figure, asked.arguments(config.load().base_currency), asked.page)
+        document = explain(figure, asked.in_base(config.load().base_currency), asked.page)
         if json:
             self.print_document(document)
         else:
             self.stdout.write(_shown(document))
 
 
-_WORDS = {field.alias or name for name, field in AskedFigure.model_fields.items()}
+_WORDS = {field.alias or name for name, field in Arguments.model_fields.items()}
 
 
 def _shown(document: Explanation) -> str:

@@ -8,11 +8,11 @@ gathers the inputs from the reports themselves. Nothing is computed a second tim
 from importlib import import_module
 from pkgutil import iter_modules
 
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Explanation, How, Input, LedgerRow, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import (
     FIGURES,
     REPORTS,
-    Arguments,
     Seen,
     figure_of,
     figures_of,

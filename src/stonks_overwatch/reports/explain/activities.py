@@ -6,8 +6,9 @@ from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.models import Activity
 from stonks_overwatch.reports.activities import ActivitiesDocument, ActivityRow, Filter, every_listed
 from stonks_overwatch.reports.booked import booked
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit
 from stonks_overwatch.reports.explain.told import (
     at_rate,
     figure,
@@ -21,11 +22,11 @@ from stonks_overwatch.reports.explain.used import by_ids
 
 def _activities(arguments: Arguments, _: Reports) -> ActivitiesDocument:
     """The one activity that is asked for: all of them would be too many to look through."""
-    if not arguments.rows:
+    if not arguments.row:
         raise UnknownFigureError(
             "An activity is named by its id.", next_step="Say which one with the argument row."
         )
-    found = every_listed(arguments.scope, Filter(id=arguments.rows[0]))
+    found = every_listed(arguments.scope, Filter(id=arguments.row[0]))
     return ActivitiesDocument(activities=tuple(found))
 
 

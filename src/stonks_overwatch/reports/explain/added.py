@@ -1,7 +1,6 @@
 """What each holding added to a return, and the broker's own returns."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.reports.attribution import AttributionDocument, HoldingReturn, attribution
 from stonks_overwatch.reports.broker_returns import BrokerReturn, broker_returns
 from stonks_overwatch.reports.daily import books
+from stonks_overwatch.reports.explain.asked import of_account
 from stonks_overwatch.reports.explain.days import held_on
 from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen, Unit
@@ -176,10 +176,7 @@ REPORTS["broker_returns"] = lambda a, _: broker_returns(a.scope, a.start, a.end)
 def _own_return(seen: Seen) -> Made:
     row: BrokerReturn = seen.holder
     account = seen.account(row.broker, row.account)
-    scope = replace(
-        seen.arguments.scope, account=account.account, broker=account.broker, base_currency=account.currency
-    )
-    asked = {"scope": scope, "start": row.start, "end": row.end}
+    asked = {**of_account(account), "base": account.currency, "start": row.start, "end": row.end}
     told = seen.input(
         "time-weighted return of the account", row.computed, fraction, "performance.twr", asked=asked
     )

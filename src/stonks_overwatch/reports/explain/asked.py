@@ -1,16 +1,16 @@
-"""What the address of a figure asks: the same words on a page, in the JSON and on the command line."""
+"""What a figure's report is asked: the same words on a page, in the JSON, on the command line and in here."""
 
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from stonks_overwatch.ledger.lots import Method
+from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.allocation import By
 from stonks_overwatch.reports.daily import Group
-from stonks_overwatch.reports.explain.finding import Arguments
 from stonks_overwatch.reports.exposures import RATE
 from stonks_overwatch.reports.scope import Scope
 
@@ -19,19 +19,21 @@ Only = Annotated[str, StringConstraints(pattern=f"^({'|'.join(Group.FIELDS)})=")
 Positive = Annotated[Decimal, Field(ge=0)]
 
 
-class AskedFigure(BaseModel):
+class Arguments(BaseModel):
     """Where a figure stands: what its report is asked, and a `row` for each list on the way to it.
 
-    `only` looks at some holdings alone, like asset_class=etf; with `price_return` a benchmark's dividends are
-    left out; `rate` is what option models assume; `money`,
-    `minimum` and `two_sided` are of a plan for new money; `q` and `each` of the groups of holdings; `sell`
-    and `at` of a sale that might be. Without `method` each account's own.
+    Without `base` the configured currency (`in_base`). `only` looks at some holdings alone, like
+    asset_class=etf; with `price_return` a benchmark's dividends are left out; `rate` and `dividend_yield` are
+    what option models assume; `money`, `minimum` and `two_sided` are of a plan for new money; `q` and `each`
+    of the groups of holdings; `sell` and `at` of a sale that might be. Without `method` each account's own.
     """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     account: str | None = None
     broker: str | None = None
     as_of: date | None = None
-    base: Currency | None = None
+    base: Currency = ""
     start: date | None = Field(None, alias="from")
     end: date | None = Field(None, alias="to")
     only: Only | None = None
@@ -42,6 +44,7 @@ class AskedFigure(BaseModel):
     price_return: bool = False
     instrument: int | None = None
     rate: Decimal = RATE
+    dividend_yield: Decimal = Decimal(0)
     money: Positive = Decimal(0)
     minimum: Positive = Decimal(0)
     two_sided: bool = False
@@ -49,33 +52,56 @@ class AskedFigure(BaseModel):
     each: bool = False
     sell: Decimal | None = None
     at: Decimal | None = None
-    row: list[str] = []
+    row: tuple[str, ...] = ()
     page: int = 1
 
-    def arguments(self, base_currency: str) -> Arguments:
-        """For the report; `base_currency` where the address names none."""
+    def in_base(self, currency: str) -> "Arguments":
+        """The same, in this currency where none is named."""
+        return self if self.base else self.but(base=currency)
+
+    def but(self, **other: Any) -> "Arguments":
+        """The same with other arguments."""
+        return self.model_copy(update=other)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.base, self.account, self.broker, self.as_of)
+
+    @property
+    def group(self) -> Group | None:
         field, _, value = (self.only or "").partition("=")
-        return Arguments(
-            scope=Scope(self.base or base_currency, self.account, self.broker, self.as_of),
-            start=self.start,
-            end=self.end,
-            by=self.by,
-            year=self.year,
-            method=self.method,
-            benchmark=self.benchmark,
-            price_return=self.price_return,
-            instrument=self.instrument,
-            only=Group(field, value) if field else None,
-            rate=self.rate,
-            money=self.money,
-            minimum=self.minimum,
-            two_sided=self.two_sided,
-            query=self.q,
-            each=self.each,
-            sell=self.sell,
-            at=self.at,
-            rows=tuple(self.row),
+        return Group(field, value) if field else None
+
+    def address(self, figure: str, *row: str, **other: Any) -> str:
+        """Where the explanation of a figure is, asked the same; `other` replaces an argument.
+
+        Arguments that the figure's report does not take are left out.
+        """
+        told = self.but(row=row, page=1, **other).model_dump(
+            mode="json", by_alias=True, exclude_defaults=True
         )
+        words = [
+            (name, "1" if value is True else value)
+            for name, value in told.items()
+            if name not in _TAKEN_BY or any(part in f"{figure}." for part in _TAKEN_BY[name])
+        ]
+        return f"/explain/{figure}?{urlencode(words, doseq=True)}"
+
+
+_TAKEN_BY = {
+    "by": ("allocation.", "diversification.", "targets."),
+    "rate": ("exposures.",),
+    "dividend_yield": ("exposures.",),
+    **dict.fromkeys(("money", "minimum", "two_sided"), ("targets.",)),
+    "instrument": ("instrument.", "what_if."),
+    **dict.fromkeys(("sell", "at"), ("what_if.",)),
+    **dict.fromkeys(("q", "each"), (".groups.",)),
+}
+
+
+def of_account(account: Account) -> dict[str, str]:
+    """The arguments that look at one account alone."""
+    return {"account": account.account, "broker": account.broker}
 
 
 def asked_in(address: str) -> tuple[str, dict[str, Any]]:

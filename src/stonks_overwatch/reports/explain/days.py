@@ -1,7 +1,6 @@
 """How the daily series comes about, and the days of a period."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from math import isnan
@@ -10,8 +9,9 @@ from stonks_overwatch.engine import valuation
 from stonks_overwatch.ledger.models import Account, Activity, Instrument, NavPoint
 from stonks_overwatch.reports.contributions import contributions
 from stonks_overwatch.reports.daily import DailyTotal, books, worth
+from stonks_overwatch.reports.explain.asked import Arguments, of_account
 from stonks_overwatch.reports.explain.documents import Input, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     FLOATING,
@@ -97,10 +97,9 @@ def _of_accounts(seen: Seen, looked_at: Sequence[Account], on: date) -> list[Inp
     """The value of each account; one that did not exist yet adds nothing."""
     inputs = []
     for account in looked_at:
-        scope = replace(seen.arguments.scope, account=account.account, broker=account.broker)
-        told = series(scope, on, on, seen.arguments.only)
+        asked = {**of_account(account), "start": None, "end": None}
+        told = series(seen.arguments.but(**asked).scope, on, on, seen.arguments.group)
         value = told.nav[0] if told.dates else Decimal(0)
-        asked = {"scope": scope, "start": None, "end": None}
         where = ("series.nav", on.isoformat()) if told.dates else ("",)
         inputs.append(
             seen.input(f"value of {account.account}", value, seen.base, *where, as_of=on, asked=asked)
@@ -139,7 +138,7 @@ def _of_broker(seen: Seen, account: Account, on: date, note: str) -> Made:
 
 def held_on(seen: Seen, looked_at: Sequence[Account], on: date, only: Collection[int] = ()) -> list[Input]:
     """What was held at the end of a day by our own valuation, or of it some instruments."""
-    group = seen.arguments.only
+    group = seen.arguments.group
     wanted = only or (group and set(group.rows().values_list("pk", flat=True)))
     parts = worth(looked_at, seen.base, on)
     if wanted:
@@ -171,7 +170,7 @@ def _contribution(seen: Seen) -> Made:
 def flows_of(seen: Seen, first: date, last: date, what: str) -> Made:
     """What came in over some days; of some holdings alone what was paid for them less what they paid."""
     daily = seen.reports.daily
-    if seen.arguments.only is None or daily is None:
+    if seen.arguments.group is None or daily is None:
         words = f"sum of deposits, withdrawals and transfers of the {what}"
         return sum_of(_external(seen, first, last), words, note=FLOATING)
     if first < last:
@@ -182,7 +181,7 @@ def flows_of(seen: Seen, first: date, last: date, what: str) -> Made:
             for on, flow in flow_days(daily, first, last)
         ]
         return sum_of(inputs, f"sum of the days of the {what}", note=FLOATING)
-    wanted = set(seen.arguments.only.rows().values_list("pk", flat=True))
+    wanted = seen.arguments.group.numbers()
     papers = Instrument.objects.in_bulk(wanted)
     inputs = []
     before = (first - DAY).toordinal()

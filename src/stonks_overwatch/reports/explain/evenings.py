@@ -1,7 +1,6 @@
 """Lots on the evening before: what those come from that something else than a trade of theirs changed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from stonks_overwatch.ledger.matching import joined
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.books import NO_LOTS, RETURNED, Key, books, ties
+from stonks_overwatch.reports.explain.asked import of_account
 from stonks_overwatch.reports.explain.documents import Input
 from stonks_overwatch.reports.explain.finding import Seen
 from stonks_overwatch.reports.periods import DAY
@@ -41,12 +41,12 @@ class Evening(NamedTuple):
         """The lot's figure of that evening, which has an explanation of its own."""
         account, paper = Account.objects.get(pk=self.key[0]), Instrument.objects.get(pk=self.key[1])
         lot, on = self.lot, self.on - DAY
-        scope = replace(seen.arguments.scope, account=account.account, broker=account.broker, as_of=on)
+        asked = {**of_account(account), "as_of": on}
         row = f"{account.broker} {account.account} {paper.broker_ref} {lot.opened_by} {lot.quantity}"
         unit = {"quantity": "", "cost": paper.currency}.get(name, seen.base)
         text = f"{TEXTS[name]} the evening before"
         told = getattr(lot, name)
-        return seen.input(text, told, unit, f"lots.lots.{name}", row, as_of=on, asked={"scope": scope})
+        return seen.input(text, told, unit, f"lots.lots.{name}", row, as_of=on, asked=asked)
 
     def whole(self, name: str) -> Decimal | None:
         """The sum over the position."""

@@ -35,7 +35,7 @@ from stonks_overwatch.reports.explain.told import (
 from stonks_overwatch.reports.explain.used import activities, positions
 from stonks_overwatch.reports.state import Held
 
-REPORTS["exposures"] = lambda a, _: exposures.exposures(a.scope, a.rate)
+REPORTS["exposures"] = lambda a, _: exposures.exposures(a.scope, a.rate, a.dividend_yield)
 
 _Totals, _Class, _Under = exposures.Totals, exposures.ClassExposure, exposures.Underlying
 

@@ -5,90 +5,23 @@ list, the argument `row` says which element, by its key (keys.py); of several li
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal
-from urllib.parse import urlencode
+from typing import Any
 
 from stonks_overwatch.errors import UnknownFigureError
-from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.allocation import By
-from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
+from stonks_overwatch.reports.daily import DailyTotal, daily_total
 from stonks_overwatch.reports.documents import Document, Rows
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.keys import key_of, name_of
 from stonks_overwatch.reports.explain.used import rates_used
-from stonks_overwatch.reports.exposures import RATE
 from stonks_overwatch.reports.holdings import Valuation, valuation
 from stonks_overwatch.reports.rates import Rates
-from stonks_overwatch.reports.scope import Scope
-
-
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """What the report is asked, as the page or the command asked it; `rows` are the keys of the elements.
-
-    `only` are the holdings looked at by series and returns; `rate` is what the greeks assume; `money`,
-    `minimum` and `two_sided` are those of a plan for new money.
-    `query` and `each` are those of the holdings page: words to search for, accounts not taken together.
-    `sell` and `at` are quantity and price of a sale that might be.
-    """
-
-    scope: Scope
-    start: date | None = None
-    end: date | None = None
-    by: By | Literal["instrument"] = "asset_class"
-    year: int | None = None
-    method: Method | None = None
-    benchmark: str = ""
-    price_return: bool = False
-    instrument: int | None = None
-    only: Group | None = None
-    rate: Decimal = RATE
-    money: Decimal = Decimal(0)
-    minimum: Decimal = Decimal(0)
-    two_sided: bool = False
-    query: str = ""
-    each: bool = False
-    sell: Decimal | None = None
-    at: Decimal | None = None
-    rows: tuple[str, ...] = ()
-
-    def address(self, figure: str, *rows: str, **other: Any) -> str:
-        """Where the explanation of a figure is, asked the same; `other` replaces an argument."""
-        asked = replace(self, rows=rows, **other)
-        words: list[tuple[str, object]] = [
-            ("account", asked.scope.account),
-            ("broker", asked.scope.broker),
-            ("as_of", asked.scope.as_of),
-            ("base", asked.scope.base_currency),
-            ("from", asked.start),
-            ("to", asked.end),
-            ("by", asked.by if figure.startswith(_BY) else None),
-            ("year", asked.year),
-            ("method", asked.method and asked.method.value),
-            ("benchmark", asked.benchmark),
-            ("price_return", "1" if asked.benchmark and asked.price_return else None),
-            ("only", asked.only and f"{asked.only.field}={asked.only.value}"),
-            ("rate", asked.rate if figure.startswith("exposures.") else None),
-            ("money", asked.money if figure.startswith("targets.") else None),
-            ("minimum", asked.minimum if figure.startswith("targets.") else None),
-            ("two_sided", asked.two_sided and figure.startswith("targets.")),
-            ("instrument", asked.instrument if figure.startswith(_OF_INSTRUMENT) else None),
-            ("sell", asked.sell if figure.startswith("what_if.") else None),
-            ("at", asked.at if figure.startswith("what_if.") else None),
-            ("q", asked.query if ".groups" in figure else None),
-            ("each", "1" if asked.each and ".groups" in figure else None),
-            *(("row", row) for row in asked.rows),
-        ]
-        return f"/explain/{figure}?{urlencode([(name, value) for name, value in words if value])}"
-
-
-_OF_INSTRUMENT = ("instrument.", "what_if.")
-_BY = ("allocation.", "diversification.", "targets.")
 
 
 def by_of(arguments: Arguments) -> By:
@@ -109,7 +42,7 @@ class Reports:
 
     @cached_property
     def daily(self) -> DailyTotal | None:
-        return daily_total(self.arguments.scope, self.arguments.only)
+        return daily_total(self.arguments.scope, self.arguments.group)
 
     def rates(self, first: date, last: date) -> Rates:
         if (first, last) not in self._rates:
@@ -134,7 +67,7 @@ class Seen:
 
     @property
     def base(self) -> str:
-        return self.arguments.scope.base_currency
+        return self.arguments.base
 
     @property
     def valued(self) -> Valuation:
@@ -224,7 +157,7 @@ def find(name: str, arguments: Arguments) -> Seen:
     root = REPORTS[report](arguments, reports)
     holder: Any = root
     parents: list[Any] = []
-    path, keys = report, list(arguments.rows)
+    path, keys = report, list(arguments.row)
     used: list[str] = []
     for place, step in enumerate(fields):
         is_last = place == len(fields) - 1

@@ -7,8 +7,9 @@ from operator import attrgetter
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.cash import net
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.lots import EFFECTS, ONE_RATE_GUESSED
 from stonks_overwatch.reports.explain.told import (

@@ -54,7 +54,7 @@ class _Matched(NamedTuple):
     def of(cls, seen: Seen) -> "_Matched":
         row = seen.holder
         account = seen.account(row.broker, row.account)
-        kept = lot_books([account], seen.base, seen.arguments.scope.as_of, seen.arguments.method)
+        kept = lot_books([account], seen.base, seen.arguments.as_of, seen.arguments.method)
         opened = [one.lot for one in kept.open([row.instrument])]
         closed = [one.close for one in kept.closed(instrument=row.instrument)]
         return cls(account, tuple(opened), tuple(reversed(closed)))
@@ -227,7 +227,7 @@ def _changed(seen: Seen, account: Account, taken: list[Input], ledger: list[Ledg
     What it was that evening has an explanation of its own. None where that day does not give the figure.
     """
     lived = Lived.of(seen, account, seen.holder.instrument)
-    for on in lived.changes(_opened_on(seen), seen.arguments.scope.as_of):
+    for on in lived.changes(_opened_on(seen), seen.arguments.as_of):
         evening = lived.evening(seen.holder.opened_by, on)
         if evening is None:
             return None

@@ -31,9 +31,9 @@ from stonks_overwatch.reports.performance import (
 from stonks_overwatch.reports.periods import DAY
 
 REPORTS["performance"] = lambda a, _: performance(
-    a.scope, a.start, a.end, a.benchmark, a.only, price_return=a.price_return
+    a.scope, a.start, a.end, a.benchmark, a.group, price_return=a.price_return
 )
-REPORTS["periods"] = lambda a, _: returns_by_period(a.scope, a.only)
+REPORTS["periods"] = lambda a, _: returns_by_period(a.scope, a.group)
 
 _DAYS_OF_YEAR = 365
 

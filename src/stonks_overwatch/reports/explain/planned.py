@@ -5,8 +5,9 @@ from typing import Any
 from stonks_overwatch.reports import targets
 from stonks_overwatch.reports.diversification import CASH, members_of
 from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.spread import total_of_all
 from stonks_overwatch.reports.explain.sums import addend, every

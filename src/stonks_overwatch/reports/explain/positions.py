@@ -10,8 +10,9 @@ from stonks_overwatch.ledger.models import Activity, Position
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.combined import matches, per_instrument
 from stonks_overwatch.reports.documents import Computed, Document, share, times, total
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, unit_of
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     at_rate,
@@ -82,7 +83,7 @@ def _holdings(arguments: Arguments, reports: Reports) -> HoldingsSeen:
 def _shown(arguments: Arguments) -> list[Holding]:
     scope, method = arguments.scope, arguments.method
     rows = holdings(scope, method).holdings if arguments.each else per_instrument(scope, method)
-    return [row for row in rows if matches(row, arguments.query)]
+    return [row for row in rows if matches(row, arguments.q)]
 
 
 REPORTS["holdings"] = _holdings
@@ -296,7 +297,7 @@ _register_in_base()
 
 def _kept(seen: Seen, held: Held) -> Stored | Live:
     account = next(one for one in seen.valued.state.accounts if one.pk == held.account_id)
-    return lot_books([account], seen.base, seen.arguments.scope.as_of, seen.arguments.method)
+    return lot_books([account], seen.base, seen.arguments.as_of, seen.arguments.method)
 
 
 def _is_of_lots(seen: Seen, held: Held) -> bool:

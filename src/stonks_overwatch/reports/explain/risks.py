@@ -27,7 +27,9 @@ from stonks_overwatch.reports.performance import Risk
 from stonks_overwatch.reports.periods import DAY
 from stonks_overwatch.reports.risk import BenchmarkPart, ComparisonDocument, RiskDocument, comparison, risk
 
-REPORTS["risk"] = lambda a, _: risk(a.scope, a.start, a.end, a.benchmark, a.only, price_return=a.price_return)
+REPORTS["risk"] = lambda a, _: risk(
+    a.scope, a.start, a.end, a.benchmark, a.group, price_return=a.price_return
+)
 REPORTS["comparison"] = lambda a, _: comparison(
     a.scope, a.benchmark, a.start, a.end, price_return=a.price_return
 )

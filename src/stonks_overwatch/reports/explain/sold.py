@@ -3,8 +3,9 @@
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Arguments, Reports, Seen, Unit, unit_of
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.lots import RATE_GUESSED
 from stonks_overwatch.reports.explain.told import (

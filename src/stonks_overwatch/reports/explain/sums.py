@@ -1,7 +1,6 @@
 """How values are summed: cash, totals, accounts, parts of an allocation, the dashboard."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -11,6 +10,7 @@ from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, a
 from stonks_overwatch.reports.cash import effects
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DayChange, NavSeries, dashboard
 from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.explain.asked import of_account
 from stonks_overwatch.reports.explain.cash import moved_back
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen, by_of
@@ -38,7 +38,6 @@ from stonks_overwatch.reports.holdings import (
     Totals,
 )
 from stonks_overwatch.reports.lot_books import EVER, lot_books, papers
-from stonks_overwatch.reports.scope import Scope
 
 REPORTS["dashboard"] = lambda arguments, _: dashboard(arguments.scope)
 REPORTS["accounts"] = lambda arguments, _: account_rows(arguments.scope)
@@ -250,14 +249,10 @@ def _realized_total(seen: Seen) -> Made:
                 seen.base,
                 "realized.by_instrument.gain_base",
                 f"{holder.broker} {paper.broker_ref}",
-                asked={"scope": _of_account(seen, holder), "year": None},
+                asked={**of_account(holder), "year": None},
             )
         )
     return sum_of(inputs, "sum of the realized gains of every instrument, unknown when one of them is")
-
-
-def _of_account(seen: Seen, account: Account) -> Scope:
-    return replace(seen.arguments.scope, account=account.account, broker=account.broker)
 
 
 # Accounts
