@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,15 @@ from django.db import connection
 from django.db.models import DateTimeField, F
 from pytest_django import DjangoDbBlocker
 
+from stonks_overwatch.ledger.opening import end_of
 from stonks_overwatch.services.brokers.ibkr import pace
 from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrCall, IbkrPenalty
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
 
 _OF_THE_BROKER = {"trade_at", "opened_at"}
 """Moments that the broker tells: they are what they are."""
+_END_OF_DAY = end_of(date.min).time()
+"""So is the day of which a statement tells what was held."""
 
 
 class Clock:
@@ -56,8 +59,9 @@ class Clock:
                 for field in model._meta.fields
                 if isinstance(field, DateTimeField) and field.name not in _OF_THE_BROKER
             ]
-            if moments:
-                model._default_manager.update(**{name: F(name) - ago for name in moments})
+            for name in moments:
+                movable = model._default_manager.exclude(**{f"{name}__time": _END_OF_DAY})
+                movable.update(**{name: F(name) - ago})
 
     def _skip(self, seconds: float) -> None:
         self._skipped += seconds

@@ -328,8 +328,18 @@ class Stage:
                     assert drill.sync().status == "ok"
                     drill.wait()
                 self._kept["settled"] = self._database.save("settled")
+                self._kept["yesterday"] = State.now()
         path: Path = self._kept["settled"]
         return path
+
+    def yesterday(self, story: Story) -> State | None:
+        """What statements say is held, where they are the first to say anything."""
+        if not story.is_first:
+            return None
+        if "yesterday" not in self._kept:
+            self._settled()
+        yesterday: State = self._kept["yesterday"]
+        return yesterday
 
     def beginning(self, story: Story) -> End:
         """What there is before the first sync. For use once a run has begun."""
@@ -383,7 +393,7 @@ def test_faults_harm_nothing_are_told_and_pass(seeds: list[int], stage: Stage) -
 
 def rehearse(stage: Stage, one: Script) -> None:
     """One run: syncs with the faults, a sync without, and what must be so after each."""
-    end = stage.twin(one.story)
+    end, yesterday = stage.twin(one.story), stage.yesterday(one.story)
     with stage.begin(one.story) as drill:
         for fault in one.faults:
             drill.sandbox.faults.add(fault)
@@ -394,7 +404,7 @@ def rehearse(stage: Stage, one: Script) -> None:
             calls = len(drill.sandbox.calls), len(drill.sandbox.flex.calls)
             row = drill.sync_impatiently() if one.hangs else drill.sync()
             assert row.status in ("ok", "partial", "failed")
-            is_new = stored(row, one.story, before, end)
+            is_new = stored(row, one.story, before, end, yesterday)
             cause(row, one)
             if row.status != "ok" or not is_new:
                 shown(row, is_new)
@@ -417,15 +427,21 @@ def rehearse(stage: Stage, one: Script) -> None:
         assert not [call for call in drill.sandbox.flex.calls if call.too_early]
 
 
-def stored(row: SyncRun, story: Story, before: End, end: End) -> bool:
-    """Whether all that the user has is as new as it can be; it is as old as it was, or new, in each part."""
+def stored(row: SyncRun, story: Story, before: End, end: End, yesterday: State | None) -> bool:
+    """Whether all that the user has is as new as it can be; it is as old as it was, or new, in each part.
+
+    Where nothing was known, statements can tell what was so yesterday.
+    """
     if row.status == "failed":
         assert differences(End.now(story).ledger, before.ledger) == [], "a failed sync has stored something"
     now = State.now()
     for name in ("quantities", "cash"):
         old, held, new = (getattr(state, name) for state in (before.state, now, end.state))
         for key in {*old, *held, *new}:
-            assert held.get(key) in (old.get(key), new.get(key)), f"{name} of {key}"
+            known = [old.get(key), new.get(key)]
+            if yesterday is not None and row.status == "partial":
+                known.append(getattr(yesterday, name).get(key))
+            assert held.get(key) in known, f"{name} of {key}"
     assert not before.state.activities - now.activities, "lost"
     assert not now.activities - end.state.activities, "doubled"
     explained()
