@@ -1,7 +1,8 @@
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from stonks_overwatch.errors import (
     SyncRunningError,
     UnexpectedAnswerError,
 )
-from stonks_overwatch.ledger.models import SyncRun
+from stonks_overwatch.ledger.models import InboxItem, SyncRun
+from stonks_overwatch.services.brokers.ibkr.repositories.models import IbkrCall, IbkrQuestion
+from stonks_overwatch.services.brokers.ibkr.sandbox import preset
+from tests.conftest import StartSandbox
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -141,3 +145,34 @@ def test_a_login_that_is_at_work_is_not_run_twice() -> None:
     ):
         sync.run("ibkr", Login())
     assert not SyncRun.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("where", "fields", "meant"),
+    [
+        ("POST pa/transactions", ("date", "rawDate"), "activities"),
+        ("GET portfolio/*/ledger", ("cashbalance",), "cash"),
+    ],
+)
+def test_a_run_of_which_not_one_row_could_be_read_says_so_each_time(
+    where: str, fields: tuple[str, ...], meant: str, sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = sandbox("small")
+    monkeypatch.setenv("STONKS_OVERWATCH_CONFIG", str(broker.config_file))
+    monkeypatch.setenv("IBIND_OAUTH1A_REST_URL", broker.rest_url)
+    broker.world.buy("U7654321", 265598, Decimal(1000), Decimal(230))
+    broker.faults.add(replace(preset("missing_fields"), where=where, fields=fields))
+
+    for _ in range(2):
+        for asked in (IbkrCall, IbkrQuestion):
+            asked.objects.all().delete()  # it may ask, and about the same thing
+        (run,) = sync.run_all("ibkr")
+
+        assert (run.status, run.error_code) == ("partial", "unexpected_answer")
+        assert run.error_what == (
+            f"None of the {meant} that were told of U7654321 could be read; the rows are in the inbox."
+        )
+        assert "inbox of the sync page" in run.error_next_step
+        assert run.positions
+    assert InboxItem.objects.exists()

@@ -106,6 +106,19 @@ class UnexpectedAnswerError(StonksError):
         self.value = value
 
 
+class UnreadRowsError(StonksError):
+    """The broker told something of an account, and not one row of it is understood; all are kept."""
+
+    code = UnexpectedAnswerError.code
+
+    def __init__(self, account: str, meant: str) -> None:
+        super().__init__(
+            f"None of the {meant} that were told of {account} could be read; the rows are in the inbox.",
+            next_step="Look at the reasons in the inbox of the sync page, and report them: it is all kept, "
+            "and once it can be read, `stonks-overwatch rebuild` does so.",
+        )
+
+
 class StatementError(StonksError):
     """A statement file cannot be read as a whole; nothing of it was stored."""
 

@@ -30,13 +30,15 @@ from stonks_overwatch.errors import (
     StonksError,
     SyncInterruptedError,
     SyncRunningError,
+    UnreadRowsError,
 )
 from stonks_overwatch.imports import flex_files
 from stonks_overwatch.ledger import store
 from stonks_overwatch.ledger.models import Import, SyncRun
+from stonks_overwatch.ledger.store import Counts
 from stonks_overwatch.redaction import redact
 from stonks_overwatch.services import brokers
-from stonks_overwatch.services.brokers.base import Progress, Raw
+from stonks_overwatch.services.brokers.base import Broker, Progress, Raw
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +107,9 @@ def _run(row: SyncRun, login: Login, progress: Progress) -> None:
         broker = brokers.load(row.broker)
         recorder = _recorder(row, progress)
         raw = broker.fetch(login, login.start_date, recorder)
-        broker.keep(raw)
-        counts = store.record(broker.transform(raw))
+        counts = _store(broker, raw)
         for part in broker.history(login, login.start_date, recorder):
-            broker.keep(part)
-            counts = counts.and_past(store.record(broker.transform(part)))
+            counts = counts.and_past(_store(broker, part))
             raw.failures += part.failures
     except StonksError as err:
         _fail(row, err)
@@ -138,6 +138,15 @@ def _run(row: SyncRun, login: Login, progress: Progress) -> None:
         row.activities_known = counts.activities_known
         row.inbox = counts.inbox
         _end(row, raw)
+
+
+def _store(broker: Broker, raw: Raw) -> Counts:
+    """Keep what came, and bring it into the ledger; of what nothing could be read is one of its failures."""
+    broker.keep(raw)
+    batch = broker.transform(raw)
+    counts = store.record(batch)
+    raw.failures += [UnreadRowsError(account, meant) for account, meant in batch.unread()]
+    return counts
 
 
 def _recorder(row: SyncRun, progress: Progress) -> Progress:

@@ -432,13 +432,18 @@ class LedgerNow:
 
 @_value
 class InboxItem:
-    """A row that could not be typed, with its whole text. `key` makes the same row arrive once."""
+    """A row that could not be typed, with its whole text. `key` makes the same row arrive once.
+
+    `meant` is the part of a batch that the row belongs in ("accounts", "positions", "cash", "activities"),
+    or empty.
+    """
 
     key: str
     account: str | None
     section: str
     reason: str
     text: str
+    meant: str = ""
 
 
 @_value
@@ -471,3 +476,18 @@ class Batch:
     inbox: tuple[InboxItem, ...] = ()
     told_at: datetime | None = None  # of a statement: when it was told; its states are those of its last day
     past: tuple["Batch", ...] = ()  # the statements that came with it, each to be stored after it
+
+    def unread(self) -> list[tuple[str, str]]:
+        """The accounts of which rows came and none could be typed, each with what the rows were meant as."""
+        typed = {
+            "accounts": {row.account for row in self.accounts},
+            "positions": {*self.positions, *(row.account for row in self.partial_positions)},
+            "cash": {*self.cash, *(row.account for row in self.partial_cash)},
+            "activities": {row.account for row in self.activities},
+        }
+        found = {
+            (item.account, item.meant)
+            for item in self.inbox
+            if item.account and item.meant and item.account not in typed[item.meant]
+        }
+        return sorted(found | {row for part in self.past for row in part.unread()})

@@ -7,6 +7,14 @@ from typing import Any
 from stonks_overwatch.ledger.types import InboxItem
 from stonks_overwatch.services.brokers.ibkr.values import as_json
 
+_MEANT = {
+    "accounts": "accounts",
+    "positions": "positions",
+    "ledger": "cash",
+    "transactions": "activities",
+}
+"""What rows of a section belong in."""
+
 
 class Inbox:
     """Collects what could not be typed, each thing once."""
@@ -25,7 +33,7 @@ class Inbox:
         text = as_json(content)
         what = _digest(text) if subject is None else f"{subject}:{_digest(reason)}"
         key = f"{section}:{account or ''}:{what}"
-        self._items.setdefault(key, InboxItem(key, account, section, reason, text))
+        self._items.setdefault(key, InboxItem(key, account, section, reason, text, _MEANT.get(section, "")))
 
     def items(self) -> tuple[InboxItem, ...]:
         return tuple(self._items[key] for key in sorted(self._items))

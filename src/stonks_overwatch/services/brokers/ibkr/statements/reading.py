@@ -81,6 +81,10 @@ _CONVERT = {
 _CHARGES = frozenset(
     {"SalesTax", "TransactionTax", "TransactionTaxDetail", "CFDCharge", "DebitCardActivity", "ClientFee"}
 )
+_MEANT = dict.fromkeys((*_CONVERT, *_CHARGES), "activities") | {
+    "OpenPosition": "positions",
+    "CashReportCurrency": "cash",
+}
 # What grows day by day and is booked once a month: the cash transactions tell it then.
 _ACCRUED = frozenset({"HardToBorrowDetail", "SLBFee"})
 # A corporate action of these kinds is a payment, which the cash transactions tell as a rule.
@@ -192,9 +196,9 @@ class _Inbox:
         self._lines: dict[str, int] = {}
         self._unread: Counter[str] = Counter()
 
-    def refuse(self, row: Row, account: str | None, reason: str) -> None:
+    def refuse(self, row: Row, account: str | None, reason: str, meant: str = "") -> None:
         text = row.raw()
-        self._add(f"{row.section}:{_digest(text)}", account, row.section, reason, text, row.line)
+        self._add(f"{row.section}:{_digest(text)}", account, row.section, reason, text, row.line, meant)
 
     def unread(self, row: Row, account: str | None, reason: str) -> None:
         """A row of a kind that nothing reads."""
@@ -206,8 +210,17 @@ class _Inbox:
         """Something odd about rows that were typed, said once, with the first of them."""
         self._add(f"{section}:{subject}", None, section, reason, text, line)
 
-    def _add(self, key: str, account: str | None, section: str, reason: str, text: str, line: int) -> None:
-        self._items.setdefault(key, InboxItem(f"flex:{key}", account, section, reason, text))
+    def _add(
+        self,
+        key: str,
+        account: str | None,
+        section: str,
+        reason: str,
+        text: str,
+        line: int,
+        meant: str = "",
+    ) -> None:
+        self._items.setdefault(key, InboxItem(f"flex:{key}", account, section, reason, text, meant))
         self._lines.setdefault(key, line)
 
     def lines(self) -> tuple[tuple[int, str], ...]:
@@ -285,7 +298,7 @@ class _Reader:
         except RowError as err:
             if row.tag == "OpenPosition" and account:
                 self._state.refuse_position(account)
-            self._inbox.refuse(row, account, str(err))
+            self._inbox.refuse(row, account, str(err), _MEANT.get(row.tag, ""))
 
     def _take(self, row: Row, account: str | None) -> None:
         self._check_fields(row)
