@@ -284,3 +284,25 @@ def test_the_label_has_a_text_to_read_before_anything_is_told() -> None:
     )
 
     assert re.search(r"<summary [^>]*data-live-label>.*Live values: .*Not followed yet.*</summary>", body)
+
+
+def test_an_explanation_of_a_figure_that_moves_says_that_it_explains_the_stored_one(
+    desk: Desk, share: models.Instrument, client: Client
+) -> None:
+    said = "as the last sync stored it; an open page shows it at the quotes of the moment"
+    moving, fixed = "dashboard.totals.nav_base", "dashboard.totals.realized_pnl_base"
+
+    def note(figure: str, *, as_of: str = "") -> str:
+        page = client.get(f"/explain/{figure}").content.decode()
+        document = client.get(f"/api/v1/explain/{figure}{as_of}").json()
+        assert (said in page) == (said in document["note"]) or as_of
+        return str(document["note"])
+
+    assert said not in note(moving)
+    desk.said = quoting(share, "14")
+    assert said in note(moving)
+    assert said in note("dashboard.day_change.value_base")
+    assert said not in note(fixed)
+    assert said not in note(moving, as_of="?as_of=2026-03-03")
+    desk.said = balanced(LiveState("", "live", ""), "430")
+    assert said in note("holdings.totals.cash_base")

@@ -56,6 +56,7 @@ from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.series import SeriesDocument, series
 from stonks_overwatch.reports.syncs import RunsDocument, last_runs
 from stonks_overwatch.reports.targets import GroupBy, TargetsDocument, targets
+from stonks_overwatch.web.live import as_stored
 
 api = NinjaAPI(
     title="Stonks Overwatch",
@@ -329,7 +330,8 @@ def get_dashboard(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
 @api.get("/explain/{figure}", response=Explanation)
 def get_explanation(request: HttpRequest, figure: str, asked: Query[Arguments]) -> HttpResponse:
     """How one figure of a report came about: formula, inputs, rates, ledger rows."""
-    return _answer(explain(figure, asked.in_base(config.load().base_currency), asked.page))
+    explained = explain(figure, asked.in_base(config.load().base_currency), asked.page)
+    return _answer(as_stored(asked, explained))
 
 
 @api.get("/import", response=ImportsDocument)

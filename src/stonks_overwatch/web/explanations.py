@@ -8,6 +8,7 @@ from stonks_overwatch.errors import StonksError
 from stonks_overwatch.reports.explain import PAGE, Arguments, Input, LedgerRow, RateUsed, explain
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
+from stonks_overwatch.web.live import as_stored
 from stonks_overwatch.web.pages import render_page
 
 _EVERYTHING = 1_000_000
@@ -25,7 +26,8 @@ def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
     try:
         asked = Arguments.model_validate(told).in_base(base)
         csv = request.GET.get("csv", "")
-        explanation = explain(figure, asked, asked.page, size=_EVERYTHING if csv else PAGE)
+        size = _EVERYTHING if csv else PAGE
+        explanation = as_stored(asked, explain(figure, asked, asked.page, size=size))
     except ValidationError:
         return render_page(request, "problem.html", around, status=400, page="dashboard", problem=_REFUSED)
     except StonksError as err:

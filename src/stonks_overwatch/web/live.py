@@ -20,6 +20,7 @@ from stonks_overwatch.ledger.types import Quote, QuoteKind
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.dashboard import AccountDay, DayChange, dashboard
 from stonks_overwatch.reports.documents import share, total
+from stonks_overwatch.reports.explain import Arguments, Explanation
 from stonks_overwatch.reports.holdings import Cash, Holding, Totals, Valuation, unrealized_return, valuation
 from stonks_overwatch.reports.live import Ledgers, Now, Quotes, at
 from stonks_overwatch.reports.scope import Scope
@@ -53,6 +54,15 @@ _WORDS = {
     QuoteKind.DELAYED: "Quote, 15 to 20 minutes late, seen at",
     QuoteKind.CLOSE: "Price of the last close, seen at",
 }
+_MOVING = (
+    ".price", ".market_value", ".market_value_base", ".exposure", ".exposure_base", ".unrealized_pnl",
+    ".unrealized_pnl_base", ".weight", ".nav", ".nav_base", ".cash_base", ".accrued_base", ".amount",
+    ".amount_base", ".day_change.value_base", ".day_change.fraction", ".holdings", ".cash", ".accounts",
+)  # fmt: skip
+"""How the names of figures that move end, and those of rows that hold some."""
+_STORED = (
+    "This explains the figure as the last sync stored it; an open page shows it at the quotes of the moment."
+)
 _BALANCES = "The broker's balances and exchange rates of"
 _WORST_FIRST = (QuoteKind.CLOSE, QuoteKind.DELAYED, QuoteKind.LIVE)
 
@@ -176,6 +186,17 @@ class Follower:
         if self._page == "holdings":
             return written | _of_groups(made.valued.document.holdings, now, base, said)
         return written | _of_dashboard(made, now, base, said)
+
+
+def as_stored(asked: Arguments, explanation: Explanation) -> Explanation:
+    """The explanation, which says what it explains where the pages show something else just now."""
+    figure = explanation.figure
+    if asked.as_of or figure.partition(".")[0] not in PAGES or not figure.endswith(_MOVING):
+        return explanation
+    states = live.desk.states()
+    if not live.quotes(states) and not live.ledgers(states):
+        return explanation
+    return explanation.model_copy(update={"note": f"{explanation.note} {_STORED}".strip()})
 
 
 def _of_holding(row: Holding, base: str, said: str) -> Figures:
