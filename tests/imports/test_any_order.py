@@ -344,8 +344,14 @@ def test_settlement_that_overlaps_in_part_is_told_until_its_days_are(tmp_path: P
     bring("b.xml", _settled(second, third, 7))
 
     (item,) = models.InboxItem.objects.filter(section="CashReport")
-    assert "2025-03-0" in item.reason
-    assert "Statement of Funds" in item.reason
+    what, next_step = item.reason.split(". ")
+    assert what == (
+        "The 7 USD that futures and CFDs settled from 2025-03-04 to 2025-03-05 do not count, because only "
+        "their sum is told, and its days overlap those of other sums in part"
+    )
+    assert next_step == (
+        "Import a statement of these days that has the section Statement of Funds, which tells it day by day."
+    )
     assert len(counted()) == 1
 
     # 10 + 20 = 30 and 20 - 13 = 7: now every sum is one of days.

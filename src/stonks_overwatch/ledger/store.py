@@ -936,9 +936,9 @@ def _unsplit(account: Account) -> Iterator[types.InboxItem]:
             key=f"settlement:{account.account}:{currency}:{since}:{last}",
             account=account.account,
             section="CashReport",
-            reason=f"Futures and CFDs settled {gross:f} {currency} from {since} to {last}. Only the sum is "
-            "told, and it overlaps other sums in part, so it does not count. Import statements that do not "
-            "overlap, or with the section Statement of Funds, which tells it day by day.",
+            reason=f"The {gross:f} {currency} that futures and CFDs settled from {since} to {last} do not "
+            "count, because only their sum is told, and its days overlap those of other sums in part. Import a "
+            "statement of these days that has the section Statement of Funds, which tells it day by day.",
             text=f"{since} to {last}: {gross:f} {currency}",
         )
 
