@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from stonks_overwatch.reports.documents import Rows
 from stonks_overwatch.reports.explain.activities import booked_in_base, booked_row
@@ -13,6 +12,7 @@ from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     always,
     base,
+    belongs,
     figure,
     formula,
     fraction,
@@ -27,22 +27,6 @@ from stonks_overwatch.reports.series import days_of
 REPORTS["fees"] = lambda arguments, _: fees(arguments.scope, arguments.start, arguments.end)
 
 
-_CHARGED: dict[str, Callable[[Charge, Any], bool]] = {
-    "totals": lambda *_: True,
-    "by_month": lambda charge, row: f"{charge.on:%Y-%m}" == row.key,
-    "by_year": lambda charge, row: str(charge.on.year) == row.key,
-    "by_kind": lambda charge, row: charge.kind == row.key,
-    "by_account": lambda charge, row: charge.account == row.key,
-    "by_instrument": lambda charge, row: (charge.symbol or charge.broker_ref) == row.key,
-}
-
-
-def _charges(seen: Seen) -> list[Charge]:
-    document: FeesDocument = seen.root
-    belongs = _CHARGED[seen.path.split(".")[1]]
-    return [charge for charge in [*document.charges][::-1] if belongs(charge, seen.holder)]
-
-
 def _input(seen: Seen, charge: Charge) -> Input:
     text = f"{charge.kind} {charge.symbol or ''}".strip()
     where = ("fees.charges.amount_base", key_of(charge))
@@ -51,7 +35,8 @@ def _input(seen: Seen, charge: Charge) -> Input:
 
 def _of_charges(words: str, only: Callable[[Charge], bool]) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
-        rows = [charge for charge in _charges(seen) if only(charge)]
+        charges = [*seen.root.charges][::-1]
+        rows = [charge for charge in charges if only(charge) and belongs(charge, seen)]
         # There may be thousands: those that are not shown are not written out.
         inputs = Rows(rows, lambda some: [_input(seen, charge) for charge in some])
         return sum_of(inputs, words, ledger=[by_ids([charge.id for charge in rows])])

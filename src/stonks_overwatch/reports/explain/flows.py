@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 from django.db.models import Q
 
@@ -20,8 +19,10 @@ from stonks_overwatch.reports.explain.documents import Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
+    Making,
     always,
     base,
+    belongs,
     figure,
     own,
     plain,
@@ -33,32 +34,20 @@ from stonks_overwatch.reports.explain.used import by_ids, prices
 REPORTS["contributions"] = lambda arguments, _: contributions(arguments.scope, arguments.start, arguments.end)
 
 
-_MOVED: dict[str, Callable[[Flow, Any], bool]] = {
-    "totals": lambda *_: True,
-    "by_month": lambda flow, row: f"{flow.on:%Y-%m}" == row.key,
-    "by_year": lambda flow, row: str(flow.on.year) == row.key,
-    "by_kind": lambda flow, row: flow.kind == row.key,
-    "by_account": lambda flow, row: flow.account == row.key,
-    "by_instrument": lambda flow, row: (flow.symbol or flow.broker_ref) == row.key,
-}
-
-
-def _flows(seen: Seen, belongs: Callable[[Flow, Any], bool]) -> list[Flow]:
+def _flows(seen: Seen) -> list[Flow]:
     document: ContributionsDocument = seen.root
-    return [flow for flow in reversed(document.flows) if not flow.is_internal and belongs(flow, seen.holder)]
+    return [flow for flow in reversed(document.flows) if not flow.is_internal]
 
 
-def _flow_sums(words: str, only: Callable[[Decimal | None], bool]) -> Callable[[Seen], Made]:
+def _flow_sums(words: str, only: Callable[[Decimal | None], bool]) -> Making:
     def made(seen: Seen) -> Made:
-        return _sum_flow_sums(seen, words, _MOVED[seen.path.split(".")[1]], only)
+        rows = [flow for flow in _flows(seen) if belongs(flow, seen) and only(flow.amount_base)]
+        return _sum(seen, words, rows)
 
     return made
 
 
-def _sum_flow_sums(
-    seen: Seen, words: str, belongs: Callable[[Flow, Any], bool], only: Callable[[Decimal | None], bool]
-) -> Made:
-    rows = [flow for flow in _flows(seen, belongs) if only(flow.amount_base)]
+def _sum(seen: Seen, words: str, rows: list[Flow]) -> Made:
     inputs = [
         seen.input(
             f"{flow.kind.replace('_', ' ')} {flow.symbol or ''}".strip(),
@@ -100,7 +89,7 @@ for _side in (ContributionGroup, ContributionTotals):
 
 def _flow_taxes(seen: Seen) -> Made:
     """What of the flows' activities is tax."""
-    ids = [flow.id for flow in _flows(seen, _MOVED[seen.path.split(".")[1]])]
+    ids = [flow.id for flow in _flows(seen) if belongs(flow, seen)]
     keys = {one.split(":", 2)[2] for one in ids}
     rows = booked(seen.valued.state.accounts, seen.base, Q(key__in=keys) & Q(tax__isnull=False))
     inputs = [
@@ -117,13 +106,9 @@ for _side in (ContributionGroup, ContributionTotals):
 
 @figure(ContributionGroup, "total_base", "Total", base, "Since the beginning of the period.")
 def _so_far(seen: Seen) -> Made:
-    length = len(seen.holder.key)
-    return _sum_flow_sums(
-        seen,
-        "sum of all flows up to the end of it",
-        lambda flow, row: f"{flow.on:%Y-%m}"[:length] <= row.key,
-        always,
-    )
+    key = seen.holder.key
+    rows = [flow for flow in _flows(seen) if flow.on.isoformat()[: len(key)] <= key]
+    return _sum(seen, "sum of all flows up to the end of it", rows)
 
 
 figure(Flow, "quantity", "Quantity", plain)(booked_row)

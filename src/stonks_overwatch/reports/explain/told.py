@@ -181,6 +181,20 @@ def part_of(model: type[Document], name: str, of: str, title: str, text: str, me
         return Made("quotient", f"{text} ÷ {text} of all", inputs)
 
 
+def belongs(booking: Any, seen: Seen) -> bool:
+    """Whether a charge or a flow is of the group that the figure stands in; of the totals all are."""
+    key = getattr(seen.holder, "key", "")
+    match seen.path.split(".")[1]:
+        case "by_month" | "by_year":
+            return bool(booking.on.isoformat().startswith(key))
+        case "by_instrument":
+            return bool((booking.symbol or booking.broker_ref) == key)
+        case "by_kind" | "by_account" as group:
+            return bool(getattr(booking, group.removeprefix("by_")) == key)
+        case _:
+            return True
+
+
 def siblings(
     model: type[Document],
     name: str,
