@@ -937,8 +937,8 @@ def _unsplit(account: Account) -> Iterator[types.InboxItem]:
             account=account.account,
             section="CashReport",
             reason=f"The {gross:f} {currency} that futures and CFDs settled from {since} to {last} do not "
-            "count, because only their sum is told, and its days overlap those of other sums in part. Import a "
-            "statement of these days that has the section Statement of Funds, which tells it day by day.",
+            "count, because only their sum is told, and its days overlap those of other sums in part. Import "
+            "a statement of these days that has the section Statement of Funds, which tells it day by day.",
             text=f"{since} to {last}: {gross:f} {currency}",
         )
 

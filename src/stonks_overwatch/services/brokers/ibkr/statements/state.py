@@ -174,6 +174,8 @@ class State:
         on, total = row.day("reportDate"), row.number("total")
         if on is None or total is None:
             raise RowError("the value has no day or no total")
+        for name in ("cash", "interestAccruals", "dividendAccruals"):
+            row.number(name)  # refused now, not when all is read
         own = row.currency()
         if own and facts.currency is None:
             facts.currency = own[0]
