@@ -105,7 +105,7 @@ def test_json_is_one_document(name: str, printed: Any) -> None:
     [
         ("allocation", {"by": "asset_class", "slices": [], "total_base": "0"}),
         ("activities", {"activities": []}),
-        ("reconcile", {"accounts": []}),
+        ("reconcile", {"accounts": [], "unread": None}),
     ],
 )
 def test_nothing_stored_is_an_empty_document(name: str, document: dict[str, Any], printed: Any) -> None:

@@ -66,6 +66,15 @@ def test_a_difference_under_half_a_cent_agrees_and_a_cent_does_not() -> None:
     assert line("NAV").difference == Decimal("-0.01")
 
 
+def test_instruments_that_are_not_read_yet_are_told_where_something_differs() -> None:
+    account = story()
+    assert reconcile(EUR).unread is None
+    builders.position(account, builders.instrument("BBB"), covered_since=OPENED)
+    told = reconcile(EUR).unread
+    assert told is not None
+    assert told.what.startswith("Of U1 the transactions of 1 of 2 instruments are read")
+
+
 def test_quantities_must_be_equal_to_the_last_digit() -> None:
     story(quantity="10.0001")
     assert not only().agrees
@@ -168,5 +177,5 @@ def test_the_number_of_queries_does_not_grow(django_assert_num_queries: DjangoAs
     for index in range(200):
         builders.position(account, builders.instrument(f"S{index}"))
     only()  # works the lots out
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(15):
         assert len(only().lines) == 4 * 200

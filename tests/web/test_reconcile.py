@@ -134,3 +134,38 @@ def test_before_anything_is_stored_the_page_leads_to_the_beginning(
 ) -> None:
     configure("{}")
     assert reader.get("/reconcile").headers["Location"] == "/welcome"
+
+
+def test_counts_of_thousands_are_grouped(reader: Client, account: Account) -> None:
+    Figure.objects.bulk_create(
+        Figure(
+            account=account, section="CashReport", name="dividends", since=SINCE, until=UNTIL,
+            currency=f"{number:03}", amount=Decimal(0),
+        )
+        for number in range(1000)
+    )  # fmt: skip
+    shown = page(reader)
+    assert "1,005 2 differ" in shown
+    assert "1–30 of 1,005" in shown
+
+
+@pytest.mark.usefixtures("account")
+def test_a_sync_at_work_is_told_beside_the_differences(reader: Client) -> None:
+    run = builders.run("running", step="Statement of 2025-01-01 to 2025-12-31")
+    shown = page(reader)
+    assert "A sync is at work (Statement of 2025-01-01 to 2025-12-31)" in shown
+    assert "Look again when it has ended." in shown
+    told = reader.get("/api/v1/reconcile").json()["unread"]
+    assert told["next_step"] == "Look again when it has ended."
+    run.status = "ok"
+    run.save()
+    assert "A sync is at work" not in page(reader)
+    assert reader.get("/api/v1/reconcile").json()["unread"] is None
+
+
+@pytest.mark.usefixtures("account")
+def test_days_that_no_statement_tells_of_are_named(reader: Client) -> None:
+    Account.objects.update(opened_on=date(2025, 1, 1))
+    assert "no statement is read yet that tells all from 2025-01-01 to 2026-01-31" in page(reader)
+    Account.objects.update(opened_on=SINCE)
+    assert "no statement is read yet" not in page(reader)

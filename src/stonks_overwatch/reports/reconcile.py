@@ -30,6 +30,7 @@ from stonks_overwatch.reports.state import balance_of
 from stonks_overwatch.reports.statements import (
     CENT,
     EXACT,
+    NONE,
     Compared,
     Found,
     Rounded,
@@ -39,6 +40,7 @@ from stonks_overwatch.reports.statements import (
     last_digit,
     nearest,
 )
+from stonks_overwatch.reports.unread import Unread, unread
 
 # The broker's cost and profit of a future are since its last daily settlement, ours since its purchase;
 # what a currency pair cost is in the cash.
@@ -92,7 +94,10 @@ class AccountLines(Document):
 
 
 class ReconcileDocument(Document):
+    """`unread` says why figures can differ that will agree; null where none differs or all is read."""
+
     accounts: tuple[AccountLines, ...]
+    unread: Unread | None
 
 
 @kept
@@ -114,7 +119,7 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
         states = [_State(account, end, []) for account in looked_at]
     else:
         states = _latest(looked_at, known, clock, _Costs(looked_at, base))
-    return ReconcileDocument(accounts=tuple(_account(state, told[state.account.pk]) for state in states))
+    return _document(states, told)
 
 
 @kept
@@ -122,7 +127,7 @@ def latest(scope: Scope) -> ReconcileDocument:
     """The latest state alone, without values and costs of positions: what is quick to tell."""
     looked_at, clock = accounts(scope), packed.clock()
     states = _latest(looked_at, checkpoints(looked_at, MOVED, packed.STATEMENTS), clock, None)
-    return ReconcileDocument(accounts=tuple(_account(state, Compared(0, ())) for state in states))
+    return _document(states, {})
 
 
 class _State(NamedTuple):
@@ -131,6 +136,12 @@ class _State(NamedTuple):
     account: Account
     as_of: datetime | date
     figures: list[Found]
+
+
+def _document(states: Sequence[_State], told: Mapping[int, Compared]) -> ReconcileDocument:
+    lines = tuple(_account(state, told.get(state.account.pk, NONE)) for state in states)
+    off = [state.account for state, of in zip(states, lines, strict=True) if not of.agrees]
+    return ReconcileDocument(accounts=lines, unread=unread(off) if off else None)
 
 
 def _account(state: _State, told: Compared) -> AccountLines:

@@ -169,6 +169,10 @@ class Compared(NamedTuple):
     figures: tuple[Found, ...]
 
 
+NONE = Compared(0, ())
+"""What an account comes to that no statement tells of."""
+
+
 class Event(NamedTuple):
     """One activity that counts, in the order of `_COLUMNS`."""
 
@@ -315,7 +319,7 @@ def compared(
             content = json.dumps([made.number, [figure.text() for figure in made.figures]])
             last = max([*(until for _, until in told.spans), *told.positions])
             packed.keep_checkpoints(account.pk, packed.STATEMENTS, {last: content}, clock)
-    return {account.pk: found.get(account.pk, Compared(0, ())) for account in looked_at}
+    return found
 
 
 def _with_statements(looked_at: Sequence[Account]) -> Sequence[Account]:

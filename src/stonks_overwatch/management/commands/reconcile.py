@@ -26,6 +26,8 @@ class Command(PeriodCommand):
             self.print_document(document)
             return
         parts = [shown(account, only_differences=options["differences"]) for account in document.accounts]
+        if document.unread:
+            parts.append(f"{document.unread.what} {document.unread.next_step}")
         returns = broker_returns(scope, *days)
         if returns.returns:
             parts.append(shown_returns(returns))
