@@ -39,10 +39,10 @@ def unread(looked_at: Sequence[Account]) -> Unread | None:
         if gaps:
             first, last = min(since for since, _ in gaps), max(until for _, until in gaps)
             return Unread(
-                what=f"Of {account.account} no statement is read yet that tells all from {first} to {last}: what "
-                "differs here may come from these days.",
-                next_step="Each sync reads more, back to the start date of its login; statements of days before "
-                "it can be imported.",
+                what=f"Of {account.account} no statement is read yet that tells all from {first} to {last}: "
+                "what differs here may come from these days.",
+                next_step="Each sync reads more, back to the start date of its login; statements of days "
+                "before it can be imported.",
             )
     return _instruments(account for account in looked_at if (account.pk, TOPICS[0]) not in told)
 
