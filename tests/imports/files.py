@@ -92,6 +92,9 @@ def everything() -> dict[str, Any]:
         "packed prices": models.PriceSeries.objects.values_list(
             "instrument__broker_ref", "first_on", "closes"
         ),
+        "recent prices": models.RecentPrices.objects.values_list(
+            "instrument__broker_ref", "first_on", "closes"
+        ),
         "packed rates": models.RateSeries.objects.values_list("base", "quote", "first_on", "rates"),
         "periods": models.Period.objects.values_list("account__account", "topic", "since", "until"),
     }  # fmt: skip

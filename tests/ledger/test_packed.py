@@ -36,12 +36,28 @@ def closes() -> tuple[date, list[float | None]] | None:
     return None if row is None else (row.first_on, numbers(bytes(row.closes)))
 
 
+def recent() -> tuple[date, list[float | None]] | None:
+    row = models.RecentPrices.objects.first()
+    return None if row is None else (row.first_on, numbers(bytes(row.closes)))
+
+
 def test_every_day_has_a_place_and_days_without_a_price_are_unknown() -> None:
     share = made.instrument()
     made.price(share, "10", day(0))
     made.price(share, "11.5", day(3))
     packed.prices_changed({share.pk: day(0)})
-    assert closes() == (day(0), [10.0, None, None, 11.5])
+    assert closes() == recent() == (day(0), [10.0, None, None, 11.5])
+
+
+def test_the_last_days_are_kept_by_themselves_as_well() -> None:
+    share = made.instrument()
+    for number in range(0, packed.RECENT_DAYS + 3, 2):
+        made.price(share, str(number + 1), day(number))
+    packed.prices_changed({share.pk: day(0)})
+    whole, last = closes(), recent()
+    assert whole is not None
+    assert last == (day(3), whole[1][3:])
+    assert len(last[1]) == packed.RECENT_DAYS
 
 
 def test_an_imported_price_counts_before_the_brokers_of_the_same_day() -> None:
@@ -73,10 +89,11 @@ def test_blocks_that_follow_changes_are_those_of_all_rows(changes: list[tuple[in
             if close is not None:
                 made.price(share, str(close), day(number))
             packed.prices_changed({share.pk: day(number)})
-        followed = closes()
+        followed = closes(), recent()
         models.PriceSeries.objects.all().delete()
+        models.RecentPrices.objects.all().delete()
         packed.prices_changed({share.pk: date.min})
-        assert followed == closes()
+        assert followed == (closes(), recent())
         transaction.set_rollback(True)
 
 
@@ -159,11 +176,11 @@ def test_a_series_is_not_stored_over_a_change_that_it_does_not_know() -> None:
     since = packed.clock()
     packed.forget(None, day(4))
     stored.valid_until = day(20)
-    packed.keep(stored, since)
+    packed.keep([stored], since)
     stored.refresh_from_db()
     assert stored.valid_until == day(3)
     stored.valid_until = day(20)
-    packed.keep(stored, packed.clock())
+    packed.keep([stored], packed.clock())
     stored.refresh_from_db()
     assert stored.valid_until == day(20)
 

@@ -392,6 +392,14 @@ class PriceSeries(models.Model):
     closes = models.BinaryField()
 
 
+class RecentPrices(models.Model):
+    """The last days of a PriceSeries once more: what a new day takes is read without the years before."""
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE)
+    first_on = models.DateField()
+    closes = models.BinaryField()
+
+
 class RateSeries(models.Model):
     """All rates of one pair of currencies as the engine takes them, like PriceSeries."""
 

@@ -34,6 +34,7 @@ from stonks_overwatch.ledger.models import (
     Price,
     PriceSeries,
     RateSeries,
+    RecentPrices,
     SeriesClock,
 )
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_float
@@ -54,6 +55,9 @@ COLUMNS = (
 # outside, and the parts of the change that are not price; `carried` counts the positions valued at a price
 # of an earlier day.
 DAILY = ("nav", "contribution", "income", "fees", "taxes", "currency", "other", "carried")
+
+RECENT_DAYS = 64
+"""So many days are in RecentPrices: what a valuation from the last checkpoint takes, and some weeks more."""
 
 # Written into blocks: a new kind takes a new number.
 KINDS = {
@@ -89,6 +93,7 @@ _OPENING = float(KINDS[ActivityKind.OPENING])
 _EVER = float(date.min.toordinal())
 _IS_ACTION = Q(kind__in=_ACTIONS)
 _NAN = float("nan")
+_BYTES = 8  # of a float64
 _AT_ONCE = 500  # SQLite takes some thousands of parameters, PostgreSQL more
 
 
@@ -145,8 +150,13 @@ def _pack_prices(since: Mapping[int, date]) -> None:
             new.append((pk, *block))
         else:
             gone.append(pk)
-    upsert(PriceSeries, ["instrument", "first_on", "closes"], new, unique=["instrument"])
+    names = ["instrument", "first_on", "closes"]
+    upsert(PriceSeries, names, new, unique=names[:1])
+    upsert(
+        RecentPrices, names, ((pk, *_end(first_on, block)) for pk, first_on, block in new), unique=names[:1]
+    )
     PriceSeries.objects.filter(instrument__in=gone).delete()
+    RecentPrices.objects.filter(instrument__in=gone).delete()
     if changed:
         brokers = Instrument.objects.filter(pk__in=list(changed)).values("broker")
         accounts = Account.objects.filter(broker__in=brokers.distinct()).values_list("pk", flat=True)
@@ -154,6 +164,12 @@ def _pack_prices(since: Mapping[int, date]) -> None:
         forget(accounts, day)
         # Lots know prices from the division of a cost alone, when a company spins off another.
         _lots_changed(Activity.objects.filter(_IS_ACTION, account__in=accounts, trade_date__gte=day))
+
+
+def _end(first: date, block: bytes) -> tuple[date, bytes]:
+    """The last RECENT_DAYS of a block."""
+    kept = block[-RECENT_DAYS * _BYTES :]
+    return first + timedelta(days=(len(block) - len(kept)) // _BYTES), kept
 
 
 def rates_changed(since: Mapping[tuple[str, str], date]) -> None:
@@ -422,8 +438,8 @@ def keep_checkpoints(account_pk: int, topic: str, contents: Mapping[date, str], 
         log.info("Sums of activities are worked out and not stored: the database is busy.")
 
 
-def keep(series: DailySeries, since: int) -> None:
-    """Store a series that was worked out from what there was when the clock stood at `since`.
+def keep(series: Iterable[DailySeries], since: int) -> None:
+    """Store series that were worked out from what there was when the clock stood at `since`.
 
     Not if anything has changed meanwhile; and not while a sync or an import holds the database: a page does
     not wait for it, and whoever asks next stores the series.
@@ -432,7 +448,9 @@ def keep(series: DailySeries, since: int) -> None:
         with impatient(), transaction.atomic():
             if clock() == since:
                 names = [field.name for field in DailySeries._meta.fields if field.name != "id"]
-                row = [getattr(series, field.attname) for field in DailySeries._meta.fields[1:]]
-                upsert(DailySeries, names, [row], unique=["account", "base"])
+                rows = [
+                    [getattr(one, field.attname) for field in DailySeries._meta.fields[1:]] for one in series
+                ]
+                upsert(DailySeries, names, rows, unique=["account", "base"])
     except OperationalError:
-        log.info("The daily series is worked out and not stored: the database is busy.")
+        log.info("Daily series are worked out and not stored: the database is busy.")

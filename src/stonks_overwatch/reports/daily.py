@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import ClassVar, NamedTuple, TypeVar
 
-from django.db.models import BinaryField, FloatField, Q, QuerySet, Value
-from django.db.models.functions import Cast, Greatest, Length, Substr
+from django.db.models import FloatField, Q, QuerySet
+from django.db.models.functions import Cast
 
 from stonks_overwatch.engine import series, valuation
 from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, Floats, into
@@ -37,6 +37,7 @@ from stonks_overwatch.ledger.models import (
     Period,
     PriceSeries,
     RateSeries,
+    RecentPrices,
 )
 from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.types import AssetClass
@@ -47,9 +48,8 @@ from stonks_overwatch.reports.scope import Scope, accounts
 CHECKPOINT_DAYS = 35
 _WIDTH = len(packed.COLUMNS)
 _CENT = 0.005
-_BYTES = 8  # of a float64
 _MOST_NAMED = 250
-_Row = TypeVar("_Row", Instrument, PriceSeries)
+_Row = TypeVar("_Row", Instrument, PriceSeries, RecentPrices)
 _FLOW_TOPICS = ("cash", "transfers")
 _STYLES = {AssetClass.FUTURE: Style.PROFIT, AssetClass.CFD: Style.PROFIT, AssetClass.CASH: Style.NONE}
 
@@ -427,7 +427,9 @@ def own_valuations(looked_at: Sequence[Account], base: str, last: date) -> dict[
             min(work.first for work in works),
             last.toordinal(),
         )
-        found |= {work.account.pk: _valued(work, tables, since) for work in works}
+        valued = [_valued(work, tables) for work in works]
+        packed.keep([stored_now for stored_now, _ in valued], since)
+        found |= {stored_now.account_id: _own(stored_now, days) for stored_now, days in valued}
     return found
 
 
@@ -469,8 +471,8 @@ def _work(account: Account, stored: DailySeries | None, base: str) -> _Work:
     return _Work(account, stored, base, rows, Contents.of(rows, _WIDTH), checkpoint, first_on.toordinal())
 
 
-def _valued(work: _Work, tables: "Tables", since: int) -> Own:
-    """`since` is where the clock stood before anything was read."""
+def _valued(work: _Work, tables: "Tables") -> tuple[DailySeries, Daily]:
+    """What is to be stored, and all its days."""
     stored, contents, first = work.stored, work.contents, work.first
     numbers, currencies = tables.instruments.numbers, tables.currencies
     start = work.checkpoint.state(numbers, currencies) if work.checkpoint else tables.nothing()
@@ -495,8 +497,7 @@ def _valued(work: _Work, tables: "Tables", since: int) -> Own:
         checkpoint=checkpoint.packed(),
         opened_on=date.fromordinal(opened) if opened else None,
     )
-    packed.keep(series_now, since)
-    return _own(series_now, daily)
+    return series_now, daily
 
 
 def _own(stored: DailySeries, daily: Daily) -> Own:
@@ -584,26 +585,22 @@ def prices_of(instruments: Sequence[int], first: int | None = None, last: int | 
     found: dict[int, Block] = {}
     missing: Sequence[int] = instruments
     nothing = Block.of(1, b"")
-    if first is not None and last is not None:
-        found = dict(_tails(instruments, last - first + 1 + CARRIED_DAYS))
-        # A series that goes on after the last day has its days elsewhere than at its end.
-        tails = ((pk, found.get(pk, nothing)) for pk in instruments)
-        missing = [pk for pk, block in tails if block.first + block.numbers.size - 1 > last]
+    if first is not None and last is not None and last - first + 1 + CARRIED_DAYS <= packed.RECENT_DAYS:
+        found = _blocks(_only(instruments, RecentPrices.objects.all(), "instrument"))
+        missing = [pk for pk in instruments if not _holds(found.get(pk), first - CARRIED_DAYS)]
     if missing:
-        rows = _only(missing, PriceSeries.objects.all(), "instrument")
-        for pk, first_on, closes in rows.values_list("instrument_id", "first_on", "closes"):
-            found[pk] = Block.of(first_on.toordinal(), closes)
+        found |= _blocks(_only(missing, PriceSeries.objects.all(), "instrument"))
     return [found.get(pk, nothing) for pk in instruments]
 
 
-def _tails(instruments: Sequence[int], days: int) -> Iterable[tuple[int, Block]]:
-    """The last days of each instrument's prices."""
-    size = Length("closes")
-    start = Greatest(size - days * _BYTES + 1, Value(1))
-    tail = Substr("closes", start, output_field=BinaryField())
-    rows = _only(instruments, PriceSeries.objects.all(), "instrument")
-    for pk, first_on, whole, closes in rows.values_list("instrument_id", "first_on", size, tail):
-        yield pk, Block.of(first_on.toordinal() + (whole - len(closes)) // _BYTES, closes)
+def _blocks(rows: "QuerySet[PriceSeries] | QuerySet[RecentPrices]") -> dict[int, Block]:
+    found = rows.values_list("instrument_id", plain("first_on"), "closes")
+    return {pk: Block.of(plain_day(first_on).toordinal(), closes) for pk, first_on, closes in found}
+
+
+def _holds(recent: Block | None, first: int) -> bool:
+    """Whether the last prices reach back to a day, or are all there are."""
+    return recent is not None and (recent.first <= first or recent.numbers.size < packed.RECENT_DAYS)
 
 
 def _only(numbers: Sequence[int], rows: "QuerySet[_Row]", name: str) -> "QuerySet[_Row]":
