@@ -13,11 +13,11 @@ from pydantic import Field
 
 from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.ledger.types import AssetClass
-from stonks_overwatch.reports.allocation import By
+from stonks_overwatch.reports.allocation import By, key_of_part
 from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.documents import Computed, Document, share, total
-from stonks_overwatch.reports.holdings import Holding, Part, Valuation, valuation
+from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 
@@ -214,22 +214,6 @@ def members_of(valued: Valuation, by: By) -> list[tuple[str, Member]]:
 
 def _key_of_holding(row: Holding, by: By) -> str:
     return str(getattr(row, by) or UNKNOWN)
-
-
-def key_of_part(part: Part, by: By) -> str:
-    match by:
-        case "account":
-            return part.account.account
-        case "broker":
-            return part.account.broker
-        case "currency":
-            return part.currency
-        case "asset_class":
-            return part.asset_class
-        case _ if part.what == "futures":
-            return UNKNOWN
-        case _:
-            return CASH
 
 
 def _group(key: str, members: Sequence[Member], nav: Decimal | None) -> Group:

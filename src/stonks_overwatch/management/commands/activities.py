@@ -5,20 +5,18 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.tables import money, number, table
 from stonks_overwatch.reports.activities import activities
 
 NO_ACTIVITIES = "No activities are stored of these days. Run stonks-overwatch sync for the latest."
 
 
-class Command(ReadingCommand):
+class Command(PeriodCommand):
     help = "show trades, dividends, transfers and everything else that changed an account"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
-        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
         parser.add_argument("--kind", choices=[kind.value for kind in ActivityKind], help="only this kind")
 
     def handle(self, *, json: bool, **options: Any) -> None:

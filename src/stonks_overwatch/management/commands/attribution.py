@@ -4,18 +4,16 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.tables import about, money, percent, table
 from stonks_overwatch.reports.attribution import attribution
 
 
-class Command(ReadingCommand):
+class Command(PeriodCommand):
     help = "show what each holding added to the time-weighted return"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
-        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
 
     def handle(self, *, json: bool, **options: Any) -> None:
         document = attribution(self.scope(options), options["start"], options["end"])

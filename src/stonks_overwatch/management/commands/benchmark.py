@@ -4,13 +4,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_price_return
 from stonks_overwatch.management.tables import money, percent, table
 from stonks_overwatch.reports.risk import ComparisonDocument, comparison
 
 
-class Command(ReadingCommand):
+class Command(PeriodCommand):
     help = "compare with an instrument or a mix, into which the same money would have gone"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -18,8 +18,6 @@ class Command(ReadingCommand):
         parser.add_argument(
             "benchmark", metavar="ISIN[:WEIGHT,...]", help="an instrument or a mix with prices"
         )
-        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
-        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
         add_price_return(parser)
 
     def handle(self, *, json: bool, benchmark: str, **options: Any) -> None:

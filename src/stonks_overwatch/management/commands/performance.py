@@ -6,21 +6,19 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from stonks_overwatch.ledger.lots import Method
-from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_only, add_price_return
 from stonks_overwatch.management.tables import UNKNOWN, about, money, number, percent, table
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 from stonks_overwatch.reports.realized import realized_between
 
 
-class Command(ReadingCommand):
+class Command(PeriodCommand):
     help = "show returns, what changed the value, and risk of a period"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         add_only(parser)
-        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
-        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
         parser.add_argument(
             "--benchmark", metavar="ISIN[:WEIGHT,...]", default="", help="what beta is taken against"
         )

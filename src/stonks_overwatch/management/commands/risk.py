@@ -6,20 +6,18 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_only, add_price_return
 from stonks_overwatch.management.tables import UNKNOWN, number, table
 from stonks_overwatch.reports.risk import risk
 
 
-class Command(ReadingCommand):
+class Command(PeriodCommand):
     help = "show the risk of a period, alone and against a benchmark"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         add_only(parser)
-        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
-        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
         parser.add_argument(
             "--benchmark", metavar="ISIN[:WEIGHT,...]", default="", help="an instrument or a mix with prices"
         )

@@ -4,20 +4,18 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from stonks_overwatch.management.command import ReadingCommand, day
+from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_only
 from stonks_overwatch.management.tables import NOTHING, money, number, table
 from stonks_overwatch.reports.series import series
 
 
-class Command(ReadingCommand):
+class Command(PeriodCommand):
     help = "show value, net contribution and growth (TWR index) of every day"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         add_only(parser)
-        parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
-        parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
 
     def handle(self, *, json: bool, **options: Any) -> None:
         scope = self.scope(options)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from stonks_overwatch.reports import diversification
+from stonks_overwatch.reports.allocation import key_of_part
 from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen, by_of
@@ -43,7 +44,7 @@ def _member(seen: Seen) -> Made:
             for part in of
             if part.what != "position"
             and f"{diversification.NAMES[part.what]} {part.currency}" == row.name
-            and diversification.key_of_part(part, by) == group.key
+            and key_of_part(part, by) == group.key
         ]
         return sum_of(inputs, "sum over the accounts of the group")
     inputs = [
