@@ -36,6 +36,7 @@ CENT = Decimal("0.005")
 EXACT = Decimal("1e-9")  # quantities are equal to the last digit
 # Lots are matched anew for the end of a statement; of more statements the last ones.
 MOST_ENDS = 4
+_FEW_DAYS = 150
 _SECTIONS = ("CashReport", "ChangeInNAV", "OpenPositions")
 _ACCRUED = ("dividendAccruals", "interestAccruals")
 _DAY = timedelta(days=1)
@@ -384,15 +385,11 @@ class _Comparison:
         self.events = _events(account)
         self.papers = _papers(account)
         self.covered = _covered(account)
-        days = [*(day for span in told.spans for day in span), *told.positions]
-        currencies = {account.currency, *(event.currency for event in self.events)}
-        currencies |= {paper.currency for paper in self.papers.values()}
-        currencies |= {code for reports in told.cash.values() for code in reports}
-        self.rates = Rates.between(min(days), max(days), currencies)
         self.base = base
         self.prices = {event.key: event.price for event in self.events if event.price is not None}
         self.found: list[Found] = []
         self.cash_at: dict[date, dict[str, Found]] = defaultdict(dict)  # by currency
+        self._walked: dict[Span, list[date]] = {}
 
     def all(self) -> list[Found]:
         """Oldest first."""
@@ -404,6 +401,20 @@ class _Comparison:
         self._realized()
         self.found.sort(key=lambda line: line.on or date.min)
         return self.found
+
+    @cached_property
+    def rates(self) -> Rates:
+        """Of the ends of statements, and of the days of rows that tell no rate themselves."""
+        kept_in = self.account.currency
+        foreign = (event for event in self.events if event.currency != kept_in and event.fx_rate is None)
+        days = {*self.told.positions, *(event.on for event in foreign if not event.is_derived)}
+        if len(days) > _FEW_DAYS:
+            return Rates.between(min(days), max(days))
+        currencies = {*Account.objects.values_list("currency", flat=True).distinct()}
+        currencies |= {event.currency for event in self.events}
+        currencies |= {paper.currency for paper in self.papers.values()}
+        currencies |= {code for reports in self.told.cash.values() for code in reports}
+        return Rates.of_days(days, currencies)
 
     @cached_property
     def movements(self) -> list[Movement]:
@@ -435,6 +446,11 @@ class _Comparison:
 
     def _jumps(self, span: Span, own: Sequence[Event]) -> list[date]:
         """The days of a statement on which its cash, walked from day to day in one currency, goes off."""
+        if span not in self._walked:
+            self._walked[span] = self._walk(span, own)
+        return self._walked[span]
+
+    def _walk(self, span: Span, own: Sequence[Event]) -> list[date]:
         reports = self.told.cash.get(span, {})
         if not reports or not self._is_covered(span, "trades", "cash"):
             return []
@@ -444,14 +460,13 @@ class _Comparison:
         kept_in = self.account.currency
         balances = {code: told.get("startingCash", ZERO) for code, told in reports.items()}
         left = sorted(own, key=_counts_on, reverse=True)
+        rates = Rates.between(since, until)
         before, found = ZERO, []
         for on in sorted(day for day in self.valued if since <= day <= until):
             while left and left[-1].on <= on:
                 for code, amount in left.pop().moves():
                     balances[code] = balances.get(code, ZERO) + (amount or ZERO)
-            parts = [
-                (amount, self.rates.rate(code, kept_in, on)) for code, amount in balances.items() if amount
-            ]
+            parts = [(amount, rates.rate(code, kept_in, on)) for code, amount in balances.items() if amount]
             computed, slack = _converted(parts)
             if computed is not None:
                 off = computed - self.valued[on].get("cash", ZERO)
