@@ -320,6 +320,52 @@ def test_prices_of_positions_and_the_close_beside_a_trade_are_prices_of_their_da
     ]
 
 
+def of_model(model: str, quantity: int, cost: int, cash: int, total: int) -> dict[str, str]:
+    """What is held in one model portfolio; in the whole account where it has no name."""
+    about = f'accountId="U1" model="{model}" currency="USD"'
+    position = (
+        f'assetCategory="STK" conid="1001" symbol="EXMP" reportDate="20250331" position="{quantity}" '
+        f'markPrice="12" positionValue="{12 * quantity}" costBasisPrice="3" costBasisMoney="{cost}"'
+    )
+    return {
+        "OpenPositions": f"<OpenPosition {about} {position} />",
+        "CashReport": f'<CashReportCurrency {about} endingCash="{cash}" cashSettlingMtm="{cash // 10}" />',
+        "EquitySummaryInBase": (
+            f'<EquitySummaryByReportDateInBase {about} reportDate="20250331" total="{total}" cash="{cash}" />'
+        ),
+    }
+
+
+@pytest.mark.parametrize("has_whole", [False, True])
+def test_what_is_held_in_model_portfolios_is_what_the_account_holds(has_whole: bool) -> None:
+    # 3 + 5 shares cost 9 + 25; 100 + 40 in cash, of which 10 + 4 were settled; 136 + 100 in all.
+    parts = [of_model("Independent", 3, 9, 100, 136), of_model("Growth", 5, 25, 40, 100)]
+    if has_whole:
+        parts.insert(1, of_model("", 8, 34, 140, 236))
+    sections = "".join(f"<{name}>{''.join(part[name] for part in parts)}</{name}>" for name in parts[0])
+    about = 'accountId="U1" fromDate="20250301" toDate="20250331"'
+    found = reading(document(f"<FlexStatement {about}>{sections}</FlexStatement>"))
+    batch = found.batch
+
+    (position,), (cash,), (value,) = batch.positions["U1"], batch.cash["U1"], batch.values
+    assert [position.quantity, position.cost_basis, position.market_value] == [*map(Decimal, (8, 34, 96))]
+    assert [cash.amount, value.nav, value.cash] == [*map(Decimal, (140, 236, 140))]
+    assert [(nav.on, nav.nav) for nav in batch.navs] == [(date(2025, 3, 31), Decimal(236))]
+    assert [activity.gross for activity in batch.activities] == [Decimal(14)]
+    told = {(figure.section, figure.name): figure.amount for figure in batch.figures}
+    assert (told["OpenPositions", "position"], told["CashReport", "endingCash"]) == (Decimal(8), Decimal(140))
+    assert not batch.inbox
+    assert found.repeats == (6 if has_whole else 0)
+
+
+def test_a_value_of_which_a_part_cannot_be_read_is_in_the_inbox_and_the_rest_of_the_file_is_read() -> None:
+    row = of_model("", 3, 9, 100, 136)["EquitySummaryInBase"].replace('cash="100"', 'cash="\N{FULL BLOCK}"')
+    found = reading(document(statement(row, section="EquitySummaryInBase"), statement(trade()))).batch
+
+    assert [item.reason for item in found.inbox] == ["cash '\N{FULL BLOCK}' is not a number"]
+    assert len(found.activities) == 1
+
+
 def test_an_empty_section_of_positions_says_that_nothing_is_held() -> None:
     assert reading(document(statement(section="OpenPositions"))).batch.positions == {"U1": ()}
     assert reading(document(statement(section="Trades"))).batch.positions == {}

@@ -53,6 +53,7 @@ from stonks_overwatch.services.brokers.ibkr.statements.elements import (
     events,
 )
 from stonks_overwatch.services.brokers.ibkr.statements.instruments import Instruments
+from stonks_overwatch.services.brokers.ibkr.statements.portfolios import Portfolios
 from stonks_overwatch.services.brokers.ibkr.statements.rows import OUTSIDE, Row, RowError, Statement
 from stonks_overwatch.services.brokers.ibkr.statements.state import State, end_of
 
@@ -249,6 +250,7 @@ class _Reader:
         self._inbox = _Inbox()
         self._instruments = Instruments()
         self._state = State(self._instruments)
+        self._portfolios = Portfolios()
         self._activities: dict[tuple[str, str], Activity] = {}
         self._occurrences: Counter[tuple[int, str, str]] = Counter()
         self._detailed: set[tuple[str, str]] = set()  # account and section that have the best level
@@ -296,9 +298,12 @@ class _Reader:
             account = self._account_of(row)
             self._take(row, account)
         except RowError as err:
-            if row.tag == "OpenPosition" and account:
-                self._state.refuse_position(account)
-            self._inbox.refuse(row, account, str(err), _MEANT.get(row.tag, ""))
+            self._refuse(row, account, err)
+
+    def _refuse(self, row: Row, account: str | None, reason: RowError) -> None:
+        if row.tag == "OpenPosition" and account:
+            self._state.refuse_position(account)
+        self._inbox.refuse(row, account, str(reason), _MEANT.get(row.tag, ""))
 
     def _take(self, row: Row, account: str | None) -> None:
         self._check_fields(row)
@@ -318,16 +323,19 @@ class _Reader:
                 self._take_activity(row, account)
             elif tag in _CHARGES:
                 self._take_charge(row, account)
-            else:
-                self._state.take(row, account)
-                if tag == "CashReportCurrency" and (settled := settlement(row, account)):
-                    self._add(settled, row)
-                elif tag in _ACCRUED:
-                    self._take_accrued(row, account)
+            elif not self._portfolios.keep(row, account):
+                self._take_state(row, account)
         else:
             self._inbox.unread(row, account, "rows of this kind are not known")
             return
         self.is_statement = True
+
+    def _take_state(self, row: Row, account: str) -> None:
+        self._state.take(row, account)
+        if row.tag == "CashReportCurrency" and (settled := settlement(row, account)):
+            self._add(settled, row)
+        elif row.tag in _ACCRUED:
+            self._take_accrued(row, account)
 
     def _account_of(self, row: Row) -> str | None:
         account = row.text("accountId") or row.statement.account or self._account
@@ -501,6 +509,7 @@ class _Reader:
     # When all is read
 
     def reading(self, login: str, fetched_at: datetime) -> Reading:
+        self._take_portfolios()
         for account, row in self._state.sums_of_one_currency():
             if row.tag == "CashReportCurrency" and (settled := settlement(row, account)):
                 self._add(settled, row)
@@ -560,6 +569,14 @@ class _Reader:
             missing=tuple(section for section in wanted if section.name not in self.sections),
             inbox=self._inbox.lines(),
         )
+
+    def _take_portfolios(self) -> None:
+        self._repeats += self._portfolios.repeats
+        for account, row in self._portfolios.summed():
+            try:
+                self._take_state(row, account)
+            except RowError as err:
+                self._refuse(row, account, err)
 
     def _take_sums(self) -> set[tuple[str, str]]:
         """Count the best level of what has no detail. Returns: the accounts and sections where it is sums."""
