@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from django.test import Client
 
+from stonks_overwatch import memory
+
 ROUNDS = 9
 SLOW = 1.0  # seconds: a page that takes longer is not asked for so often
 PAGES = (
@@ -45,6 +47,8 @@ def costs() -> Iterator[Cost]:
     from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
 
     client = Client(headers={"host": "localhost"})
+    client.get("/")
+    memory.settle()  # as the app does, once it has started
     for page in _addresses():
         client.get(page)  # what is stored once, the lots and the daily series, is stored from here on
         client.get(page)

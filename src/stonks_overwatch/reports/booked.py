@@ -4,7 +4,7 @@ The rate is the one booked with the activity, else the broker's of the day, else
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
@@ -14,7 +14,7 @@ from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.rows import plain_number
-from stonks_overwatch.reports.documents import Computed, Document, times, total
+from stonks_overwatch.reports.documents import Computed, Document, times
 from stonks_overwatch.reports.rates import Rates
 
 _Item = TypeVar("_Item")
@@ -111,16 +111,18 @@ def booked(
     texts = found.annotate(**{f"{name}_text": Cast(name, TextField()) for name in _TEXTS})
     rows = list(texts.order_by("trade_date", "id").values_list(*_COLUMNS))
     days = {text: date.fromisoformat(text) for text in {row[9] for row in rows}}
-    factors = _Factors(base, by_id, [(row[0], row[6], days[row[9]], row[17]) for row in rows])
+    # Most rows share their day and currency with others.
+    factors = _factors(base, by_id, {(row[0], row[6], row[9], row[17]) for row in rows}, days)
     papers = _papers({row[8] for row in rows if row[8] is not None})
     return [
         Booked(
             by_id[account_id], pk, key, kind, subtype, group, days[on], currency,
-            plain_number(quantity), plain_number(price),
-            plain_number(gross), plain_number(fee), plain_number(tax), plain_number(value),
+            None if quantity is None else Decimal(quantity), None if price is None else Decimal(price),
+            None if gross is None else Decimal(gross), None if fee is None else Decimal(fee),
+            None if tax is None else Decimal(tax), None if value is None else Decimal(value),
             date.fromisoformat(ex_date) if ex_date else None, description, instrument_id,
             papers[instrument_id] if instrument_id is not None else None,
-            factors.into_base(account_id, currency, days[on], fx_rate),
+            factors[account_id, currency, on, fx_rate],
         )
         for (
             account_id, pk, key, kind, subtype, group, currency, description, instrument_id,
@@ -138,37 +140,35 @@ def _papers(pks: set[int]) -> dict[int, Paper]:
 _MOST_NAMED = 500  # SQLite takes some thousands of parameters
 
 
-class _Factors:
+_Rated = tuple[int, str, str, str | None]
+"""The account, the currency, the day and the booked rate of an activity."""
+
+
+def _factors(
+    base: str, accounts: Mapping[int, Account], rows: Collection[_Rated], days: Mapping[str, date]
+) -> dict[_Rated, Decimal | None]:
     """What one unit of a currency was worth in the base currency, when an account booked it."""
+    kept_in = {pk: account.currency for pk, account in accounts.items()}
+    needed = {(kept_in[account] if fx_rate else currency, on) for account, currency, on, fx_rate in rows}
+    foreign = [on for currency, on in needed if currency != base]
+    rates = Rates(())
+    if foreign:
+        currencies = {base, *kept_in.values(), *(currency for currency, _ in needed)}
+        rates = Rates.between(days[min(foreign)], days[max(foreign)], currencies)
 
-    def __init__(
-        self, base: str, accounts: dict[int, Account], rows: Sequence[tuple[int, str, date, str | None]]
-    ) -> None:
-        """`rows`: the account, the currency, the day and the booked rate of each activity."""
-        self._base = base
-        self._kept_in = {pk: account.currency for pk, account in accounts.items()}
-        needed = {
-            (self._kept_in[account_id] if fx_rate else currency, on)
-            for account_id, currency, on, fx_rate in rows
-        }
-        foreign = [(currency, on) for currency, on in needed if currency != base]
-        if foreign:
-            days = [on for _, on in foreign]
-            currencies = {base, *self._kept_in.values(), *(currency for currency, _ in foreign)}
-            self._rates = Rates.between(min(days), max(days), currencies)
-        else:
-            self._rates = Rates(())
-
-    def into_base(self, account_id: int, currency: str, on: date, fx_rate: str | None) -> Decimal | None:
-        if currency == self._base:
+    def factor(account: int, currency: str, on: str, fx_rate: str | None) -> Decimal | None:
+        if currency == base:
             return _ONE
         booked_rate = plain_number(fx_rate)
         if not booked_rate:
-            return self._rates.rate(currency, self._base, on)
-        return times(booked_rate, self._rates.rate(self._kept_in[account_id], self._base, on))
+            return rates.rate(currency, base, days[on])
+        return times(booked_rate, rates.rate(kept_in[account], base, days[on]))
+
+    return {row: factor(*row) for row in rows}
 
 
 _ONE = Decimal(1)
+_NONE = Decimal(0)
 
 
 class Amounts(NamedTuple):
@@ -192,13 +192,27 @@ class Sums(Document):
 
 def sums(rows: Iterable[Amounts]) -> dict[str, Any]:
     """The fields of `Sums`."""
-    parts = list(rows)
-    gross, tax = total([gross for gross, _ in parts]), total([tax for _, tax in parts])
+    gross = tax = _NONE
+    count = unknown = without_gross = without_tax = 0
+    for one, other in rows:
+        count += 1
+        if one is None or other is None:
+            unknown += 1
+        if one is None:
+            without_gross += 1
+        elif one:
+            gross += one
+        if other is None:
+            without_tax += 1
+        elif other:
+            tax += other
+    gross_base = None if count and without_gross == count else gross
+    tax_base = None if count and without_tax == count else tax
     return {
-        "gross_base": gross.value,
-        "tax_base": tax.value,
-        "net_base": None if gross.value is None or tax.value is None else gross.value + tax.value,
-        "unknown": sum(1 for part in parts if None in part) if gross.unknown or tax.unknown else 0,
+        "gross_base": gross_base,
+        "tax_base": tax_base,
+        "net_base": None if gross_base is None or tax_base is None else gross_base + tax_base,
+        "unknown": unknown,
     }
 
 

@@ -79,6 +79,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        memory.settle()
         sys.stdout.write(f"Stonks Overwatch is at {self.address} (Ctrl-C ends it)\n")
         sys.stdout.flush()
 
