@@ -103,22 +103,6 @@ class ListedActivities:
     kinds: tuple[tuple[str, int], ...]
     instrument: Instrument | None
 
-    @property
-    def first(self) -> int:
-        return (self.page - 1) * ROWS + 1 if self.count else 0
-
-    @property
-    def last(self) -> int:
-        return min(self.page * ROWS, self.count)
-
-    @property
-    def previous(self) -> int:
-        return self.page - 1
-
-    @property
-    def next(self) -> int:
-        return self.page + 1
-
 
 class ActivitiesDocument(Document):
     """Newest first."""

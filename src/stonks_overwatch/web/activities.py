@@ -10,11 +10,20 @@ from django.views.decorators.http import require_safe
 
 from stonks_overwatch.errors import UnknownAccountError
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.activities import SORTS, STATES, Filter, ListedActivity, every_listed, listed
+from stonks_overwatch.reports.activities import (
+    ROWS,
+    SORTS,
+    STATES,
+    Filter,
+    ListedActivity,
+    every_listed,
+    listed,
+)
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.web.downloads import csv_stream
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
+from stonks_overwatch.web.paging import Sheet
 
 ORDERS = (
     ("-date", "Newest first"),
@@ -110,6 +119,7 @@ def activities_page(request: HttpRequest) -> HttpResponseBase:
         "activities.html",
         around,
         document=document,
+        sheet=Sheet(document.rows, document.count, document.page, document.pages, ROWS),
         everyone=everyone,
         asked=asked,
         orders=ORDERS,

@@ -9,6 +9,7 @@ from typing import Any
 from stonks_overwatch.reports.combined import matches
 from stonks_overwatch.reports.documents import Total, share, total
 from stonks_overwatch.reports.holdings import Holding, unrealized_return
+from stonks_overwatch.web.paging import Sheet
 
 PAGE_SIZE = 80
 SEPARATE = "each"  # in place of an account: every account on its own
@@ -151,19 +152,7 @@ class Group:
 class Table:
     groups: tuple[Group, ...]
     classes: tuple[tuple[str, int], ...]  # of everything the account filter lets through, with counts
-    count: int
-    page: int
-    pages: int
-    first: int
-    last: int
-
-    @property
-    def previous(self) -> int:
-        return self.page - 1
-
-    @property
-    def next(self) -> int:
-        return self.page + 1
+    sheet: Sheet
 
 
 def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Table:
@@ -177,10 +166,8 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
         for name, _ in classes
         if asked.asset_class in ("", name)
     }
-    count = sum(len(found) for found in chosen.values())
-    pages = max(1, -(-count // PAGE_SIZE))
-    page = min(max(asked.page, 1), pages)
-    start, end = (page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, count)
+    sheet = Sheet.of([row for found in chosen.values() for row in found], asked.page, PAGE_SIZE)
+    start, end = max(sheet.first - 1, 0), sheet.last
     groups = []
     before = 0
     for name, found in chosen.items():
@@ -192,15 +179,7 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
             )
             groups.append(_group(name, found, lines, nav_base, is_continued=before < start))
         before += len(found)
-    return Table(
-        groups=tuple(groups),
-        classes=classes,
-        count=count,
-        page=page,
-        pages=pages,
-        first=start + 1 if count else 0,
-        last=end,
-    )
+    return Table(groups=tuple(groups), classes=classes, sheet=sheet)
 
 
 def filtered(rows: Iterable[Holding], asked: Asked) -> list[Holding]:

@@ -9,27 +9,28 @@ ROWS = 30
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The rows of one page. `first` and `last` count from 1 among all `count` rows."""
+    """The rows of one page, `size` at most. `first` and `last` count from 1 among all `count` rows."""
 
     rows: Sequence[Any]
     count: int
     page: int
     pages: int
+    size: int = ROWS
 
     @classmethod
-    def of(cls, rows: Sequence[Any], page: int) -> "Sheet":
+    def of(cls, rows: Sequence[Any], page: int, size: int = ROWS) -> "Sheet":
         """A page beyond the last one is the last one."""
-        pages = max(1, -(-len(rows) // ROWS))
+        pages = max(1, -(-len(rows) // size))
         page = min(max(page, 1), pages)
-        return cls(rows[(page - 1) * ROWS : page * ROWS], len(rows), page, pages)
+        return cls(rows[(page - 1) * size : page * size], len(rows), page, pages, size)
 
     @property
     def first(self) -> int:
-        return (self.page - 1) * ROWS + 1 if self.count else 0
+        return (self.page - 1) * self.size + 1 if self.count else 0
 
     @property
     def last(self) -> int:
-        return min(self.page * ROWS, self.count)
+        return min(self.page * self.size, self.count)
 
     @property
     def previous(self) -> int:

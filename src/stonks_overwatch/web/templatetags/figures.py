@@ -129,6 +129,12 @@ def number(value: Decimal | None, digits: int = 2) -> str:
 
 
 @register.filter
+def count(value: int) -> str:
+    """How many there are: counted, not worked out, so that nothing has to be explained."""
+    return f"{value:,}"
+
+
+@register.filter
 def quantity(value: Decimal | None) -> str:
     """Every digit there is: 2.125 shares are 2.125."""
     return _UNKNOWN if value is None else _shortest(value, 0, 18)
