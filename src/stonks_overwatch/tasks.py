@@ -18,7 +18,7 @@ from stonks_overwatch.reports.combined import per_instrument
 from stonks_overwatch.reports.daily import daily_total
 from stonks_overwatch.reports.dashboard import dashboard
 from stonks_overwatch.reports.lot_books import lot_books
-from stonks_overwatch.reports.reconcile import latest
+from stonks_overwatch.reports.reconcile import compare_statements, latest
 from stonks_overwatch.reports.scope import Scope
 
 log = logging.getLogger(__name__)
@@ -77,13 +77,12 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
 
 
 def _work_out_pages(scope: Scope) -> None:
-    """Work out what the pages show, while nobody waits for it.
-
-    What all statements compare with is left to who looks at it: it takes much memory for a moment.
-    """
-    # The daily series of some currencies are stored, which is a change: reports are kept from then on.
+    """Work out what the pages show, while nobody waits for it."""
+    # Daily series and what statements compare with are stored, which is a change: reports are kept from
+    # then on.
     daily_total(scope)
     broker_returns(scope)
+    compare_statements(scope)
     dashboard(scope, every_day=False)
     reports: tuple[Callable[[Scope], object], ...] = (
         daily_total, per_instrument, account_rows, latest, broker_returns,

@@ -130,6 +130,12 @@ def latest(scope: Scope) -> ReconcileDocument:
     return _document(states, {})
 
 
+def compare_statements(scope: Scope) -> None:
+    """Store what all statements come to."""
+    looked_at, clock = accounts(scope), packed.clock()
+    compared(looked_at, scope.base_currency, known=checkpoints(looked_at), clock=clock)
+
+
 class _State(NamedTuple):
     """The figures of one account's state, and the moment or day they are of."""
 
