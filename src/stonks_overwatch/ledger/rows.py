@@ -38,38 +38,39 @@ def plain_float(name: str) -> Func:
 
 
 class Row(NamedTuple):
-    """An activity as the database keeps it, in the order of `_COLUMNS`."""
+    """An activity as the database keeps it."""
 
     pk: int
     instrument_id: int | None
     key: str
     kind: str
+    trade_date: str
     currency: str
     description: str
-    subtype: str
-    group: str | None
-    reverses: str | None
-    refs: str
-    trade_at: str | None
-    trade_date: str
-    settlement_date: str | None
-    booked_on: str | None
-    ex_date: str | None
-    acquired_on: str | None
     quantity: str | None
     price: str | None
     gross: str | None
     fee: str | None
     tax: str | None
     fx_rate: str | None
+    ratio: str | None
+    trade_at: str | None
+    settlement_date: str | None
+    subtype: str
+    group: str | None
+    booked_on: str | None
+    ex_date: str | None
+    acquired_on: str | None
     value: str | None
     cost: str | None
     realized_pnl: str | None
-    ratio: str | None
+    refs: str
+    reverses: str | None
 
 
 _WIDTH = len(Row._fields)
-_COLUMNS: tuple[str | Cast, ...] = (*Row._fields[:10], *map(plain, Row._fields[10:]))
+_AS_THEY_ARE = {"pk", "instrument_id", "key", "kind", "currency", "description", "subtype", "group", "refs"}
+_COLUMNS = [name if name in _AS_THEY_ARE else plain(name) for name in Row._fields]
 
 
 def read_rows(stored: QuerySet[Activity], beside: tuple[str, ...] = ()) -> Iterator[tuple[Row, Any]]:
@@ -94,12 +95,10 @@ def activity_of(row: Row, refs: Mapping[int, str], account: str = "") -> types.A
         account: whose it is.
     """
     (
-        _, instrument, key, kind, currency, description, subtype, group, reverses, told, trade_at, trade_date,
-        settlement_date, booked_on, ex_date, acquired_on, *numbers,
+        _, instrument, key, kind, trade_date, currency, description, quantity, price, gross, fee, tax,
+        fx_rate, ratio, trade_at, settlement_date, subtype, group, booked_on, ex_date, acquired_on, value,
+        cost, realized_pnl, told, reverses,
     ) = row  # fmt: skip
-    quantity, price, gross, fee, tax, fx_rate, value, cost, realized_pnl, ratio = [
-        None if number is None else Decimal(number) for number in numbers
-    ]
     return types.Activity(
         account=account,
         key=key,
@@ -110,22 +109,22 @@ def activity_of(row: Row, refs: Mapping[int, str], account: str = "") -> types.A
         broker_ref=None if instrument is None else refs.get(instrument),
         trade_at=None if trade_at is None else plain_moment(trade_at),
         settlement_date=None if settlement_date is None else plain_day(settlement_date),
-        quantity=quantity,
-        price=price,
-        gross=gross,
-        fee=fee,
-        tax=tax,
-        fx_rate=fx_rate,
+        quantity=None if quantity is None else Decimal(quantity),
+        price=None if price is None else Decimal(price),
+        gross=None if gross is None else Decimal(gross),
+        fee=None if fee is None else Decimal(fee),
+        tax=None if tax is None else Decimal(tax),
+        fx_rate=None if fx_rate is None else Decimal(fx_rate),
         description=description,
         subtype=subtype,
         group=group,
         booked_on=None if booked_on is None else plain_day(booked_on),
         ex_date=None if ex_date is None else plain_day(ex_date),
         acquired_on=None if acquired_on is None else plain_day(acquired_on),
-        value=value,
-        cost=cost,
-        realized_pnl=realized_pnl,
+        value=None if value is None else Decimal(value),
+        cost=None if cost is None else Decimal(cost),
+        realized_pnl=None if realized_pnl is None else Decimal(realized_pnl),
         refs=tuple(told.split()),
         reverses=reverses,
-        ratio=ratio,
+        ratio=None if ratio is None else Decimal(ratio),
     )

@@ -86,14 +86,26 @@ def insert(model: type[models.Model], names: Sequence[str], rows: Iterable[Seque
         names: its fields, in the order of each row's values; a foreign key takes the key.
         rows: the values, in the form in which the database keeps them; some thousands are held at a time.
     """
+    statement = _insertion(model, names)
+    left = iter(rows)
+    with connection.cursor() as cursor:
+        while some := list(islice(left, _AT_ONCE)):
+            cursor.executemany(statement, some)
+
+
+def insert_one(model: type[models.Model], names: Sequence[str], row: Sequence[Any]) -> int:
+    """As `insert`; return the number of the row."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_insertion(model, names)} RETURNING id", row)
+        return int(cursor.fetchone()[0])
+
+
+def _insertion(model: type[models.Model], names: Sequence[str]) -> str:
     quote = connection.ops.quote_name
     columns = [field for name in names if isinstance(field := model._meta.get_field(name), models.Field)]
     quoted = ", ".join(quote(column.get_attname_column()[1] or column.name) for column in columns)
     table, places = quote(model._meta.db_table), ", ".join(["%s"] * len(columns))
-    left = iter(rows)
-    with connection.cursor() as cursor:
-        while some := list(islice(left, _AT_ONCE)):
-            cursor.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({places})", some)  # noqa: S608  # as above
+    return f"INSERT INTO {table} ({quoted}) VALUES ({places})"  # noqa: S608  # names of ours
 
 
 def update(model: type[models.Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

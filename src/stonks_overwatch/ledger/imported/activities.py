@@ -6,22 +6,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from operator import itemgetter
 
 from django.db import connection
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from stonks_overwatch.ledger import details
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.imported import BROKER, Counts, Refuse
-from stonks_overwatch.ledger.imported.beside import NOTHING, PREPARED_NOTHING, TOLD_BESIDE, prepared
+from stonks_overwatch.ledger.imported.beside import NOTHING, TOLD_BESIDE, prepared
 from stonks_overwatch.ledger.imported.closing import close_books, holders
 from stonks_overwatch.ledger.imported.names import Names, Unit
 from stonks_overwatch.ledger.imported.quotes import share_prices
 from stonks_overwatch.ledger.lots import EXACT, MARGINED, Method
 from stonks_overwatch.ledger.models import Account, Activity, ActivitySource, Import, ImportedName, Instrument
-from stonks_overwatch.ledger.rows import plain_day
+from stonks_overwatch.ledger.rows import Row, plain_day
 from stonks_overwatch.ledger.sql import insert
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActivity
 
@@ -43,7 +43,8 @@ class _Holder:
     """One account, and what of it is known.
 
     `known`: by key the digest of the content and the row number of the activity; of those that are not stored
-    yet, the negative number of how many were new before. `days` are as the database keeps them.
+    yet, the negative number of how many were new before. `days` are as the database keeps them. `rows` are
+    all that is told of an account that is new itself.
     """
 
     pk: int
@@ -51,6 +52,7 @@ class _Holder:
     equal: dict[str, int]
     days: set[str]
     moved: set[int]
+    rows: list[Row] | None
 
 
 class _Activities:
@@ -66,10 +68,12 @@ class _Activities:
         )
         self.holders: dict[str, _Holder | str] = {}
         self.beside = details.known()
+        self.nothing = tuple(prepared(NOTHING))
         # A column of which nothing is told takes time all the same.
-        names = [name for name in TOLD_BESIDE if self.beside.activities or PREPARED_NOTHING[name] is not None]
-        self.columns = [*_COLUMNS, *names]
-        self.nothing = [PREPARED_NOTHING[name] for name in names]
+        nothing = dict(zip(TOLD_BESIDE, self.nothing, strict=True))
+        names = [n for n in Row._fields[1:] if self.beside.activities or nothing.get(n, "") is not None]
+        self.columns = ["account", "is_derived", "recorded_at", *names]
+        self.stored = itemgetter(*map(Row._fields.index, names))
         self.recorded_at = connection.ops.adapt_datetimefield_value(now)
         # An import that is being made, of a file in the list: it is kept only if it brings something new.
         self.is_repeat = (
@@ -81,8 +85,8 @@ class _Activities:
         self.told = 0
         self.new = 0
         self.pks: list[int] = []  # of what was new, as far as it is stored
-        # Not stored yet: rows, and who told what.
-        self.rows: list[tuple[Any, ...]] = []
+        # Not stored yet: rows, each with its account, and who told what.
+        self.rows: list[tuple[int, Row]] = []
         self.witnesses: list[tuple[int, str]] = []
 
     def run(self, rows: Iterable[ImportedActivity]) -> Counts:
@@ -101,7 +105,15 @@ class _Activities:
             share_prices(dict.fromkeys(self.names.adopted, date.min))
         if self.new:
             days |= place_payments()
-        close_books(moved, days, self.now)
+        # What a split added is written into its row.
+        at_hand = {
+            holder.pk: [
+                row if row.ratio is None else row._replace(pk=self.pks[-row.pk - 1]) for row in holder.rows
+            ]
+            for holder in holders_here
+            if holder.rows is not None
+        }
+        close_books(moved, days, self.now, at_hand)
         return Counts(self.new, self.told - self.new)
 
     def _take(self, row: ImportedActivity) -> str | None:
@@ -134,12 +146,13 @@ class _Activities:
             self.new += 1
             holder.known[key] = known = digest, -self.new
             beside = self.beside.activities.get((account, key), NOTHING)
-            self.rows.append(
-                (
-                    holder.pk, key, instrument, _KINDS[kind], on, currency, note, *numbers, False,
-                    self.recorded_at, *(self.nothing if beside is NOTHING else prepared(beside)),
-                )
-            )  # fmt: skip
+            told = self.nothing if beside is NOTHING else prepared(beside)
+            stored = Row._make(
+                (-self.new, instrument, key, _KINDS[kind], on, currency, note, *numbers, *told)
+            )
+            self.rows.append((holder.pk, stored))
+            if holder.rows is not None:
+                holder.rows.append(stored)
             holder.days.add(beside.booked_on.isoformat() if beside.booked_on else on)
             if named is not None and instrument is not None:
                 holder.moved.add(instrument)
@@ -175,7 +188,7 @@ class _Activities:
                 "or its activities would count twice."
             )
         beside = self.beside.accounts.get(name)
-        account, _ = Account.objects.get_or_create(
+        account, is_new = Account.objects.get_or_create(
             broker=BROKER,
             account=name,
             defaults={
@@ -189,7 +202,8 @@ class _Activities:
             key: (told_by.rpartition(":")[2], pk)
             for key, told_by, pk in told.values_list("activity__key", "key", "activity_id")
         }
-        return _Holder(account.pk, known, {}, set(), set())
+        rows: list[Row] | None = [] if is_new and not self.beside.activities else None
+        return _Holder(account.pk, known, {}, set(), set(), rows)
 
     def _money(self, code: str) -> int:
         """The instrument that stands for a currency in exchanges."""
@@ -210,7 +224,8 @@ class _Activities:
         """Store what was taken in, and note of all that was told that this file told it."""
         if self.rows:
             last = Activity.objects.aggregate(last=Max("pk"))["last"] or 0
-            insert(Activity, self.columns, self.rows)
+            rows = ((pk, False, self.recorded_at, *self.stored(row)) for pk, row in self.rows)
+            insert(Activity, self.columns, rows)
             # Nobody else writes meanwhile: they are numbered in the order in which they came.
             self.pks += Activity.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
         insert(
@@ -235,15 +250,8 @@ def _money(row: ImportedActivity, unit: Unit) -> Decimal | None:
     return EXACT.minus(EXACT.multiply(EXACT.multiply(row.quantity, row.price), per_unit))
 
 
-# The part of a row that its content makes, in the order in which it is made; and what is told beside it.
-_COLUMNS = [
-    "account", "key", "instrument", "kind", "trade_date", "currency", "description", "quantity", "price",
-    "gross", "fee", "tax", "fx_rate", "ratio", "is_derived", "recorded_at",
-]  # fmt: skip
-
-
 def _digest(on: str, kind: str, ref: str, currency: str, note: str, numbers: Sequence[str | None]) -> str:
-    """The same for rows that say the same, however their numbers (as in `_COLUMNS`) are written."""
+    """The same for rows that say the same, however their numbers (as in `Row`) are written."""
     quantity, price, *others = [
         "" if number is None else number.rstrip("0").rstrip(".") if "." in number else number
         for number in numbers
@@ -260,12 +268,12 @@ def place_payments() -> set[tuple[int, date]]:
 
     Returns: the days of what has another instrument now, by account.
     """
-    own = Activity.objects.filter(account__broker=BROKER, instrument__isin__isnull=False)
-    moving = own.filter(Q(quantity__isnull=False) | Q(ratio__isnull=False))
+    own = Instrument.objects.filter(broker=BROKER, isin__isnull=False)
+    moving = Activity.objects.filter(
+        Q(quantity__isnull=False) | Q(ratio__isnull=False), instrument=OuterRef("pk")
+    )
     traded: defaultdict[str | None, dict[str, int]] = defaultdict(dict)
-    for isin, currency, pk in moving.values_list(
-        "instrument__isin", "instrument__currency", "instrument_id"
-    ).distinct():
+    for isin, currency, pk in own.filter(Exists(moving)).values_list("isin", "currency", "pk"):
         traded[isin][currency] = pk
     named: dict[tuple[str | None, str], int] = {
         (isin, currency): pk
@@ -274,7 +282,9 @@ def place_payments() -> set[tuple[int, date]]:
         )
     }
     days: set[tuple[int, date]] = set()
-    paid = own.filter(quantity__isnull=True, ratio__isnull=True)
+    paid = Activity.objects.filter(
+        account__broker=BROKER, instrument__isin__isnull=False, quantity__isnull=True, ratio__isnull=True
+    )
     for isin, currency, pk in list(
         paid.values_list("instrument__isin", "currency", "instrument_id").distinct()
     ):

@@ -35,9 +35,6 @@ def prepared(beside: ActivityDetails) -> Iterator[Any]:
             yield value.isoformat() if isinstance(value, date) else value
 
 
-PREPARED_NOTHING = dict(zip(TOLD_BESIDE, prepared(NOTHING), strict=True))
-
-
 def apply_details(now: datetime) -> None:
     """Bring what files of details tell now into what other files brought, and take out what none tells."""
     own = Activity.objects.filter(account__broker=BROKER)

@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import chain
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, QuerySet
 
 from stonks_overwatch.ledger import details, packed, types
 from stonks_overwatch.ledger.imported import BROKER
@@ -50,18 +52,25 @@ Key = tuple[int, int]
 """The rows of an account and an instrument."""
 
 
-def close_books(moved: set[Key], days: set[tuple[int, date]], now: datetime) -> None:
+def close_books(
+    moved: set[Key],
+    days: set[tuple[int, date]],
+    now: datetime,
+    at_hand: Mapping[int, Iterable[Row]] = MappingProxyType({}),
+) -> None:
     """Work out positions and cash anew.
 
     Args:
         moved: the instruments whose quantity or cost may have changed, by account.
         days: on which activities came, changed or went, by account.
+        at_hand: all activities of an account, where they need not be read.
     """
     accounts = {pk for pk, _ in moved} | {pk for pk, _ in days}
     known = Instrument.objects.filter(broker=BROKER).in_bulk()
     for pk in sorted(accounts):
-        _close_positions(pk, {instrument for account, instrument in moved if account == pk}, known, days)
-        _close_cash(pk, now)
+        instruments = {instrument for account, instrument in moved if account == pk}
+        _close_positions(pk, instruments, known, days, at_hand.get(pk))
+        _close_cash(pk, known, at_hand.get(pk), now)
     packed.activities_changed(days)
     value_accounts(Account.objects.filter(pk__in=accounts), now)
 
@@ -77,6 +86,7 @@ def _close_positions(
     instruments: set[int],
     known: Mapping[int, Instrument],
     days: set[tuple[int, date]],
+    at_hand: Iterable[Row] | None,
 ) -> None:
     """Quantities, first-in first-out costs, and what each split added. `known`: all, by row number."""
     current = Activity.objects.current().filter(account=account_pk)
@@ -84,7 +94,10 @@ def _close_positions(
         instruments = instruments | set(
             current.exclude(instrument=None).values_list("instrument_id", flat=True)
         )
-    moving = _moving(account_pk, instruments)
+    moving: defaultdict[int, list[Row]] = defaultdict(list)
+    for row in _rows(current, instruments) if at_hand is None else at_hand:
+        if row.instrument_id in instruments and _moves(row):
+            moving[row.instrument_id].append(row)
     alone = {
         pk: rows
         for pk, rows in moving.items()
@@ -157,18 +170,20 @@ def _position(instrument: Instrument, lots: Lots, quantity: Decimal, days: set[d
     )
 
 
-def _moving(account_pk: int, instruments: set[int]) -> dict[int, list[Row]]:
-    """What moves these instruments or their cost, by instrument."""
-    rows = Activity.objects.current().filter(account=account_pk, instrument__isnull=False)
-    told = Q(quantity__isnull=False) | Q(ratio__isnull=False) | Q(group__isnull=False)
-    rows = rows.filter(told | Q(subtype=RETURN_OF_CAPITAL)).exclude(kind=ActivityKind.FX)
-    if len(instruments) <= _FEW:
-        rows = rows.filter(instrument__in=instruments)
-    found: defaultdict[int, list[Row]] = defaultdict(list)
-    for row, _ in read_rows(rows):
-        if row.instrument_id in instruments:
-            found[row.instrument_id].append(row)
-    return found
+def _rows(current: QuerySet[Activity], instruments: set[int]) -> Iterable[Row]:
+    """The activities of these instruments, and maybe of others."""
+    named = {"instrument__in": instruments} if len(instruments) <= _FEW else {"instrument__isnull": False}
+    return (row for row, _ in read_rows(current.filter(**named)))
+
+
+def _moves(row: Row) -> bool:
+    """Whether it bears on a quantity or its cost."""
+    return row.kind != ActivityKind.FX and (
+        row.quantity is not None
+        or row.ratio is not None
+        or row.group is not None
+        or row.subtype == RETURN_OF_CAPITAL
+    )
 
 
 def _is_trade(row: Row) -> bool:
@@ -225,20 +240,26 @@ def _order(row: tuple[int, types.Activity]) -> tuple[date, int, str]:
     return row[1].trade_date, ranks.get(row[1].kind, 2), row[1].key
 
 
-def _close_cash(account_pk: int, now: datetime) -> None:
+def _close_cash(
+    account_pk: int, known: Mapping[int, Instrument], at_hand: Iterable[Row] | None, now: datetime
+) -> None:
     """The sum of all that came and went, by currency."""
-    sums: defaultdict[str, Decimal] = defaultdict(Decimal)
-    rows = Activity.objects.current().filter(account=account_pk)
-    parts = rows.values_list("currency", *map(plain, ("gross", "fee", "tax")))
-    for currency, *amounts in parts.iterator(_AT_ONCE):
-        total = sums[currency]
-        for amount in amounts:
-            if amount is not None:
-                total = EXACT.add(total, Decimal(amount))
-        sums[currency] = total
-    exchanged = rows.filter(kind=ActivityKind.FX).values_list("instrument__broker_ref", "quantity")
-    for currency, quantity in exchanged.iterator(_AT_ONCE):
-        sums[currency] = EXACT.add(sums[currency], quantity or _ZERO)
+    names = ("kind", "instrument_id", "currency", "quantity", "gross", "fee", "tax")
+    if at_hand is None:
+        stored = Activity.objects.current().filter(account=account_pk)
+        rows = stored.values_list(*names[:3], *map(plain, names[3:])).iterator(_AT_ONCE)
+    else:
+        rows = map(attrgetter(*names), at_hand)
+    told: defaultdict[str, list[str | None]] = defaultdict(list)
+    for kind, instrument_pk, currency, quantity, *amounts in rows:
+        told[currency] += amounts
+        if kind == ActivityKind.FX and instrument_pk is not None:
+            told[known[instrument_pk].broker_ref].append(quantity)
+    with localcontext(EXACT):
+        sums = {
+            currency: sum((Decimal(amount) for amount in amounts if amount is not None), _ZERO)
+            for currency, amounts in told.items()
+        }
     CashBalance.objects.filter(account=account_pk).exclude(currency__in=sums).delete()
     upsert(
         CashBalance,
@@ -255,12 +276,10 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
     """
     beside = details.known().accounts
     for account in accounts:
-        span = (
-            Activity.objects.current()
-            .filter(account=account)
-            .aggregate(first=Min("trade_date"), last=Max("trade_date"))
-        )
-        if span["first"] is None:
+        rows = Activity.objects.current().filter(account=account).order_by("trade_date")
+        days = rows.values_list("trade_date", flat=True)
+        first, last = days.first(), days.last()
+        if first is None or last is None:
             account.delete()
             continue
         held = list(
@@ -271,7 +290,7 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
         )
         pks = [position.instrument_id for position in held]
         priced = _last_prices(pks)
-        as_of = max([span["last"], *(on for on, _ in priced.values())])
+        as_of = max([last, *(on for on, _ in priced.values())])
         update(
             Position,
             ["price", "priced_at", "market_value", "exposure", "unrealized_pnl"],
@@ -280,19 +299,17 @@ def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
         Position.objects.filter(account=account, is_open=False).update(
             price=None, market_value="0", exposure="0", unrealized_pnl="0", cost_basis="0"
         )
-        first = _moment(span["first"])
         told = beside.get(account.account)
         account.currency = (told and told.currency) or _kept_in(account)
         account.alias, account.kind = (told.alias, told.kind) if told else ("", "")
-        account.opened_on = (told and told.opened_on) or span["first"]
+        account.opened_on = (told and told.opened_on) or first
         account.updated_at = min(_moment(as_of), now)
-        account.positions_since = account.cash_since = first
+        account.positions_since = account.cash_since = _moment(first)
         account.positions_at = account.cash_at = account.updated_at
         account.save()
         Period.objects.filter(account=account).delete()
         Period.objects.bulk_create(
-            Period(account=account, source=BROKER, topic=topic, since=span["first"], until=as_of)
-            for topic in TOPICS
+            Period(account=account, source=BROKER, topic=topic, since=first, until=as_of) for topic in TOPICS
         )
 
 

@@ -11,7 +11,7 @@ from stonks_overwatch.ledger.details import InstrumentDetails
 from stonks_overwatch.ledger.imported import BROKER
 from stonks_overwatch.ledger.imported.closing import holders
 from stonks_overwatch.ledger.models import Import, ImportedName, Instrument
-from stonks_overwatch.ledger.sql import update, upsert
+from stonks_overwatch.ledger.sql import insert_one, update, upsert
 from stonks_overwatch.ledger.types import CONTRACTS, AssetClass, Named
 
 _PER_CENT = Decimal("0.01")
@@ -105,19 +105,12 @@ class Names:
         return self.units[pk]
 
     def _make(self, named: Named) -> int:
-        made = Instrument.objects.create(
-            broker=BROKER,
-            broker_ref=named.ref,
-            symbol=named.symbol,
-            name=named.name,
-            asset_class=AssetClass.OTHER,
-            currency=named.currency,
-            multiplier=Decimal(1),
-            quote_factor=Decimal(1),
-            isin=named.isin or None,
-        )
-        self.units[made.pk] = Unit(made.pk, AssetClass.OTHER, Decimal(1), Decimal(1))
-        return made.pk
+        names = ["broker", "broker_ref", "symbol", "name", "asset_class", "currency", "isin"]
+        units = {"multiplier": "1", "quote_factor": "1", "description": ""}
+        told = [BROKER, named.ref, named.symbol, named.name, AssetClass.OTHER.value, named.currency]
+        pk = insert_one(Instrument, [*names, *units], [*told, named.isin or None, *units.values()])
+        self.units[pk] = Unit(pk, AssetClass.OTHER, Decimal(1), Decimal(1))
+        return pk
 
     def _call(self, unit: Unit, before: _Called | None, named: Named, on: str) -> _Called:
         """Keep what the latest row that says anything calls it."""
