@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from stonks_overwatch import tasks
-from stonks_overwatch.ledger.models import Account, LotBook, SyncRun
+from stonks_overwatch.ledger.models import Account, DailySeries, LotBook, SyncRun
 from stonks_overwatch.services.brokers.ibkr.sandbox import Sandbox
+from tests.reports import builders
+from tests.reports.packing import pack
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a task closes its connection at the end
 
@@ -71,3 +73,17 @@ def test_a_login_that_was_asked_for_runs_though_it_is_not_due(
     tasks.sync_login("ibkr", "", only_if_due=True)
     tasks.sync_login("ibkr", "")
     assert outcomes() == [("", "ok", "")] * 2
+
+
+def test_what_was_imported_is_worked_out_before_a_page_asks(config_file: Path) -> None:
+    holder = builders.account("U1", positions_since=builders.NOW, cash_since=builders.NOW)
+    builders.position(holder, builders.instrument("ABC"))
+    builders.activity(holder, "deposit", gross="100")
+    pack()
+    builders.run("running")
+    tasks.work_out_changes()
+    assert LotBook.objects.count() == 1
+    assert not DailySeries.objects.exists()  # the sync that is at work would change it at once
+    SyncRun.objects.all().delete()
+    tasks.work_out_changes()
+    assert DailySeries.objects.exists()

@@ -1,7 +1,7 @@
 """Work in the background: huey's queue in the data folder, its consumer in threads of the app's process."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -13,10 +13,15 @@ from stonks_overwatch import config, ibkr_setup, memory, sync
 from stonks_overwatch.errors import ConfigError, SyncRunningError
 from stonks_overwatch.ledger.models import Account, SyncRun
 from stonks_overwatch.reports.accounts import account_rows
+from stonks_overwatch.reports.balances import cash_over_time
+from stonks_overwatch.reports.booked import DAY, last_day, year_before
 from stonks_overwatch.reports.broker_returns import broker_returns
 from stonks_overwatch.reports.combined import per_instrument
 from stonks_overwatch.reports.daily import daily_total
 from stonks_overwatch.reports.dashboard import dashboard
+from stonks_overwatch.reports.fees import fees
+from stonks_overwatch.reports.income import income
+from stonks_overwatch.reports.kept import version
 from stonks_overwatch.reports.lot_books import lot_books
 from stonks_overwatch.reports.reconcile import compare_statements, latest
 from stonks_overwatch.reports.scope import Scope
@@ -65,8 +70,7 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
             if not only_if_due or sync.is_due(broker, login, datetime.now(UTC)):
                 sync.run(broker, login)
                 memory.give_back()
-                work_out_lots()
-                _work_out_pages(Scope(config.load().base_currency))
+                work_out_changes.call_local()
     except SyncRunningError as err:
         log.info("%s", err.what)
     except ConfigError as err:
@@ -76,8 +80,25 @@ def sync_login(broker: str, name: str, only_if_due: bool = False) -> None:
         memory.give_back()
 
 
-def _work_out_pages(scope: Scope) -> None:
-    """Work out what the pages show, while nobody waits for it."""
+@huey.periodic_task(crontab(minute="*"))
+def work_out_changes() -> None:
+    """Work out what was synced or imported, also by a command, while nobody waits: the next page needs it."""
+    close_old_connections()
+    try:
+        looked_at = list(Account.objects.all())
+        scope = Scope(config.load().base_currency)
+        lot_books(looked_at, scope.base_currency)
+        # Each sync comes here at its end, and not of every database can it be told whether it has changed.
+        if looked_at and version() is not None and not SyncRun.objects.filter(status="running").exists():
+            _work_out_pages(scope, looked_at)
+    except ConfigError as err:
+        log.info("%s", err.what)  # enqueue_due records it
+    finally:
+        close_old_connections()
+
+
+def _work_out_pages(scope: Scope, looked_at: Sequence[Account]) -> None:
+    """What the main pages show. Where nothing was committed it is there already, and this costs nothing."""
     # Daily series and what statements compare with are stored, which is a change: reports are kept from
     # then on.
     daily_total(scope)
@@ -89,18 +110,10 @@ def _work_out_pages(scope: Scope) -> None:
     )  # fmt: skip
     for report in reports:
         report(scope)
-
-
-@huey.periodic_task(crontab(minute="*"))
-def work_out_lots() -> None:
-    """Match what was synced or imported, also by a command, while nobody waits: the next page needs it."""
-    close_old_connections()
-    try:
-        lot_books(list(Account.objects.all()), config.load().base_currency)
-    except ConfigError as err:
-        log.info("%s", err.what)  # enqueue_due records it
-    finally:
-        close_old_connections()
+    if today := last_day(looked_at, None):
+        start = year_before(today) + DAY
+        for over_time in (cash_over_time, income, fees):
+            over_time(scope, start, today)
 
 
 @huey.periodic_task(crontab(minute="*"))

@@ -130,10 +130,11 @@ def latest(scope: Scope) -> ReconcileDocument:
     return _document(states, {})
 
 
+@kept
 def compare_statements(scope: Scope) -> None:
     """Store what all statements come to."""
     looked_at, clock = accounts(scope), packed.clock()
-    compared(looked_at, scope.base_currency, known=checkpoints(looked_at), clock=clock)
+    compared(looked_at, scope.base_currency, known=checkpoints(looked_at, packed.STATEMENTS), clock=clock)
 
 
 class _State(NamedTuple):

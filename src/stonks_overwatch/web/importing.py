@@ -20,6 +20,7 @@ from django.shortcuts import redirect
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
 
+from stonks_overwatch import tasks
 from stonks_overwatch.errors import ImportRefusedError, StonksError
 from stonks_overwatch.imports import FileResult, import_files, undo
 from stonks_overwatch.reports.imports import ImportRow, imports
@@ -84,6 +85,7 @@ def _import_page(request: HttpRequest) -> HttpResponse:
 def undo_import(request: HttpRequest, number: int) -> HttpResponse:
     try:
         undo(number)
+        tasks.work_out_changes()
     except ImportRefusedError as err:
         return _page(request, problem=err, status=409)
     return redirect("import")
@@ -119,6 +121,7 @@ def _imported(request: HttpRequest, token: str, account: str) -> HttpResponse:
             next_step="Look whether they are in the list below; choose them again if they are not.",
         )
     results = import_files(_files(folder), account=account)
+    tasks.work_out_changes()
     shutil.rmtree(folder)
     return _page(request, results=results, is_trial=False)
 
