@@ -3,9 +3,9 @@
 On a ledger of bench.synthetic that is imported first. All that is measured is what pages and commands call:
 
 - the whole refresh: from the database to the daily series (made anew), the time-weighted and money-weighted
-  returns of 19 periods, and the cost of all open lots, first in first out, as they are stored: in a process
-  that is warm, in a new one, and after one new day;
-- lots: all of them matched anew, exactly, and those alone that activities of one day concern;
+  returns of 19 periods, and the cost of all open lots, first in first out: in a process that is warm, with
+  the lots as they are stored and with all of them matched anew; in a new one; and after one new day;
+- lots: all of them matched anew, exactly, and stored; and those alone that activities of one day concern;
 - holdings (by FIFO and by average cost) and allocation as reports, and the pages.
 
 Before each round the database is written to: nothing is answered from what a round before left in memory.
@@ -105,7 +105,7 @@ def load(size: str, folder: Path) -> None:
 
 
 def refresh() -> None:
-    """Everything but the matching of lots, from the rows and blocks in the database."""
+    """Everything from the rows and blocks in the database; lots are matched where none are stored."""
     from stonks_overwatch.ledger.models import DailySeries  # noqa: PLC0415
     from stonks_overwatch.reports import periods  # noqa: PLC0415
     from stonks_overwatch.reports.daily import daily_total  # noqa: PLC0415
@@ -147,6 +147,7 @@ def warm(size: str, _: Path) -> None:
     news = [(traded.account_id, traded.trade_date)]
     report(size, "lots after one new day", lots, before=lambda: packed.activities_changed(news))
     report(size, "the whole refresh, warm", refresh, before=touch, goal=GOALS[size])
+    report(size, "the same with all lots matched anew", refresh, before=no_lots, rounds=FEW_ROUNDS)
 
     # A day later than all that is stored: what the accounts' series lack is one day.
     last = DailySeries.objects.latest("valid_until").valid_until

@@ -425,6 +425,12 @@ def _sums(rows: Whole, amounts: Floats, size: int) -> Floats:
     return sums
 
 
+def _counted(truths: Truths) -> NDArray[np.uint32]:
+    """How many rows are true on each day; a tenth of the time of a sum of truths."""
+    counted: NDArray[np.uint32] = np.add.reduce(truths.view(np.uint8), axis=0, dtype=np.uint32)
+    return counted
+
+
 def _or_zero(numbers: Floats) -> Floats:
     return np.where(np.isnan(numbers), 0.0, numbers)
 
@@ -538,10 +544,29 @@ def _lasting(book: Book, flows: _Flows, rows: Whole, price: Floats, nothing: Tru
 
 
 def _running(flat: Whole, added: Floats, start: Floats, shape: tuple[int, int]) -> Floats:
-    """Running sums over the days of each row, from a start."""
-    sums = _sums(flat, added, shape[0] * shape[1]).reshape(shape)
-    sums[:, 0] += start
-    return np.cumsum(sums, axis=1, out=sums)
+    """Running sums over the days of each row, from a start.
+
+    Args:
+        flat: the place of each amount among all days of all rows.
+        added: the amounts.
+        start: of each row.
+        shape: rows, days.
+
+    Most days nothing is added: sums run over those on which something is, and stay until the next one.
+    """
+    rows, days = shape
+    places, at = np.unique(flat, return_inverse=True)
+    row = places // days
+    count = np.bincount(row, minlength=rows)
+    # Of each row its start, and after it what was added on each of its days.
+    steps = np.zeros((rows, int(count.max()) + 1))
+    begins = np.zeros(steps.shape, dtype=np.int64)
+    nth = np.arange(1, places.size + 1) - np.repeat(np.cumsum(count) - count, count)
+    steps[:, 0], steps[row, nth] = start, _sums(at, added, places.size)
+    begins[:, 0], begins[row, nth] = np.arange(rows) * days, places
+    used = np.arange(steps.shape[1]) <= count[:, None]
+    lasting = np.diff(begins[used], append=rows * days)
+    return np.repeat(np.cumsum(steps, axis=1)[used], lasting).reshape(shape)
 
 
 def _even(book: Book, flows: _Flows, chunk: _Chunk) -> Floats:
@@ -624,7 +649,7 @@ def daily(book: Book, currencies: Whole, checkpoint: int) -> tuple[Daily, Checkp
             worth[currency] += chunk.worth[of == currency].sum(axis=0)
         if chunk.worth is not chunk.value:
             unknown |= np.isnan(chunk.value).any(axis=0)
-        carried += chunk.carried.sum(axis=0)
+        carried += _counted(chunk.carried)
         quantity[chunk.rows] = chunk.quantity[:, at_day]
         price[chunk.rows] = chunk.lasting[:, at_day]
         paid[chunk.rows] = chunk.paid[:, min(at_day, chunk.paid.shape[1] - 1)]
@@ -811,7 +836,7 @@ def of_holdings(book: Book, chosen: Truths) -> Daily:
             change = np.diff(rates, axis=1)
             effect = np.where((worth[:, :-1] == 0.0) | (change == 0.0), 0.0, worth[:, :-1] * change)
             moved[1:] += effect.sum(axis=0)
-        carried += chunk.carried[kept].sum(axis=0)
+        carried += _counted(chunk.carried[kept])
         at, values = _transferred(flows, chunk, book)
         mine = chosen[events.instrument[at]]
         at, values = at[mine], values[mine]
