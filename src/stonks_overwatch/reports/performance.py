@@ -1,8 +1,8 @@
 """Returns and the value bridge of a period.
 
-The engine computes in floats; here each part of the bridge becomes a Decimal of whole cents (of the base
-currency's own digits) and `other` is the exact rest: begin + net contribution + market + income + fees +
-taxes + currency + other = end, to the last digit. Rounding is part of `other` for that reason.
+The engine computes in floats; here each part of the bridge becomes a Decimal of whole cents and `other` is
+the exact rest: begin + net contribution + market + income + fees + taxes + currency + other = end, to the
+last digit. Rounding is part of `other` for that reason.
 
 A period is from its first day to its last, both included: its begin is the value at the end of the day
 before. A number is null where the history of the period is not completely known.
@@ -289,8 +289,8 @@ def _lacks_prices(daily: DailyTotal, base: str, begin: int, end: int) -> bool:
 
 
 def _bridge(found: Figures) -> Bridge:
-    """Whole cents; what they leave of the change goes to `other`."""
-    begin, end, contribution = _cents(found.begin_nav), _cents(found.end_nav), _cents(found.contribution)
+    """Whole cents; what they leave of the change, to the last digit, goes to `other`."""
+    begin, end, contribution = decimal(found.begin_nav), decimal(found.end_nav), decimal(found.contribution)
     income, fees, taxes = _cents(found.income), _cents(found.fees), _cents(found.taxes)
     market, currency = _cents(found.market), _cents(found.currency)
     if market is None or currency is None:

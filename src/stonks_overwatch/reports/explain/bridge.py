@@ -106,12 +106,11 @@ def _market(seen: Seen) -> Made:
     return Made("difference", words, inputs, note=_CENTS)
 
 
-@figure(Bridge, "other", "Other", base, "What is left, so that the parts add up to the cent.")
+@figure(Bridge, "other", "Other", base, "What is left, so that the parts add up to the last digit.")
 def _other(seen: Seen) -> Made:
     told: PerformanceDocument = seen.root
-    cent = Decimal("0.01")
     inputs = [
-        seen.input(text, None if value is None else value.quantize(cent), seen.base, f"performance.{name}")
+        seen.input(text, value, seen.base, f"performance.{name}")
         for text, value, name in (
             ("value at the end", told.end_nav, "end_nav"),
             ("value at the begin", told.begin_nav, "begin_nav"),
