@@ -260,6 +260,44 @@ def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:
     assert document.holdings[0].contribution == Decimal("0.1")
 
 
+def test_a_benchmark_without_prices_says_which_days_lack_them_and_is_known_after_them() -> None:
+    account = made.account(updated_at=made.NOW)
+    made.activity(account, "deposit", day(-30), gross="1000")
+    index = made.instrument("IDX", isin="IE0000000001")
+    # Carried for seven days, a price of day -25 holds to day -18; the next one is of day -10.
+    for number, close in ((-30, "50"), (-25, "55"), (-10, "44"), (-3, "48.4")):
+        made.price(index, close, day(number))
+    pack()
+    across = comparison(EUR, "IE0000000001", day(-28), day(2))
+    after = comparison(EUR, "IE0000000001", day(-8), day(2))
+
+    assert across.benchmark_return is None
+    assert across.why == (
+        "IDX has no price, or its currency no rate, of the last seven days from 13 Feb 2026 to 19 Feb 2026. "
+        "Import its prices (docs/Import.md), or look at days that have some."
+    )
+    assert after.benchmark_return == Decimal("0.1")
+    assert after.why == ""
+
+
+def test_a_holding_without_a_price_at_the_end_says_so() -> None:
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument("ABC")
+    made.activity(account, "deposit", day(-20), gross="100")
+    made.activity(account, "buy", day(-20), share, quantity="1", gross="-100")
+    made.price(share, "100", day(-20))
+    for number in range(-20, 3):
+        made.nav(account, "100", day(number))
+    pack()
+    (row,) = attribution(EUR, day(-18), day(2)).holdings
+
+    assert row.contribution is None
+    assert row.why == (
+        "No price, or no rate, of the seven days up to 4 Mar 2026 is known. "
+        "Import its prices (docs/Import.md), or look at days that have some."
+    )
+
+
 def test_the_same_money_in_a_benchmark() -> None:
     # The benchmark goes 50, 55, 44 in EUR; 1,450 is there at the begin and nothing more comes in.
     portfolio()

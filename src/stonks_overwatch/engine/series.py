@@ -160,7 +160,7 @@ def index(total: Total) -> Index | None:
 
 def is_valued(total: Total, begin: int, end: int) -> bool:
     """Whether our own valuation knows the end of every day from `begin` to before `end`."""
-    return not np.isnan(total.own_nav[begin - total.first : end - total.first]).any()
+    return are_known(total.own_nav[begin - total.first : end - total.first])
 
 
 def growth(grown: Index, first: int, begin: int, end: int, *, before_tax: bool = False) -> float:
@@ -357,6 +357,15 @@ class Grown(NamedTuple):
         values = window(self.prices, since, last) * self.units(since, last)
         return carry(values)[0][CARRIED_DAYS:] * self.rates
 
+    def gap(self, first: int, last: int) -> tuple[int, int] | None:
+        """The first days that it has no value on; None where it has one on every day."""
+        unknown = np.isnan(self.values(first, last))
+        if not unknown.any():
+            return None
+        start = int(unknown.argmax())
+        length = int((~unknown[start:]).argmax()) or unknown.size - start
+        return first + start, first + start + length - 1
+
     def paid(self, first: int, last: int) -> Floats:
         """The dividends of each day of what that unit has become."""
         paid = np.zeros(last - first + 1)
@@ -384,6 +393,10 @@ def blend(parts: Sequence[Grown], first: int, last: int) -> Floats:
         start = int(known[0])
         grown[start:] = np.concatenate(([1.0], np.cumprod(growth[start:])))
     return grown
+
+
+def are_known(numbers: Floats) -> bool:
+    return not np.isnan(numbers).any()
 
 
 def from_funding(grown: Floats, nav: Floats) -> Floats:

@@ -8,6 +8,7 @@ interest and costs and the effect of its exchange rates, is the last part: the r
 
 from collections import defaultdict
 from datetime import date
+from decimal import Decimal
 from math import isnan
 
 from pydantic import Field
@@ -18,7 +19,7 @@ from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.reports.daily import DailyTotal, books, daily_total
 from stonks_overwatch.reports.documents import Computed, Document
 from stonks_overwatch.reports.performance import asked_days
-from stonks_overwatch.reports.periods import Days
+from stonks_overwatch.reports.periods import DAY, Days
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.series import decimal
 
@@ -29,7 +30,8 @@ class HoldingReturn(Document):
     `gain_base` = `end_base` - `begin_base` - `paid_base` + `income_base`: `paid_base` is what was put in
     less what was taken out, with commissions; `income_base` dividends and interest after what was withheld.
     `contribution` is a fraction of the return of the whole. Null where a price or a rate is unknown.
-    `is_estimate`: it had no price for some days, so that `contribution` is an estimate.
+    `is_estimate`: it had no price for some days, so that `contribution` is an estimate. `why` says what is
+    missing where something is null.
     """
 
     symbol: str
@@ -44,6 +46,7 @@ class HoldingReturn(Document):
     gain_base: Computed | None
     contribution: Computed | None
     is_estimate: bool
+    why: str
 
 
 class AttributionDocument(Document):
@@ -98,7 +101,7 @@ def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None
         end=days.last,
         base_currency=base,
         holdings=tuple(
-            _row(described[number], sums[number], is_even=number in estimates) for number in first
+            _row(described[number], sums[number], days, is_even=number in estimates) for number in first
         ),
         rest=rest,
         rest_is_estimate=rest is not None and bool(estimates),
@@ -127,7 +130,7 @@ def _sums(
     return sums, even
 
 
-def _row(instrument: Instrument, figures: list[float], *, is_even: bool) -> HoldingReturn:
+def _row(instrument: Instrument, figures: list[float], days: Days, *, is_even: bool) -> HoldingReturn:
     begin, end, paid, income, gain, contribution = map(decimal, figures)
     return HoldingReturn(
         symbol=instrument.symbol,
@@ -142,6 +145,19 @@ def _row(instrument: Instrument, figures: list[float], *, is_even: bool) -> Hold
         gain_base=gain,
         contribution=contribution,
         is_estimate=is_even and contribution is not None,
+        why=_why(begin, end, days) if contribution is None else "",
+    )
+
+
+def _why(begin: Decimal | None, end: Decimal | None, days: Days) -> str:
+    """What is missing, and what to do about it."""
+    lacking = [on for on, value in ((days.first - DAY, begin), (days.last, end)) if value is None]
+    if not lacking:
+        return "An amount of these days, or its rate, is not known. Import the rates (docs/Import.md)."
+    when = " and ".join(f"{on.day} {on:%b %Y}" for on in lacking)
+    return (
+        f"No price, or no rate, of the seven days up to {when} is known. "
+        "Import its prices (docs/Import.md), or look at days that have some."
     )
 
 

@@ -7,13 +7,14 @@ the total return.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from django.db.models import Q
 
 from stonks_overwatch.engine import series as engine
-from stonks_overwatch.engine.rates import Block, Floats
+from stonks_overwatch.engine.rates import Block, Floats, window
 from stonks_overwatch.errors import UnknownInstrumentError
 from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.ledger.types import AssetClass
@@ -32,14 +33,16 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """`grown` is the growth of one unit of the base currency on every day of the series; NaN is unknown.
+    """`grown` is the growth of one unit of the base currency from the begin of the days looked at.
 
-    `told` is what is known of the dividends of each part; empty where prices alone are asked for.
+    Of every day of the series; NaN before and after these days, and where it is unknown: `why` says what is
+    missing. `told` is what is known of the dividends of each part; empty where prices alone are asked for.
     """
 
     parts: tuple[Part, ...]
     grown: Floats
     told: tuple[Distributions, ...]
+    why: str
 
     def reinvested(self, days: Days) -> int:
         """How many dividends are in the growth of these days."""
@@ -52,15 +55,19 @@ class Benchmark:
         )
 
     @classmethod
-    def named(cls, text: str, base: str, daily: DailyTotal, *, price_return: bool = False) -> "Benchmark":
+    def named(
+        cls, text: str, base: str, daily: DailyTotal, days: Days, *, price_return: bool = False
+    ) -> "Benchmark":
         """The one that a text like "IE00B4L5Y983" or "IE00B4L5Y983:60,IE00B3F81R35:40" names.
 
         An instrument is named by its ISIN, symbol or broker's number. A mix is brought back to its weights
-        every day. With `price_return` no dividend is counted.
+        every day. With `price_return` no dividend is counted. What it lacks on other days does not matter.
 
         Raises: UnknownInstrumentError.
         """
-        first, last = daily.total.first, daily.total.last
+        total = daily.total
+        first, last = max(days.first.toordinal() - 1, total.first), min(days.last.toordinal(), total.last)
+        first = min(first, last)
         asked = asked_parts(text)
         whole = sum((weight for _, weight in asked), Decimal(0))
         parts = []
@@ -75,8 +82,25 @@ class Benchmark:
             blocks.append(engine.Grown(prices, rates, paid, splits, float(weight)))
             told.append(of)
             parts.append(Part(instrument.name, instrument.symbol, weight / whole))
-        grown = engine.from_funding(engine.blend(blocks, first, last), daily.total.nav)
-        return cls(tuple(parts), grown, () if price_return else tuple(told))
+        nav = total.nav[first - total.first : last - total.first + 1]
+        grown = engine.from_funding(engine.blend(blocks, first, last), nav)
+        why = "" if engine.are_known(grown) else _why(parts, blocks, first, last)
+        whole_series = window(Block(first, grown), total.first, total.last)
+        return cls(tuple(parts), whole_series, () if price_return else tuple(told), why)
+
+
+def _why(parts: list[Part], blocks: list[engine.Grown], first: int, last: int) -> str:
+    """What is missing, and what to do about it."""
+    for part, block in zip(parts, blocks, strict=True):
+        gap = block.gap(first, last)
+        if gap is not None:
+            since, until = (f"{date.fromordinal(day).day} {date.fromordinal(day):%b %Y}" for day in gap)
+            of_days = f"from {since} to {until}" if since != until else f"on {since}"
+            return (
+                f"{part.symbol} has no price, or its currency no rate, of the last seven days {of_days}. "
+                "Import its prices (docs/Import.md), or look at days that have some."
+            )
+    return ""
 
 
 def _dividends(of: Distributions, base: str, first: int, last: int) -> list[tuple[int, float, Floats]]:

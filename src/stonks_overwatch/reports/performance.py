@@ -133,7 +133,7 @@ def performance(
     days = asked_days(daily, start, end)
     against = None
     if benchmark:
-        against = Benchmark.named(benchmark, scope.base_currency, daily, price_return=price_return)
+        against = Benchmark.named(benchmark, scope.base_currency, daily, days, price_return=price_return)
     return measured(daily, scope.base_currency, days, against=against)
 
 

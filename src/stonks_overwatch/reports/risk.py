@@ -56,7 +56,8 @@ class ComparisonDocument(Document):
     `benchmark_nav` is what the value would be had the begin value and every later contribution gone into the
     benchmark on their days. `dividends` counts those of the benchmark that are reinvested in it, before tax:
     without any its return is one of prices. It is the `total_return` only if all there were are known, which
-    is where the accounts looked at held it all the time.
+    is where the accounts looked at held it all the time. `why` says what is missing where the benchmark is
+    not known.
     """
 
     start: date | None = Field(serialization_alias="from")
@@ -73,6 +74,7 @@ class ComparisonDocument(Document):
     index: tuple[Computed | None, ...]
     benchmark_index: tuple[Computed | None, ...]
     benchmark_nav: tuple[Computed | None, ...]
+    why: str
 
 
 def risk(
@@ -91,7 +93,7 @@ def risk(
     days = asked_days(daily, start, end)
     against = None
     if benchmark:
-        against = Benchmark.named(benchmark, scope.base_currency, daily, price_return=price_return)
+        against = Benchmark.named(benchmark, scope.base_currency, daily, days, price_return=price_return)
     return risk_of(daily, days, against)
 
 
@@ -143,8 +145,9 @@ def comparison(
     daily = daily_total(scope)
     if daily is None:
         return _nothing(scope.base_currency, start, end, ())
-    against = Benchmark.named(benchmark, scope.base_currency, daily, price_return=price_return)
-    return compared(daily, scope.base_currency, asked_days(daily, start, end), against)
+    days = asked_days(daily, start, end)
+    against = Benchmark.named(benchmark, scope.base_currency, daily, days, price_return=price_return)
+    return compared(daily, scope.base_currency, days, against)
 
 
 def compared(daily: DailyTotal, base: str, days: Days, against: Benchmark) -> ComparisonDocument:
@@ -173,6 +176,7 @@ def compared(daily: DailyTotal, base: str, days: Days, against: Benchmark) -> Co
         index=decimals(engine.numbers(own / own[0])),
         benchmark_index=decimals(engine.numbers(other / other[0])),
         benchmark_nav=decimals(engine.numbers(simulated)),
+        why=against.why,
     )
 
 
@@ -194,4 +198,5 @@ def _nothing(
         index=(),
         benchmark_index=(),
         benchmark_nav=(),
+        why="Not everything is known on all of these days. Look at days since everything is known.",
     )

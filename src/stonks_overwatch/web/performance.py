@@ -261,7 +261,8 @@ def _groups(only: Group | None) -> list[tuple[str, str]]:
 def _benchmark(asked: Asked, base: str, daily: DailyTotal) -> Benchmark | None:
     if not asked.benchmark:
         return None
-    return Benchmark.named(asked.benchmark, base, daily, price_return=asked.is_price_return)
+    days, price_return = asked.days(daily), asked.is_price_return
+    return Benchmark.named(asked.benchmark, base, daily, days, price_return=price_return)
 
 
 def _rows(document: SeriesDocument, comparison: ComparisonDocument | None) -> list[DayRow]:

@@ -50,6 +50,8 @@ class Command(PeriodCommand):
                 ],
             )
         )
+        if document.why:
+            self.stdout.write(document.why)
 
 
 def returns_of(document: ComparisonDocument) -> str:

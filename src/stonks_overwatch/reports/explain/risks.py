@@ -24,7 +24,7 @@ from stonks_overwatch.reports.explain.told import (
     sum_of,
 )
 from stonks_overwatch.reports.performance import Risk
-from stonks_overwatch.reports.periods import DAY
+from stonks_overwatch.reports.periods import DAY, Days
 from stonks_overwatch.reports.risk import BenchmarkPart, ComparisonDocument, RiskDocument, comparison, risk
 
 REPORTS["risk"] = lambda a, _: risk(
@@ -44,10 +44,11 @@ class _Returns(NamedTuple):
 
 
 def _benchmark(seen: Seen, daily: DailyTotal) -> Floats | None:
-    named = seen.arguments.benchmark
+    named, told = seen.arguments.benchmark, seen.root
     if not named:
         return None
-    return Benchmark.named(named, seen.base, daily, price_return=seen.arguments.price_return).grown
+    days, price_return = Days(told.start, told.end), seen.arguments.price_return
+    return Benchmark.named(named, seen.base, daily, days, price_return=price_return).grown
 
 
 def _returns(seen: Seen) -> _Returns:
