@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from django.db.models import Case, F, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models import Case, ExpressionWrapper, F, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger import matching, models
@@ -368,14 +368,17 @@ def _moving(
 ) -> Iterator[QuerySet[models.Activity]]:
     """All that moves a quantity or a cost, or is part of a corporate action; of `only`, and maybe more."""
     rows = models.Activity.objects.current().filter(
-        Q(quantity__isnull=False) | Q(kind__in=_ACTIONS) | RETURNED, account__in=list(accounts)
+        Q(quantity__isnull=False) | Q(kind__in=_ACTIONS) | RETURNED
     )
     rows = rows.exclude(kind=ActivityKind.FX)
     if until is not None:
         rows = rows.filter(trade_date__lte=until)
     if only is None:
-        yield rows
+        # As a sum, so that rows are read as they lie: along an index of accounts it takes twice the time.
+        holder = ExpressionWrapper(F("account_id") + 0, output_field=IntegerField())
+        yield rows.alias(holder=holder).filter(holder__in=list(accounts))
         return
+    rows = rows.filter(account__in=list(accounts))
     instruments = sorted({instrument for _, instrument in only})
     for start in range(0, len(instruments), _AT_ONCE):
         yield rows.filter(instrument__in=instruments[start : start + _AT_ONCE])
