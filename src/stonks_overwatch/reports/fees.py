@@ -16,8 +16,21 @@ from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.booked import Amounts, Booked, Sums, booked, grouped, last_day, months, sums
-from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, share
+from stonks_overwatch.reports.booked import (
+    Amounts,
+    Booked,
+    Entry,
+    Sums,
+    booked,
+    entries,
+    grouped,
+    in_base,
+    last_day,
+    months,
+    papers,
+    sums,
+)
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, known_sum, share
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.series import series
@@ -85,15 +98,12 @@ class FeesDocument(Document):
 
 
 class _Taken(NamedTuple):
-    row: Booked
-    kind: str
-    fee: Decimal | None
-    tax: Decimal | None
-    amounts: Amounts
+    """A charge of an entry: the `part` of its charges with this number."""
 
-    @classmethod
-    def of(cls, row: Booked, kind: str, fee: Decimal | None, tax: Decimal | None) -> "_Taken":
-        return cls(row, kind, fee, tax, Amounts(row.in_base(fee), row.in_base(tax)))
+    entry: Entry
+    part: int
+    kind: str
+    amounts: Amounts
 
 
 _CHARGED = (
@@ -111,13 +121,18 @@ def fees(scope: Scope, start: date | None = None, end: date | None = None) -> Fe
     base = scope.base_currency
     today = last_day(looked_at, scope.as_of)
     end = min((day for day in (end, today) if day), default=None)
-    taken = [charge for row in booked(looked_at, base, _CHARGED, start, end) for charge in _taken(row)]
-    first = start or (taken[0].row.on if taken else None)
+    taken = [
+        _Taken(row, part, kind, Amounts(in_base(fee, row.into_base), in_base(tax, row.into_base)))
+        for row in entries(looked_at, base, _CHARGED, start, end)
+        for part, (kind, fee, tax) in enumerate(_parts(row))
+    ]
+    first = start or (date.fromisoformat(taken[0].entry.on) if taken else None)
     values = _values(scope, first, end)
     summed = sums(charge.amounts for charge in taken)
     average = _average(values, first, end)
     days = (end - first).days + 1 if first and end else 0
     of_value = share(_cost(summed["net_base"]), average)
+    accounts_named = {account.pk: (account.account, account.alias) for account in looked_at}
     return FeesDocument(
         start=first,
         end=end,
@@ -132,11 +147,8 @@ def fees(scope: Scope, start: date | None = None, end: date | None = None) -> Fe
         by_month=_by_month(taken, first, end, values),
         by_year=_by_year(taken, values),
         by_kind=_groups(taken, lambda charge: (charge.kind, "")),
-        by_account=_groups(taken, lambda charge: (charge.row.account.account, charge.row.account.alias)),
-        by_instrument=_groups(
-            [charge for charge in taken if charge.row.broker_ref and charge.row.kind != ActivityKind.FX],
-            lambda charge: (charge.row.symbol or charge.row.broker_ref or "", charge.row.name or ""),
-        ),
+        by_account=_groups(taken, lambda charge: accounts_named[charge.entry.account_id]),
+        by_instrument=_by_instrument(taken),
         charges=_charges(looked_at, base, taken),
     )
 
@@ -146,33 +158,28 @@ def _charges(looked_at: Sequence[Account], base: str, taken: Sequence[_Taken]) -
 
     def made(numbers: Sequence[int]) -> list[Charge]:
         rows = booked(looked_at, base, Q(pk__in={number // _PARTS for number in numbers}))
-        charges = {row.pk * _PARTS + part: one for row in rows for part, one in enumerate(_taken(row))}
-        return [_charge(charges[number]) for number in numbers if number in charges]
+        charges = {
+            row.pk * _PARTS + part: _charge(row, *one) for row in rows for part, one in enumerate(_parts(row))
+        }
+        return [charges[number] for number in numbers if number in charges]
 
-    numbers = array("q")
-    for place, charge in enumerate(taken):
-        is_next = place > 0 and taken[place - 1].row.pk == charge.row.pk
-        numbers.append(numbers[-1] + 1 if is_next else charge.row.pk * _PARTS)
-    numbers.reverse()
-    return Rows(numbers, made)
+    return Rows(array("q", (one.entry.pk * _PARTS + one.part for one in reversed(taken))), made)
 
 
 _PARTS = 4  # more than one activity has: itself, its fee, its tax
 
 
-def _taken(row: Booked) -> list[_Taken]:
-    """The charges of one activity: itself, and the fee and the tax that are a part of it."""
-    found = []
+def _parts(row: Booked | Entry) -> list[tuple[str, Decimal | None, Decimal | None]]:
+    """The charges of one activity, by kind: itself, and the fee and the tax that are a part of it."""
+    found: list[tuple[str, Decimal | None, Decimal | None]] = []
     if row.kind == ActivityKind.FEE:
-        found.append(_Taken.of(row, row.subtype or "other fee", row.gross, _NONE))
+        found.append((row.subtype or "other fee", row.gross, _NONE))
     elif row.kind == ActivityKind.TAX:
-        found.append(_Taken.of(row, row.subtype or "other tax", _NONE, row.gross))
+        found.append((row.subtype or "other tax", _NONE, row.gross))
     if row.fee:
-        kind = "commission" if row.kind in _TRADES else "other fee"
-        found.append(_Taken.of(row, kind, row.fee, _NONE))
+        found.append(("commission" if row.kind in _TRADES else "other fee", row.fee, _NONE))
     if row.tax:
-        kind = "transaction tax" if row.kind in _TRADES else "withholding tax"
-        found.append(_Taken.of(row, kind, _NONE, row.tax))
+        found.append(("transaction tax" if row.kind in _TRADES else "withholding tax", _NONE, row.tax))
     return found
 
 
@@ -198,7 +205,7 @@ def _by_month(
 ) -> tuple[FeeGroup, ...]:
     if not taken or start is None or end is None:
         return ()
-    by_month = grouped(taken, lambda charge: charge.row.month)
+    by_month = grouped(taken, lambda charge: charge.entry.on[:7])
     value_of = grouped(values.items(), lambda item: f"{item[0]:%Y-%m}")
     return tuple(
         _group(month, "", by_month.get(month, []), None, [value for _, value in value_of.get(month, [])])
@@ -207,11 +214,21 @@ def _by_month(
 
 
 def _by_year(taken: Sequence[_Taken], values: dict[date, Decimal]) -> tuple[FeeGroup, ...]:
-    by_year = grouped(taken, lambda charge: charge.row.on.year)
-    value_of = grouped(values.items(), lambda item: item[0].year)
+    by_year = grouped(taken, lambda charge: charge.entry.on[:4])
+    value_of = grouped(values.items(), lambda item: f"{item[0]:%Y}")
     return tuple(
-        _group(str(year), "", charges, None, [value for _, value in value_of.get(year, [])])
+        _group(year, "", charges, None, [value for _, value in value_of.get(year, [])])
         for year, charges in sorted(by_year.items())
+    )
+
+
+def _by_instrument(taken: Sequence[_Taken]) -> tuple[FeeGroup, ...]:
+    charges = [one for one in taken if one.entry.instrument_id and one.entry.kind != ActivityKind.FX]
+    papers_of = papers({one.entry.instrument_id or 0 for one in charges})
+    names = {pk: (paper.symbol or paper.broker_ref, paper.name) for pk, paper in papers_of.items()}
+    return _groups(
+        [one for one in charges if papers_of[one.entry.instrument_id or 0].broker_ref],
+        lambda charge: names[charge.entry.instrument_id or 0],
     )
 
 
@@ -227,26 +244,23 @@ def _group(
     summed = sums(charge.amounts for charge in charges)
     cost = _cost(summed["net_base"])
     average = sum(values, Decimal(0)) / len(values) if values else None
-    return FeeGroup(key=key, name=name, **summed, share=share(cost, whole), of_value=share(cost, average))
+    return FeeGroup.made(
+        {**summed, "key": key, "name": name, "share": share(cost, whole), "of_value": share(cost, average)}
+    )
 
 
-def _whole(amounts: Amounts) -> Decimal | None:
-    return None if amounts.gross is None or amounts.tax is None else amounts.gross + amounts.tax
-
-
-def _charge(charge: _Taken) -> Charge:
-    row, amounts = charge.row, charge.amounts
+def _charge(row: Booked, kind: str, fee: Decimal | None, tax: Decimal | None) -> Charge:
     return Charge(
         id=row.id,
         on=row.on,
         account=row.account.account,
         broker=row.account.broker,
-        kind=charge.kind,
+        kind=kind,
         symbol=row.symbol,
         broker_ref=row.broker_ref,
         currency=row.currency,
-        fee=charge.fee,
-        tax=charge.tax,
-        amount_base=_whole(amounts),
+        fee=fee,
+        tax=tax,
+        amount_base=known_sum((row.in_base(fee), row.in_base(tax))),
         description=row.description,
     )
