@@ -225,6 +225,27 @@ def test_the_first_to_tell_the_class_replaces_an_unknown_instrument() -> None:
     assert (row.name, row.asset_class) == ("Share", "stock")
 
 
+def test_what_an_instrument_is_called_does_not_depend_on_the_order_of_its_sources() -> None:
+    def told(name: str, *, until: date | None = None, **more: Any) -> Batch:
+        """An answer of the broker, or a statement up to a day; all were got in one run."""
+        found = batch(None, instruments=(instrument("1", name=name, **more),))
+        if until is None:
+            return found
+        periods = (Period("U1", "flex", SINCE, until, ("trades",)),)
+        return replace(found, told_at=NOW + timedelta(minutes=1), periods=periods)
+
+    answer = told("Share of today", sector="Technology")
+    early = told("Share of old", until=TODAY - timedelta(days=400), isin="US0000010016")
+    late = told("Share as of late", until=TODAY - timedelta(days=1), country="US")
+    for sources, name in (((answer, early, late), "Share of today"), ((early, late), "Share as of late")):
+        for order in permutations(sources):
+            store.clear("ibkr")
+            for one in order:
+                store.record(one)
+            row = models.Instrument.objects.get()
+            assert (row.name, row.isin, row.country) == (name, "US0000010016", "US")
+
+
 # Cash, rates, prices, values
 
 

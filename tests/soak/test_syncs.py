@@ -40,6 +40,8 @@ MOMENTS = (
     "seen_at", "precedence", "at", "told",
 )  # fmt: skip
 """When something was asked or stored: what one run and its twin may differ in."""
+ASKED_AT = re.compile(r"\d\d:\d\d(?= UTC)")
+"""The same in words, where a change of a position that nothing explains is described."""
 
 ANYWHERE = {
     "unavailable", "unavailable_html", "server_error", "html", "empty", "error_object", "reset", "stall",
@@ -240,6 +242,10 @@ class End:
         # The first syncs ask about one instrument each, a failed one in vain: that evens out later.
         asked = ("covered_since", "covered_until") if story.is_first else ()
         ledger = dump({*MOMENTS, *asked})
+        ledger["Activity"] = [
+            tuple(ASKED_AT.sub("", value) if isinstance(value, str) else value for value in row)
+            for row in ledger["Activity"]
+        ]
         if story.is_first:
             del ledger["Coverage"], ledger["ActivitySource"]
         return cls(State.now(), ledger)
@@ -249,7 +255,7 @@ class Drill:
     """One user at one broker."""
 
     def __init__(self, sandbox: Sandbox, clock: Clock, story: Story) -> None:
-        self.sandbox, self._clock, self._story = sandbox, clock, story
+        self.sandbox, self._clock = sandbox, clock
         clock.follow(sandbox)
         self.login: IbkrLogin = (
             config.load(sandbox.config_file)
@@ -272,12 +278,6 @@ class Drill:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(flex, "TIMEOUT", (SLOWEST, SLOWEST))
             return sync.run("ibkr", self.login.model_copy(update={"timeout_seconds": SLOWEST}))
-
-    def settle(self) -> None:
-        """One more sync after one with statements: those and the Web API describe instruments in turns."""
-        if self._story.wants_statements:
-            self.wait()
-            assert self.sync().status == "ok"
 
     def wait(self) -> None:
         """Until the next run by itself, or until the user asks for one; past all pauses after a failure."""
@@ -353,7 +353,6 @@ class Stage:
         if story not in self._kept:
             with self.begin(story) as drill:
                 assert drill.sync().status == "ok"
-                drill.settle()
                 self._kept[story] = End.now(story)
         end: End = self._kept[story]
         return end
@@ -421,7 +420,6 @@ def rehearse(stage: Stage, one: Script) -> None:
         row = drill.sync()
 
         assert (row.status, row.error_code, row.error_what) == ("ok", "", "")
-        drill.settle()
         assert differences(End.now(one.story).ledger, end.ledger) == []
         assert not [call.path for call in drill.sandbox.calls if call.too_early or call.is_mutating]
         assert not [call for call in drill.sandbox.flex.calls if call.too_early]

@@ -89,6 +89,9 @@ class Instrument(models.Model):
     underlying_ref = models.TextField(null=True)  # noqa: DJ001
     underlying_symbol = models.TextField(null=True)  # noqa: DJ001
     description = models.TextField(default="")
+    precedence = models.BigIntegerField(
+        default=0, db_default=0
+    )  # of two descriptions the greater one's counts
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["broker", "broker_ref"], name="instrument_once")]

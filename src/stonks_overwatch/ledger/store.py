@@ -311,7 +311,10 @@ class _Recording:
         self.accounts = stored
 
     def _record_instruments(self) -> None:
-        """A whole description replaces, a part fills gaps; the first to tell the class counts as whole."""
+        """A whole description replaces, a part fills gaps; the first to tell the class counts as whole.
+
+        A statement's fills the gaps of an answer's, and replaces that of another statement of earlier days.
+        """
         known_before = Instrument.objects.filter(broker=self.batch.broker)
         classes = dict(known_before.values_list("broker_ref", "asset_class"))
         named = {ref: tuple(row) for ref, *row in known_before.values_list("broker_ref", "isin", "symbol")}
@@ -323,13 +326,25 @@ class _Recording:
             is_first = known is None or (
                 known == AssetClass.OTHER and instrument.asset_class != AssetClass.OTHER
             )
-            (whole if instrument.is_whole or is_first else parts).append(instrument)
-        names = ["broker", "broker_ref", *_INSTRUMENT]
+            if instrument.is_whole or is_first:
+                whole.append(instrument)
+            if self.batch.told_at is not None or not (instrument.is_whole or is_first):
+                parts.append(instrument)
+        names = ["broker", "broker_ref", *_INSTRUMENT, "precedence"]
+        precedence = self._precedence_of_descriptions()
         for instruments, fill in ((whole, False), (parts, True)):
             rows = (
-                [self.batch.broker, i.broker_ref, *(getattr(i, n) for n in _INSTRUMENT)] for i in instruments
+                [
+                    self.batch.broker,
+                    i.broker_ref,
+                    *(getattr(i, n) for n in _INSTRUMENT),
+                    i.is_whole * precedence,
+                ]
+                for i in instruments
             )
-            upsert(Instrument, names, rows, unique=["broker", "broker_ref"], fill=fill, keep=not fill)
+            greatest = None if fill else "precedence"
+            unique = ["broker", "broker_ref"]
+            upsert(Instrument, names, rows, unique=unique, fill=fill, keep=not fill, greatest=greatest)
         self.instruments = {
             row.broker_ref: row for row in Instrument.objects.filter(broker=self.batch.broker)
         }
@@ -352,6 +367,13 @@ class _Recording:
         ]
         if found:
             share_prices(instruments=found)
+
+    def _precedence_of_descriptions(self) -> int:
+        """An answer's counts more than any statement's, and of two statements that of the later day."""
+        if self.batch.told_at is None:
+            return 1 << 40
+        ends = [opening.end_of(period.until) for period in self.batch.periods]
+        return int(max(ends, default=min(self.at, self.batch.told_at)).timestamp())
 
     # Positions
 
