@@ -42,17 +42,18 @@ def record_activities(
 class _Holder:
     """One account, and what of it is known.
 
-    `known`: by key the digest of the content and the row number of the activity; of those that are not stored
-    yet, the negative number of how many were new before. `days` are as the database keeps them. `rows` are
-    all that is told of an account that is new itself.
+    `known`: by key the row number of the activity; of those that are not stored yet, the negative number of
+    how many were new before. `digests`: of the content, by key, where files may number their rows. `days` are
+    as the database keeps them. `rows` are all that is told of an account that is new itself.
     """
 
     pk: int
-    known: dict[str, tuple[str, int]]
+    known: dict[str, int]
     equal: dict[str, int]
     days: set[str]
     moved: set[int]
     rows: list[Row] | None
+    digests: dict[str, str] | None = None
 
 
 class _Activities:
@@ -138,13 +139,15 @@ class _Activities:
         digest = _digest(on, kind, ref, currency, note, numbers)
         if external_id:
             key = details.key_of(external_id)
+            if self._digests(holder).setdefault(key, digest) != digest:
+                return f"Its external_id {external_id} is known with another content; undo that import first."
         else:
             holder.equal[digest] = number = holder.equal.get(digest, 0) + 1
             key = f"{details.BY_CONTENT}{digest}:{number}"
         known = holder.known.get(key)
         if known is None:
             self.new += 1
-            holder.known[key] = known = digest, -self.new
+            holder.known[key] = known = -self.new
             beside = self.beside.activities.get((account, key), NOTHING)
             told = self.nothing if beside is NOTHING else prepared(beside)
             stored = Row._make(
@@ -156,13 +159,19 @@ class _Activities:
             holder.days.add(beside.booked_on.isoformat() if beside.booked_on else on)
             if named is not None and instrument is not None:
                 holder.moved.add(instrument)
-        elif known[0] != digest:
-            return f"Its external_id {external_id} is known with another content; undo that import first."
         self.told += 1
-        self.witnesses.append((known[1], f"{self.imported_pk}:{line}:{digest}"))
+        self.witnesses.append((known, f"{self.imported_pk}:{line}:{digest}"))
         if len(self.witnesses) >= _AT_ONCE and not self.is_repeat:
             self._store()
         return None
+
+    def _digests(self, holder: _Holder) -> dict[str, str]:
+        if holder.digests is None:
+            told = ActivitySource.objects.filter(source=BROKER, activity__account=holder.pk)
+            holder.digests = {
+                key: told_by.rpartition(":")[2] for key, told_by in told.values_list("activity__key", "key")
+            }
+        return holder.digests
 
     def _instrument(self, row: ImportedActivity) -> tuple[int | None, str, Decimal | None] | str:
         """The instrument, what the row calls it, and the money; or why they are not known."""
@@ -197,11 +206,7 @@ class _Activities:
                 "lot_method": beside.lot_method if beside else Method.FIFO,
             },
         )
-        told = ActivitySource.objects.filter(source=BROKER, activity__account=account)
-        known = {
-            key: (told_by.rpartition(":")[2], pk)
-            for key, told_by, pk in told.values_list("activity__key", "key", "activity_id")
-        }
+        known = dict(Activity.objects.filter(account=account).values_list("key", "pk"))
         rows: list[Row] | None = [] if is_new and not self.beside.activities else None
         return _Holder(account.pk, known, {}, set(), set(), rows)
 

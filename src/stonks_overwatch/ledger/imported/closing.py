@@ -200,7 +200,7 @@ def _is_trade(row: Row) -> bool:
 
 def _trades(rows: list[Row], per_unit: Decimal) -> list[Trade]:
     """In the order of time, as `matching` has it: purchases before sales of the same moment."""
-    rows.sort(key=lambda row: (row.trade_date, row.trade_at or "", str(row.quantity)[0] == "-", row.key))
+    rows.sort(key=lambda row: (row.trade_date, row.trade_at or "", row.kind, row.key))
     trades = []
     for row in rows:
         quantity, price, gross, fee, tax = [
