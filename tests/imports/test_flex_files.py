@@ -7,6 +7,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db.models import F, Q
 from django.test import Client
 
@@ -225,15 +226,26 @@ def test_a_ledger_made_anew_has_the_imported_statements() -> None:
 
 
 def test_an_account_whose_currency_no_source_tells_is_kept_in_an_unknown_one(
-    tmp_path: Path, client: Client
+    tmp_path: Path, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "bare.xml"
     file.write_text((GOLDEN / "orders_only.xml").read_text().replace('currency="GBP" />', "/>", 1))
     import_file(file, now=NOW)
 
-    documents = [account_rows(Scope("EUR")), holdings(Scope("EUR")), dashboard(Scope("EUR"))]
+    accounts = account_rows(Scope("EUR"))
+    documents = [accounts, holdings(Scope("EUR")), dashboard(Scope("EUR"))]
     told = [document.model_dump(mode="json")["accounts"][0]["currency"] for document in documents]
     assert told == [None, None, None]
     page = client.get("/accounts").content.decode()
     assert "kept in an unknown currency" in page
     assert "XXX" not in page
+
+    figure = f"/explain/holdings.accounts.nav?row=ibkr+{accounts.accounts[0].account}"
+    explained = client.get(f"/api/v1{figure}").json()
+    assert explained["unit"] is None
+    assert "XXX" not in client.get(figure).content.decode()
+    for command in (["holdings"], ["explain", figure]):
+        call_command(*command)
+    written = capsys.readouterr().out
+    assert "(unknown currency)" in written
+    assert "XXX" not in written

@@ -6,6 +6,8 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from babel.numbers import get_currency_precision
 
+from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY
+
 UNKNOWN = "unknown"
 NOTHING = (
     "Nothing is stored yet. Connect a broker (docs/IBKR.md), then run: stonks-overwatch sync; "
@@ -28,6 +30,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     ]
     aligned.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(aligned)
+
+
+def currency(code: str) -> str:
+    return "(unknown currency)" if code == UNKNOWN_CURRENCY else code
 
 
 def money(amount: Decimal | None, currency: str) -> str:

@@ -9,7 +9,7 @@ from stonks_overwatch import config
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import PeriodCommand
-from stonks_overwatch.management.tables import about, moment, table
+from stonks_overwatch.management.tables import UNKNOWN, about, currency, moment, table
 from stonks_overwatch.reports.documents import exact_text
 from stonks_overwatch.reports.explain import Arguments, Explanation, Input, explain
 from stonks_overwatch.reports.explain.asked import asked_in
@@ -93,7 +93,7 @@ def _shown(document: Explanation) -> str:
                 row.account,
                 row.what,
                 "" if row.quantity is None else exact_text(row.quantity),
-                "" if row.amount is None else f"{exact_text(row.amount)} {row.currency}",
+                "" if row.amount is None else _figure(row.amount, row.currency),
                 row.source,
             )
             for row in document.rows
@@ -109,4 +109,5 @@ def _row(one: Input) -> tuple[str, str, str, str]:
 
 
 def _figure(value: Any, unit: str) -> str:
-    return "unknown" if value is None else f"{exact_text(value)} {'' if unit == 'fraction' else unit}".strip()
+    code = "" if unit in ("", "fraction") else f" {currency(unit)}"
+    return UNKNOWN if value is None else f"{exact_text(value)}{code}"

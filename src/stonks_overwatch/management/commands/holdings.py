@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import NOTHING, moment, money, number, percent, table
+from stonks_overwatch.management.tables import NOTHING, currency, moment, money, number, percent, table
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 
 
@@ -70,7 +70,7 @@ def shown(document: HoldingsDocument) -> str:
                 (
                     row.account,
                     row.broker,
-                    row.currency,
+                    currency(row.currency),
                     money(row.nav, row.currency),
                     money(row.nav_base, base),
                 )

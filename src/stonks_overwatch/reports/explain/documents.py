@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from stonks_overwatch.reports.documents import Computed, Document, Exact
+from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn
 
 How = Literal[
     "reported",
@@ -36,13 +36,14 @@ density; inputs that it does not name stand beside them; what stands after "wher
 class Input(Document):
     """One number that went into a figure, with every digit.
 
-    `unit` is a currency, "fraction" (0.05 is 5 %) or empty for a plain number. `explanation` is the address
-    of its own explanation, where it is itself a figure. `as_of` is the time it is true for.
+    `unit` is a currency (null: one that is not known), "fraction" (0.05 is 5 %) or empty for a plain number.
+    `explanation` is the address of its own explanation, where it is itself a figure. `as_of` is the time it
+    is true for.
     """
 
     name: str
     value: Exact | None
-    unit: str
+    unit: KeptIn
     as_of: datetime | date | None = None
     source: str = ""
     explanation: str | None = None
@@ -75,7 +76,7 @@ class LedgerRow(Document):
     what: str
     quantity: Exact | None
     amount: Exact | None
-    currency: str
+    currency: KeptIn
     source: str
 
 
@@ -93,7 +94,7 @@ class Explanation(Document):
     subject: str
     value: Computed | None
     is_estimate: bool
-    unit: str
+    unit: KeptIn
     as_of: datetime | date | None
     meaning: str
     formula: str

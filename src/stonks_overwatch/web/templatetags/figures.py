@@ -170,9 +170,10 @@ def in_unit(value: Decimal | None, unit: str) -> str:
 
 
 @register.filter
-def every_digit(value: Decimal) -> str:
-    """As the JSON has it, grouped."""
-    return f"{Decimal(computed_text(value)):,f}".replace("-", _MINUS)
+def every_digit(value: Decimal, unit: str) -> str:
+    """As the JSON has it, grouped, with its currency."""
+    currency = "" if unit in ("fraction", UNKNOWN_CURRENCY) else unit
+    return f"{Decimal(computed_text(value)):,f} {currency}".rstrip().replace("-", _MINUS)
 
 
 @register.filter
