@@ -244,6 +244,7 @@ def test_a_holding_without_prices_for_days_has_moved_evenly_between_two() -> Non
     assert abs(document.rest) < Decimal("1e-9")
     assert row.is_estimate
     assert document.rest_is_estimate
+    assert document.unknown == 0
 
 
 def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:
@@ -289,9 +290,10 @@ def test_a_holding_without_a_price_at_the_end_says_so() -> None:
     for number in range(-20, 3):
         made.nav(account, "100", day(number))
     pack()
-    (row,) = attribution(EUR, day(-18), day(2)).holdings
+    document = attribution(EUR, day(-18), day(2))
+    (row,) = document.holdings
 
-    assert row.contribution is None
+    assert (row.contribution, document.rest, document.unknown) == (None, None, 1)
     assert row.why == (
         "No price, or no rate, of the seven days up to 4 Mar 2026 is known. "
         "Import its prices (docs/Import.md), or look at days that have some."

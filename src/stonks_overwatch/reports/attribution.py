@@ -52,7 +52,8 @@ class HoldingReturn(Document):
 class AttributionDocument(Document):
     """`rest` is what cash and all else that is no holding added; with it, `contribution` adds up to `twr`.
 
-    `rest_is_estimate`: it makes up for what is an estimate in the holdings.
+    `rest_is_estimate`: it makes up for what is an estimate in the holdings. `unknown` counts the holdings of
+    which it is not known what they added; then neither is the rest.
     """
 
     start: date | None = Field(serialization_alias="from")
@@ -61,6 +62,7 @@ class AttributionDocument(Document):
     holdings: tuple[HoldingReturn, ...]
     rest: Computed | None
     rest_is_estimate: bool
+    unknown: int
     twr: Computed | None
     count: int = Field(exclude=True)
 
@@ -76,6 +78,7 @@ def attribution(scope: Scope, start: date | None = None, end: date | None = None
             holdings=(),
             rest=None,
             rest_is_estimate=False,
+            unknown=0,
             twr=None,
             count=0,
         )
@@ -105,6 +108,7 @@ def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None
         ),
         rest=rest,
         rest_is_estimate=rest is not None and bool(estimates),
+        unknown=sum(isnan(figures[-1]) for figures in sums.values()),
         twr=twr,
         count=len(sums),
     )
