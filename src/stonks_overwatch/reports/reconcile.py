@@ -15,7 +15,7 @@ from pydantic import Field, SkipValidation
 
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.lots import Lot, Method
-from stonks_overwatch.ledger.models import Account, Activity, CashBalance, NavPoint, Position
+from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Instrument, NavPoint, Position
 from stonks_overwatch.ledger.rows import plain, plain_number
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
@@ -365,9 +365,8 @@ class _Costs:
 def _at_prices_of_trades(accounts: Sequence[Account], books: Stored | Live) -> dict[Key, Decimal | None]:
     """What open CFDs cost at the prices they were traded at, without commissions."""
     prices: dict[int, dict[str, Decimal]] = {account.pk: {} for account in accounts}
-    trades = Activity.objects.current().filter(
-        account__in=list(accounts), instrument__asset_class=AssetClass.CFD
-    )
+    cfds = Instrument.objects.filter(asset_class=AssetClass.CFD)
+    trades = Activity.objects.current().filter(account__in=list(accounts), instrument__in=cfds)
     instruments = set()
     for account, instrument, key, price in trades.values_list("account_id", "instrument_id", "key", "price"):
         instruments.add(instrument)

@@ -5,6 +5,7 @@ from datetime import date
 
 from stonks_overwatch.errors import UnknownAccountError
 from stonks_overwatch.ledger.models import Account
+from stonks_overwatch.reports.kept import kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ def accounts(scope: Scope) -> list[Account]:
 
     Raises: UnknownAccountError when a named account or broker is not among the stored ones.
     """
-    stored = list(Account.objects.order_by("broker", "account"))
+    stored = _stored()
     looked_at = [
         account
         for account in stored
@@ -38,3 +39,8 @@ def accounts(scope: Scope) -> list[Account]:
         f"No stored account matches {named}.",
         next_step=f"Name one of these: {known}." if known else "Run stonks-overwatch sync first.",
     )
+
+
+@kept
+def _stored() -> tuple[Account, ...]:
+    return tuple(Account.objects.order_by("broker", "account"))
