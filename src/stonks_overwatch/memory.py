@@ -4,13 +4,22 @@ import ctypes
 import gc
 from contextlib import suppress
 
-_M_ARENA_MAX = -8  # malloc.h
+# malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_MIB = 1 << 20
 
 
-def share_one_arena() -> None:
-    """Let all threads take memory from one place; otherwise each would keep free parts of its own."""
+def stay_small() -> None:
+    """Let all threads take memory from one place: otherwise each would keep free parts of its own.
+
+    What is large (the prices of all days) goes back to the system as soon as it is free. Left to itself the
+    library keeps as much as was ever freed at once, because it may be needed again.
+    """
     with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_MMAP_THRESHOLD, _MIB)
+        library.mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
 
 
 def settle() -> None:

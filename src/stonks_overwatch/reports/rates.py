@@ -158,6 +158,8 @@ class Rates:
     def _quoted(self, currency: str, into: str, on: date) -> Found | None:
         """The newer of the pair's own rate and the inverse of the opposite pair; its own on the same day."""
         own = self._pairs[currency, into].at(on) if (currency, into) in self._pairs else None
+        if own is not None and own.on == on:
+            return own  # no other is newer
         opposite = self._pairs[into, currency].at(on) if (into, currency) in self._pairs else None
         if opposite and (own is None or opposite.on > own.on):
             return Found(opposite.on, 1 / opposite.rate, opposite.legs)

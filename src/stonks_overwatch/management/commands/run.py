@@ -41,7 +41,7 @@ class Command(BaseCommand):
             if copy is not None:
                 self.stdout.write(f"The database was brought up to date; as it was before it is in {copy}.")
             logs.configure(debug=debug, terminal=True)
-            memory.share_one_arena()
+            memory.stay_small()
             if options["demo"]:
                 stack.enter_context(demo.sandbox())
             tasks.start()
