@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
@@ -37,6 +39,7 @@ EXACT = Decimal("1e-9")  # quantities are equal to the last digit
 # Lots are matched anew for the end of a statement; of more statements the last ones.
 MOST_ENDS = 4
 _FEW_DAYS = 150
+_OF_SPAN, _OF_END, _OF_TRADES = range(3)  # the order of the figures of one day
 _SECTIONS = ("CashReport", "ChangeInNAV", "OpenPositions")
 _ACCRUED = ("dividendAccruals", "interestAccruals")
 _DAY = timedelta(days=1)
@@ -270,11 +273,11 @@ class Movement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """The figures of an account's statements."""
+    """The figures of the statements that end on one day."""
 
     cash: dict[Span, dict[str, Amounts]] = field(default_factory=dict)  # by currency
     changes: dict[Span, Amounts] = field(default_factory=dict)
-    positions: dict[date, dict[str, Amounts]] = field(default_factory=dict)  # by reference
+    positions: dict[str, Amounts] = field(default_factory=dict)  # by reference
 
     @property
     def spans(self) -> list[Span]:
@@ -311,15 +314,11 @@ def compared(
             figures = figures.filter(until__gte=start)
         if end is not None:
             figures = figures.filter(until__lte=end)
-        told = _told(figures)
-        if not (told.cash or told.changes or told.positions):
-            continue
-        lines = _Comparison(account, figures, told, base).all()
-        found[account.pk] = made = Compared(len(lines), _first_differing(lines))
-        if is_all:
+        comparison = _Comparison(account, figures, base)
+        found[account.pk] = made = comparison.all()
+        if is_all and comparison.last is not None:
             content = json.dumps([made.number, [figure.text() for figure in made.figures]])
-            last = max([*(until for _, until in told.spans), *told.positions])
-            packed.keep_checkpoints(account.pk, packed.STATEMENTS, {last: content}, clock)
+            packed.keep_checkpoints(account.pk, packed.STATEMENTS, {comparison.last: content}, clock)
     return found
 
 
@@ -330,31 +329,45 @@ def _with_statements(looked_at: Sequence[Account]) -> Sequence[Account]:
     return list(Account.objects.filter(Exists(figures), pk__in=[account.pk for account in looked_at]))
 
 
-def _first_differing(found: Iterable[Found]) -> tuple[Found, ...]:
-    by_name: dict[str, Found] = {}
-    for one in found:
-        known = by_name.get(one.what)
+class _Folded:
+    """The figures of all days as they are found, oldest first: of thousands one of each kind is left."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._of_kind: dict[str, Found] = {}
+        self._places: dict[str, tuple[date, int, int]] = {}
+
+    def add(self, one: Found, on: date, rank: int) -> None:
+        """`rank` orders those of one day."""
+        known = self._of_kind.get(one.what)
+        if known is None:
+            self._places[one.what] = on, rank, self.number
         if known is None or (known.agrees and not (known.within and one.agrees and not one.within)):
-            by_name[one.what] = one
-    return tuple(by_name.values())
+            self._of_kind[one.what] = one
+        self.number += 1
+
+    def compared(self) -> Compared:
+        names = sorted(self._of_kind, key=self._places.__getitem__)
+        return Compared(self.number, tuple(self._of_kind[name] for name in names))
 
 
-def _told(figures: QuerySet[Figure]) -> _Told:
-    told = _Told()
-    columns = figures.filter(section__in=_SECTIONS).order_by("pk").values_list(
-        "section", "name", plain("since"), plain("until"), "currency", "broker_ref", plain("amount")
+def _told(figures: QuerySet[Figure]) -> Iterator[tuple[date, _Told]]:
+    """Day by day: of ten years there are tens of thousands."""
+    columns = figures.filter(section__in=_SECTIONS).order_by("until", "pk").values_list(
+        plain("until"), "section", "name", plain("since"), "currency", "broker_ref", plain("amount")
     )  # fmt: skip
-    for section, name, first, last, currency, ref, amount in columns.iterator(chunk_size=2000):
-        until, number = plain_day(last), Decimal(amount)
-        span = plain_day(first), until
-        match section:
-            case "CashReport":
-                told.cash.setdefault(span, {}).setdefault(currency, {})[name] = number
-            case "ChangeInNAV":
-                told.changes.setdefault(span, {})[name] = number
-            case _:
-                told.positions.setdefault(until, {}).setdefault(ref, {})[name] = number
-    return told
+    for last, rows in groupby(columns.iterator(chunk_size=2000), key=itemgetter(0)):
+        told, until = _Told(), plain_day(last)
+        for _, section, name, first, currency, ref, amount in rows:
+            number, span = Decimal(amount), (plain_day(first), until)
+            match section:
+                case "CashReport":
+                    told.cash.setdefault(span, {}).setdefault(currency, {})[name] = number
+                case "ChangeInNAV":
+                    told.changes.setdefault(span, {})[name] = number
+                case _:
+                    told.positions.setdefault(ref, {})[name] = number
+        yield until, told
 
 
 def _movements(figures: QuerySet[Figure]) -> list[Movement]:
@@ -378,42 +391,71 @@ def _by_day(figures: QuerySet[Figure]) -> dict[date, Amounts]:
 class _Comparison:
     """One account against its statements; `base` names the books of lots that are stored."""
 
-    def __init__(self, account: Account, figures: QuerySet[Figure], told: _Told, base: str) -> None:
+    def __init__(self, account: Account, figures: QuerySet[Figure], base: str) -> None:
         self.account = account
         self.figures = figures
-        self.told = told
         self.events = _events(account)
         self.papers = _papers(account)
         self.covered = _covered(account)
         self.base = base
         self.prices = {event.key: event.price for event in self.events if event.price is not None}
-        self.found: list[Found] = []
-        self.cash_at: dict[date, dict[str, Found]] = defaultdict(dict)  # by currency
+        self.found = _Folded()
+        self.told = _Told()  # of the day that is looked at
+        self.cash: dict[str, Found] = {}  # of that day, by currency
+        self.listed: tuple[date, dict[str, Amounts]] | None = None  # the last positions that were listed
+        self.last: date | None = None
         self._walked: dict[Span, list[date]] = {}
 
-    def all(self) -> list[Found]:
-        """Oldest first."""
-        for span in self.told.spans:
-            own = self._reported(span)
-            self._cash_report(span, own)
-            self._change_in_nav(span, own)
-        self._positions()
-        self._realized()
-        self.found.sort(key=lambda line: line.on or date.min)
-        return self.found
+    def all(self) -> Compared:
+        first, last = date.max, date.min
+        for on, told in _told(self.figures):
+            self.last, self.told, self.cash = on, told, {}
+            for span in told.spans:
+                first, last = min(first, span[0]), max(last, on)
+                own = self._reported(span)
+                self._cash_report(span, own)
+                self._change_in_nav(span, own)
+            if told.positions:
+                self._positions(on)
+                self.listed = on, told.positions
+        if last == date.min:
+            first, last = last, first
+        self._realized(first, last)
+        return self.found.compared()
+
+    def _take(self, line: Found, rank: int) -> None:
+        self.found.add(line, line.on or date.min, rank)
+
+    @cached_property
+    def ends(self) -> list[date]:
+        """The days of which positions are listed."""
+        listed = self.figures.filter(section="OpenPositions")
+        return sorted(listed.order_by().values_list("until", flat=True).distinct())
+
+    @cached_property
+    def navs(self) -> dict[date, Amounts]:
+        """NAV and its parts at the ends."""
+        listed = self.figures.filter(section="OpenPositions")
+        return _by_day(self.figures.filter(until__in=listed.order_by().values("until")))
+
+    @cached_property
+    def lots(self) -> dict[date, _Lots]:
+        """At the last ends."""
+        return self._lots_at(self.ends[-MOST_ENDS:])
 
     @cached_property
     def rates(self) -> Rates:
         """Of the ends of statements, and of the days of rows that tell no rate themselves."""
         kept_in = self.account.currency
         foreign = (event for event in self.events if event.currency != kept_in and event.fx_rate is None)
-        days = {*self.told.positions, *(event.on for event in foreign if not event.is_derived)}
+        days = {*self.ends, *(event.on for event in foreign if not event.is_derived)}
         if len(days) > _FEW_DAYS:
             return Rates.between(min(days), max(days))
+        reports = self.figures.filter(section="CashReport").order_by()
         currencies = {*Account.objects.values_list("currency", flat=True).distinct()}
+        currencies |= {*reports.values_list("currency", flat=True).distinct()}
         currencies |= {event.currency for event in self.events}
         currencies |= {paper.currency for paper in self.papers.values()}
-        currencies |= {code for reports in self.told.cash.values() for code in reports}
         return Rates.of_days(days, currencies)
 
     @cached_property
@@ -495,7 +537,7 @@ class _Comparison:
             moved = known_sum(moves.get(currency, ()))
             computed = None if moved is None else starting + moved
             line = self._of_span("cash", f"cash {currency}", span, computed, ending, currency)
-            self.cash_at[span[1]][currency] = line  # once where several statements end that day
+            self.cash[currency] = line  # once where several statements end that day
             self._add(line, own)
 
     def _of_span(
@@ -513,7 +555,7 @@ class _Comparison:
             begins = {row.on for row in suspects} or set(days or self._jumps(span, own))
             first = line.on if line.since == line.on else min(begins, default=None)
             line = line._replace(suspects=suspects, first_on=first)
-        self.found.append(line)
+        self._take(line, _OF_SPAN)
 
     def _by_number(
         self, line: Found, own: Sequence[Event], told: Sequence["Movement"]
@@ -579,36 +621,27 @@ class _Comparison:
                 continue
             computed, slack = _converted(parts[group])
             what = f"{group}, all in {kept_in}"
-            self.found.append(
-                Found(self.account.pk, group, what, *span, computed, reported, slack, rounded="rates")
-            )
+            line = Found(self.account.pk, group, what, *span, computed, reported, slack, rounded="rates")
+            self._take(line, _OF_SPAN)
 
     def _rate(self, event: Event, code: str, kept_in: str) -> Decimal | None:
         if event.fx_rate is not None and code == event.currency:
             return event.fx_rate
         return self.rates.rate(code, kept_in, event.on)
 
-    def _positions(self) -> None:
+    def _positions(self, on: date) -> None:
         """Quantity, value, cost and profit of what statements list at their ends, and NAV of these days."""
-        ends = sorted(self.told.positions)
-        lots = self._lots_at(ends[-MOST_ENDS:])
-        before: date | None = None
-        kept_in = self.account.currency
-        days = _by_day(self.figures.filter(until__in=ends))
-        for on in ends:
-            told = self.told.positions[on]
-            held = self._held(before, on)
-            before = on
-            values: list[tuple[Decimal | None, Decimal | None]] = []
-            for ref in sorted({*told, *(ref for ref, quantity in held.items() if quantity)}):
-                paper, quantity = self.papers.get(ref), held.get(ref, ZERO)
-                if paper is None or quantity is None:
-                    values.append((None, None))
-                elif paper.asset_class != AssetClass.CASH:  # their money is in the cash
-                    end = _End(on, ref, paper, quantity, told.get(ref, {}))
-                    rate = self.rates.rate(paper.currency, kept_in, on)
-                    values.append((self._position(end, lots.get(on)), rate))
-            self._nav(on, values, days.get(on, {}))
+        told, held = self.told.positions, self._held(on)
+        values: list[tuple[Decimal | None, Decimal | None]] = []
+        for ref in sorted({*told, *(ref for ref, quantity in held.items() if quantity)}):
+            paper, quantity = self.papers.get(ref), held.get(ref, ZERO)
+            if paper is None or quantity is None:
+                values.append((None, None))
+            elif paper.asset_class != AssetClass.CASH:  # their money is in the cash
+                end = _End(on, ref, paper, quantity, told.get(ref, {}))
+                rate = self.rates.rate(paper.currency, self.account.currency, on)
+                values.append((self._position(end, self.lots.get(on)), rate))
+        self._nav(on, values, self.navs.get(on, {}))
 
     def _lots_at(self, ends: Sequence[date]) -> dict[date, _Lots]:
         """The lots at the ends of these days: today's where nothing has moved since, else matched anew."""
@@ -672,17 +705,16 @@ class _Comparison:
     ) -> None:
         if theirs is not None:
             paper, what = end.paper, f"{group} {end.paper.symbol} ({end.ref})"
-            self.found.append(
-                Found(
-                    self.account.pk, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency,
-                    first_on=end.on, rounded="prices",
-                )
+            line = Found(
+                self.account.pk, group, what, None, end.on, ours, theirs, slack, paper.pk, paper.currency,
+                first_on=end.on, rounded="prices",
             )  # fmt: skip
+            self._take(line, _OF_END)
 
     def _nav(self, on: date, values: list[tuple[Decimal | None, Decimal | None]], day: Amounts) -> None:
         """Positions and cash as computed, with the accruals as the broker tells them in `day`."""
         kept_in = self.account.currency
-        cash = self.cash_at[on].values()
+        cash = self.cash.values()
         if not cash or "total" not in day:
             return
         balances = [(line.computed, self.rates.rate(line.currency, kept_in, on)) for line in cash]
@@ -690,14 +722,13 @@ class _Comparison:
         computed, slack = _converted([*values, *balances])
         if computed is not None:
             computed += accrued
-        self.found.append(
-            Found(
-                self.account.pk, "NAV", "NAV", None, on, computed, day["total"], slack,
-                currency=kept_in, first_on=on, rounded="rates",
-            )
+        line = Found(
+            self.account.pk, "NAV", "NAV", None, on, computed, day["total"], slack,
+            currency=kept_in, first_on=on, rounded="rates",
         )  # fmt: skip
+        self._take(line, _OF_END)
 
-    def _held(self, before: date | None, on: date) -> dict[str, Decimal | None]:
+    def _held(self, on: date) -> dict[str, Decimal | None]:
         """Quantities by the broker's reference; None where they are not known.
 
         What the statement before listed and everything since; without one, or with a gap after it, the
@@ -705,10 +736,11 @@ class _Comparison:
         """
         held: dict[str, Decimal | None] = defaultdict(Decimal)
         opened_on = self.account.opened_on
+        before, listed = self.listed or (None, {})
         follows = before is not None and self._is_covered((before + _DAY, on), "trades")
         is_whole = opened_on is not None and self._is_covered((opened_on, on), "trades")
         if before is not None and follows:
-            for ref, told in self.told.positions[before].items():
+            for ref, told in listed.items():
                 held[ref] = told.get("position", told.get("quantity"))
         first = before + _DAY if before is not None and follows else date.min
         for event in self._between(first, on if follows else date.max):
@@ -726,11 +758,8 @@ class _Comparison:
                 held[event.ref] = None
         return held
 
-    def _realized(self) -> None:
-        """What closing trades earned, against what the broker says of each."""
-        spans = self.told.spans
-        first = min((since for since, _ in spans), default=date.min)
-        last = max((until for _, until in spans), default=date.max)
+    def _realized(self, first: date, last: date) -> None:
+        """What closing trades earned in these days, against what the broker says of each."""
         trades: dict[str, list[Event]] = defaultdict(list)
         for event in self._between(first, last):
             if event.realized is not None and event.ref and event.kind in _SIDES:
@@ -767,7 +796,7 @@ class _Comparison:
         if off:
             suspects = tuple(self._suspect(row, earned, row.realized) for row, earned in off[:_SHOWN])
             line = line._replace(suspects=suspects, first_on=off[0][0].on)
-        self.found.append(line)
+        self._take(line, _OF_TRADES)
 
 
 class _End(NamedTuple):
