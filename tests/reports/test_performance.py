@@ -5,9 +5,12 @@ import pytest
 
 from stonks_overwatch.errors import UnknownInstrumentError
 from stonks_overwatch.ledger import models
+from stonks_overwatch.ledger.types import SETTLEMENT
 from stonks_overwatch.reports import periods
 from stonks_overwatch.reports.attribution import attribution
+from stonks_overwatch.reports.daily import Group
 from stonks_overwatch.reports.explain import Arguments, explain
+from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.performance import performance, returns_by_period
 from stonks_overwatch.reports.periods import Days
 from stonks_overwatch.reports.risk import comparison, risk
@@ -245,6 +248,37 @@ def test_a_holding_without_prices_for_days_has_moved_evenly_between_two() -> Non
     assert row.is_estimate
     assert document.rest_is_estimate
     assert document.unknown == 0
+
+
+def test_a_future_that_was_closed_is_worth_nothing_and_its_profit_is_cash() -> None:
+    # Bought at 100 and sold at 103, multiplier 5: 15 USD, at 0.90 on the day 13.50 EUR. The broker tells the
+    # profit that went to cash in sum. On the day after, its cash gains with the dollar, and no future does.
+    account = made.account(updated_at=made.NOW)
+    future = made.instrument("FUT", "USD", asset_class="future", multiplier=Decimal(5))
+    made.activity(account, "deposit", day(-1), currency="USD", gross="100")
+    made.activity(account, "buy", day(0), future, quantity="1", price="100", gross="0")
+    made.activity(account, "sell", day(1), future, quantity="-1", price="103", gross="0")
+    made.activity(account, "other", day(1), currency="USD", subtype=SETTLEMENT, gross="15")
+    made.price(future, "101", day(0))
+    for number, rate in ((-1, "0.90"), (0, "0.90"), (1, "0.90"), (2, "0.95")):
+        made.rate("USD", "EUR", rate, day(number))
+    pack()
+    both, after = attribution(EUR, day(0), day(2)), attribution(EUR, day(2), day(2))
+    (row,) = both.holdings
+
+    assert made.figures(row.begin_base, row.end_base, row.paid_base) == (0, 0, Decimal("-13.5"))
+    assert row.gain_base == Decimal("13.5")
+    assert row.contribution == Decimal("0.15")
+    assert after.holdings == ()
+    # 115 USD gain 0.05 EUR each, on what 100 USD were worth at 0.90: 5.75 / 90, all of it of the cash.
+    assert both.twr is not None
+    assert float(both.rest or 0) == pytest.approx(5.75 / 90, abs=1e-9)
+    alone = performance(EUR, day(0), day(2), only=Group("asset_class", "future"))
+    assert made.figures(alone.end_nav, alone.net_contribution) == (0, Decimal("-13.5"))
+    told = explain(
+        "attribution.holdings.paid_base", Arguments(base="EUR", start=day(0), end=day(2), row=(key_of(row),))
+    )
+    assert sum(one.value or 0 for one in told.inputs) == Decimal("-13.5")
 
 
 def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:

@@ -718,7 +718,8 @@ class Holdings:
     transferred count at their day's value), `income` dividends, interest and what was withheld of them.
     `gain` = end - begin - paid + income; `weighted` is the same, each day's gain times its weight; between
     two days with a price it is taken to come evenly. `is_even` says where it was: what is weighted is an
-    estimate there.
+    estimate there. `cashed` is in the instrument's own currency: profit up to the end that is in cash, see
+    `_cashed`.
     """
 
     begin: Floats
@@ -728,6 +729,7 @@ class Holdings:
     gain: Floats
     weighted: Floats
     is_even: Truths
+    cashed: Floats
 
 
 def by_holding(book: Book, weights: Floats) -> Holdings:
@@ -739,7 +741,7 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
     """
     flows = _flows(book)
     events, count = flows.events, book.instruments.numbers.size
-    begin, end, weighted, paid = (np.zeros(count) for _ in range(4))
+    begin, end, weighted, paid, cashed = (np.zeros(count) for _ in range(5))
     is_even = np.zeros(count, dtype=np.bool_)
     later = flows.day > 0
     chosen = later & (events.instrument >= 0)
@@ -753,13 +755,18 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
     for chunk in _chunks(book, flows):
         rows = chunk.rows
         rates = book.rates[book.instruments.currency[rows]]
-        with np.errstate(invalid="ignore"):
-            value = np.where(chunk.value == 0.0, 0.0, chunk.value * rates)
+        gone = _cashed(book, chunk)
+        value = _converted(chunk.value if gone is None else chunk.value - gone[:, 1:], rates)
         begin[rows], end[rows] = value[:, 0], value[:, -1]
+        if gone is not None:
+            cashed[rows] = gone[:, -1]
+            taken = _converted(np.diff(gone[:, 1:], axis=1), rates[:, 1:])
+            paid[rows] -= taken.sum(axis=1)
+            weighted[rows] += taken @ weights[1:]
         if chunk.worth is not chunk.value:
             even = _even(book, flows, chunk)
             is_even[rows] = np.isnan(value).any(axis=1)
-            value = np.where(even == 0.0, 0.0, even * rates)
+            value = _converted(even if gone is None else even - gone[:, 1:], rates)
         weighted[rows] += np.diff(value, axis=1) @ weights[1:]
         at, values = _transferred(flows, chunk, book)
         at, values = at[flows.day[at] > 0], values[flows.day[at] > 0]
@@ -768,7 +775,38 @@ def by_holding(book: Book, weights: Floats) -> Holdings:
             values = values * book.rates[book.instruments.currency[row], day]
             paid += _sums(row, values, count)
             weighted -= _sums(row, values * weights[day], count)
-    return Holdings(begin, end, paid, income, end - begin - paid + income, weighted, is_even)
+    return Holdings(begin, end, paid, income, end - begin - paid + income, weighted, is_even, cashed)
+
+
+def by_currency(instruments: Instruments, amounts: Floats, currencies: int) -> Floats:
+    """Sums of amounts of each instrument, in its own currency; shape (currencies,)."""
+    return _sums(instruments.currency, amounts, currencies)
+
+
+def _converted(amounts: Floats, rates: Floats) -> Floats:
+    """At the rates; nothing is nothing, whether its rate is known or not."""
+    with np.errstate(invalid="ignore"):
+        return np.where(amounts == 0.0, 0.0, amounts * rates)
+
+
+def _cashed(book: Book, chunk: _Chunk) -> Floats | None:
+    """Profit of what counts by profit, from when it was closed on: it is in cash, and told in sum there.
+
+    It is no part of the holding any more, while the account counts it once (see `_settled`). What was closed
+    before the first day counts only where nothing is held then.
+
+    Returns: shape (rows, days + 1), in the instruments' currencies; the first day is the one before. None
+        where nothing counts by profit.
+    """
+    is_profit = book.instruments.style[chunk.rows] == Style.PROFIT
+    if not is_profit.any():
+        return None
+    held = np.concatenate((book.start.quantity[chunk.rows, None], chunk.quantity), axis=1)
+    value = np.concatenate((-book.start.paid[chunk.rows, None], chunk.value), axis=1)
+    closed = np.where(np.abs(held) < _NOTHING, np.arange(book.days + 1), -1)
+    last = np.maximum.accumulate(closed, axis=1)
+    profit = np.take_along_axis(value, np.maximum(last, 0), axis=1)
+    return np.where((last < 0) | ~is_profit[:, None], 0.0, profit)
 
 
 def without_price(book: Book, chosen: Truths) -> bool:
@@ -829,10 +867,13 @@ def of_holdings(book: Book, chosen: Truths) -> Daily:
     nav, carried, moved = (np.zeros(book.days) for _ in range(3))
     for chunk in _chunks(book, flows):
         kept = chosen[chunk.rows]
-        value, worth = chunk.value[kept], chunk.worth[kept]
+        value, worth, gone = chunk.value[kept], chunk.worth[kept], _cashed(book, chunk)
         rates = book.rates[book.instruments.currency[chunk.rows[kept]]]
+        if gone is not None:
+            value, worth = value - gone[kept, 1:], worth - gone[kept, 1:]
+            contribution -= _converted(np.diff(gone[kept], axis=1), rates).sum(axis=0)
+        nav += _converted(value, rates).sum(axis=0)
         with np.errstate(invalid="ignore"):
-            nav += np.where(value == 0.0, 0.0, value * rates).sum(axis=0)
             change = np.diff(rates, axis=1)
             effect = np.where((worth[:, :-1] == 0.0) | (change == 0.0), 0.0, worth[:, :-1] * change)
             moved[1:] += effect.sum(axis=0)
@@ -874,7 +915,7 @@ def each_day(book: Book, row: int) -> HoldingDays:
     value = np.zeros(book.days)
     for chunk in _chunks(alone, flows):
         worth = chunk.value if chunk.worth is chunk.value else _even(alone, flows, chunk)
+        gone = _cashed(alone, chunk)
         rates = book.rates[book.instruments.currency[chunk.rows]]
-        with np.errstate(invalid="ignore"):
-            value += np.where(worth == 0.0, 0.0, worth * rates).sum(axis=0)
+        value += _converted(worth if gone is None else worth - gone[:, 1:], rates).sum(axis=0)
     return HoldingDays(value, paid, -earned)

@@ -247,14 +247,17 @@ def worth(looked_at: Sequence[Account], base: str, on: date) -> list[Worth]:
     parts = []
     for account, book in zip(looked_at, found, strict=True):
         _, held = valuation.daily(book, tables.currencies, day)
-        values = valuation.by_holding(book, book.rates[0]).end.tolist()
+        holdings = valuation.by_holding(book, book.rates[0])
+        values, cashed = holdings.end.tolist(), holdings.cashed
         for number, quantity in zip(held.instruments.tolist(), held.quantity.tolist(), strict=True):
             row = rows.index(number)
+            if not quantity and not values[row]:
+                continue  # a future that was closed: its profit is in cash
             currency = codes[int(tables.instruments.currency[row])]
             price = float(book.prices.filled[row, 0])
             parts.append(Worth(account, number, currency, quantity, price, values[row]))
-        # Profit of futures that was told in sum counts with the futures already.
-        free = held.cash - held.settled
+        # Profit of futures that was told in sum counts with those that are still open already.
+        free = held.cash - held.settled + valuation.by_currency(tables.instruments, cashed, held.cash.size)
         for code, amount, rate in zip(codes, free.tolist(), book.rates[:, 0].tolist(), strict=True):
             if amount:
                 parts.append(Worth(account, None, code, amount, float("nan"), amount * rate))
