@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors", "redaction", "paths", f"{IBKR}.credentials"},
     "config_edit": {"errors"},
     "ibkr_setup": {"config", "config_edit", "errors", "paths", "redaction", BROKERS},
-    "imports": {"database", "errors", "ledger", f"{IBKR}.statements"},
+    "imports": {"database", "errors", "ledger", IBKR},
     "exports": {"errors", "imports", "ledger"},
     "live": {"config", "errors", "ledger.models", "ledger.types", "reports", BROKERS},
     "reports": {"errors", "ledger", "engine"},

@@ -12,6 +12,7 @@ from stonks_overwatch.errors import StatementError
 from stonks_overwatch.imports.stored import Progress, Refusal, Stored
 from stonks_overwatch.ledger import store as ledger
 from stonks_overwatch.ledger.models import Import
+from stonks_overwatch.services.brokers import ibkr
 from stonks_overwatch.services.brokers.ibkr import statements
 from stonks_overwatch.services.brokers.ibkr.statements import Reading
 
@@ -55,8 +56,11 @@ def undo(record: Import, now: datetime) -> None:
     """
     told = _read(BytesIO(zlib.decompress(record.content)), record, now).batch
     others = [
-        _read(BytesIO(zlib.decompress(other.content)), other, now).batch
-        for other in Import.objects.filter(kind=KIND).exclude(pk=record.pk)
+        *(
+            _read(BytesIO(zlib.decompress(other.content)), other, now).batch
+            for other in Import.objects.filter(kind=KIND).exclude(pk=record.pk)
+        ),
+        *ibkr.pulled(),
     ]
     record.delete()
     ledger.retract(told, others, now)

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from stonks_overwatch import sync
-from stonks_overwatch.imports import import_file
+from stonks_overwatch.imports import import_file, undo
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
@@ -121,6 +121,20 @@ def test_a_pulled_statement_that_is_imported_as_a_file_too_changes_nothing(
         assert import_file(file).new == 0
 
     assert dump({"recorded_at", "updated_at", "told"}) == before
+
+
+def test_undoing_an_imported_statement_leaves_what_was_pulled_too(user: User, tmp_path: Path) -> None:
+    user.sync()
+    before = ledger()
+    pulled = IbkrAnswer.objects.filter(endpoint="GET flex/statement").order_by("id")[0]
+    file = tmp_path / "pulled.xml"
+    file.write_bytes(zlib.decompress(pulled.content))
+    number = import_file(file).number
+    assert number is not None
+
+    undo(number)
+
+    assert ledger() == before
 
 
 def test_a_second_run_asks_for_nothing_and_changes_nothing(user: User) -> None:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from stonks_overwatch.services.brokers.ibkr.fetching import fetch
     from stonks_overwatch.services.brokers.ibkr.keeping import keep
     from stonks_overwatch.services.brokers.ibkr.live import Feed
-    from stonks_overwatch.services.brokers.ibkr.replaying import kept
+    from stonks_overwatch.services.brokers.ibkr.replaying import kept, pulled
 
-__all__ = ["Feed", "check", "fetch", "history", "keep", "kept", "transform"]
+__all__ = ["Feed", "check", "fetch", "history", "keep", "kept", "pulled", "transform"]
 
 _HOMES = {
     "Feed": "live",
@@ -26,6 +26,7 @@ _HOMES = {
     "history": "backfill",
     "keep": "keeping",
     "kept": "replaying",
+    "pulled": "replaying",
 }
 
 

@@ -1,9 +1,11 @@
-"""What IBKR said in an earlier fetch, from the answers that were kept: to make the ledger from it again."""
+"""What IBKR said earlier, from the answers that were kept: to make the ledger from it again."""
 
 import json
 import zlib
+from collections.abc import Iterator
 from datetime import datetime
 
+from stonks_overwatch.ledger.types import Batch
 from stonks_overwatch.services.brokers.base import Answer, Raw
 from stonks_overwatch.services.brokers.ibkr import statements
 from stonks_overwatch.services.brokers.ibkr.client import decode
@@ -31,6 +33,13 @@ def kept(login: str, since: datetime, until: datetime) -> Raw | None:
     # The newest first: of two definitions the first counts.
     raw.answers += [_answer(row, until) for row in told.filter(endpoint=DEFINITIONS).reverse()]
     return raw
+
+
+def pulled() -> Iterator[Batch]:
+    """What each statement says that IBKR's service gave, whichever login asked for it."""
+    rows = IbkrAnswer.objects.filter(endpoint=statements.ENDPOINT).order_by("fetched_at", "id")
+    for row in rows.iterator(chunk_size=1):
+        yield from statements.told([_answer(row, row.last_seen_at)], row.login)
 
 
 def _answer(row: IbkrAnswer, until: datetime) -> Answer:
