@@ -7,6 +7,7 @@ import pytest
 
 from stonks_overwatch.ledger import models, store
 from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.fees import fees
 from stonks_overwatch.reports.scope import Scope
 from tests import builders as ledger
@@ -118,3 +119,14 @@ def test_months_without_a_charge_are_there(holder: models.Account) -> None:
         ("2026-02", -2),
         ("2026-03", 0),
     ]
+
+
+def test_a_charge_is_found_by_its_name_among_those_of_its_activity_alone(holder: models.Account) -> None:
+    builders.activity(holder, "fee", DAY, gross="-5", subtype="market data", key="a b")
+    builders.activity(holder, "buy", DAY, builders.instrument("KO"), fee="-1", tax="-2", key="c")
+    charges = fees(EURO).charges
+    for charge in charges:
+        found = list(charges.named(key_of(charge)))
+        assert charge in found
+        assert len(found) < len(charges)
+    assert not list(charges.named("ibkr:nobody:a b fee"))

@@ -80,10 +80,20 @@ class Rows(Sequence[_Row]):
     In JSON they are a list of all.
     """
 
-    def __init__(self, keys: Sequence[Any], make: Callable[[Sequence[Any]], Sequence[_Row]]) -> None:
-        """`make` gives the rows of some of the keys, in their order."""
+    def __init__(
+        self,
+        keys: Sequence[Any],
+        make: Callable[[Sequence[Any]], Sequence[_Row]],
+        find: Callable[[str], Sequence[Any]] | None = None,
+    ) -> None:
+        """`make` gives the rows of some of the keys, in their order, `find` the keys for `named`."""
         self._keys = keys
         self._make = make
+        self._find = find
+
+    def named(self, name: str) -> Iterable[_Row]:
+        """The rows among which the one of this name is, if it is there: few, where they can be found."""
+        return self if self._find is None else self._make(self._find(name))
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -5,6 +5,7 @@ not a fee (it is negative income). Taxes withheld from dividends and interest ar
 one is what was taken, the other what is left.
 """
 
+import re
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -14,12 +15,13 @@ from typing import NamedTuple
 from django.db.models import Q
 from pydantic import Field
 
-from stonks_overwatch.ledger.models import Account
+from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import (
     Amounts,
     Booked,
     Entry,
+    Paper,
     Sums,
     booked,
     entries,
@@ -97,13 +99,31 @@ class FeesDocument(Document):
     charges: Rows[Charge]
 
 
-class _Taken(NamedTuple):
-    """A charge of an entry: the `part` of its charges with this number."""
+class Taken(NamedTuple):
+    """One charge of an entry: its charge number `part`. `paper` is what it was booked with."""
 
     entry: Entry
     part: int
     kind: str
     amounts: Amounts
+    account: str
+    paper: Paper | None
+
+    @property
+    def on(self) -> str:
+        return self.entry.on
+
+    @property
+    def symbol(self) -> str | None:
+        return self.paper.symbol if self.paper else None
+
+    @property
+    def name(self) -> str | None:
+        return self.paper.name if self.paper else None
+
+    @property
+    def broker_ref(self) -> str | None:
+        return self.paper.broker_ref if self.paper else None
 
 
 _CHARGED = (
@@ -114,25 +134,45 @@ _CHARGED = (
 _TRADES = (ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX, ActivityKind.CORPORATE_ACTION)
 
 
+def charged(
+    looked_at: Sequence[Account], scope: Scope, start: date | None = None, end: date | None = None
+) -> list[Taken]:
+    """What was charged from `start` to `end`, both included, oldest first; with the accounts of the scope."""
+    names = {account.pk: account.account for account in looked_at}
+    rows = entries(looked_at, scope.base_currency, _CHARGED, start, _last(looked_at, scope, end))
+    of_row = papers({row.instrument_id for row in rows if row.instrument_id is not None})
+    return [
+        Taken(
+            row,
+            part,
+            kind,
+            Amounts(in_base(fee, row.into_base), in_base(tax, row.into_base)),
+            names[row.account_id],
+            None if row.instrument_id is None else of_row[row.instrument_id],
+        )
+        for row in rows
+        for part, (kind, fee, tax) in enumerate(_parts(row))
+    ]
+
+
+def _last(looked_at: Sequence[Account], scope: Scope, end: date | None) -> date | None:
+    return min((day for day in (end, last_day(looked_at, scope.as_of)) if day), default=None)
+
+
 @kept
 def fees(scope: Scope, start: date | None = None, end: date | None = None) -> FeesDocument:
     """What was charged from `start` to `end`, both included."""
     looked_at = accounts(scope)
     base = scope.base_currency
-    today = last_day(looked_at, scope.as_of)
-    end = min((day for day in (end, today) if day), default=None)
-    taken = [
-        _Taken(row, part, kind, Amounts(in_base(fee, row.into_base), in_base(tax, row.into_base)))
-        for row in entries(looked_at, base, _CHARGED, start, end)
-        for part, (kind, fee, tax) in enumerate(_parts(row))
-    ]
+    taken = charged(looked_at, scope, start, end)
+    end = _last(looked_at, scope, end)
     first = start or (date.fromisoformat(taken[0].entry.on) if taken else None)
     values = _values(scope, first, end)
     summed = sums(charge.amounts for charge in taken)
     average = _average(values, first, end)
     days = (end - first).days + 1 if first and end else 0
     of_value = share(_cost(summed["net_base"]), average)
-    accounts_named = {account.pk: (account.account, account.alias) for account in looked_at}
+    aliases = {account.pk: account.alias for account in looked_at}
     return FeesDocument(
         start=first,
         end=end,
@@ -147,14 +187,18 @@ def fees(scope: Scope, start: date | None = None, end: date | None = None) -> Fe
         by_month=_by_month(taken, first, end, values),
         by_year=_by_year(taken, values),
         by_kind=_groups(taken, lambda charge: (charge.kind, "")),
-        by_account=_groups(taken, lambda charge: accounts_named[charge.entry.account_id]),
-        by_instrument=_by_instrument(taken),
-        charges=_charges(looked_at, base, taken),
+        by_account=_groups(taken, lambda charge: (charge.account, aliases[charge.entry.account_id])),
+        by_instrument=_groups(
+            [charge for charge in taken if charge.broker_ref and charge.entry.kind != ActivityKind.FX],
+            lambda charge: (charge.symbol or charge.broker_ref or "", charge.name or ""),
+        ),
+        charges=charges_of(looked_at, base, taken),
     )
 
 
-def _charges(looked_at: Sequence[Account], base: str, taken: Sequence[_Taken]) -> Rows[Charge]:
-    """Read again when they are looked at: a number is all that is kept of each of a hundred thousand."""
+def charges_of(looked_at: Sequence[Account], base: str, taken: Sequence[Taken]) -> Rows[Charge]:
+    """The last first. Read when looked at: a number is all that is kept of each of a hundred thousand."""
+    numbers = array("q", (one.entry.pk * _PARTS + one.part for one in reversed(taken)))
 
     def made(numbers: Sequence[int]) -> list[Charge]:
         rows = booked(looked_at, base, Q(pk__in={number // _PARTS for number in numbers}))
@@ -163,7 +207,17 @@ def _charges(looked_at: Sequence[Account], base: str, taken: Sequence[_Taken]) -
         }
         return [charges[number] for number in numbers if number in charges]
 
-    return Rows(array("q", (one.entry.pk * _PARTS + one.part for one in reversed(taken))), made)
+    def found(name: str) -> list[int]:
+        """Of the activity whose id the name begins with; what follows is the kind of the charge."""
+        told = Q(pk__in=[])
+        for account in looked_at:
+            before, _, rest = name.partition(f"{account.broker}:{account.account}:")
+            if not before:
+                told |= Q(account=account, key__in=[rest[: end.start()] for end in re.finditer(" ", rest)])
+        pks = set(Activity.objects.filter(told).values_list("pk", flat=True))
+        return [number for number in numbers if number // _PARTS in pks]
+
+    return Rows(numbers, made, found)
 
 
 _PARTS = 4  # more than one activity has: itself, its fee, its tax
@@ -201,7 +255,7 @@ def _average(values: dict[date, Decimal], start: date | None, end: date | None) 
 
 
 def _by_month(
-    taken: Sequence[_Taken], start: date | None, end: date | None, values: dict[date, Decimal]
+    taken: Sequence[Taken], start: date | None, end: date | None, values: dict[date, Decimal]
 ) -> tuple[FeeGroup, ...]:
     if not taken or start is None or end is None:
         return ()
@@ -213,7 +267,7 @@ def _by_month(
     )
 
 
-def _by_year(taken: Sequence[_Taken], values: dict[date, Decimal]) -> tuple[FeeGroup, ...]:
+def _by_year(taken: Sequence[Taken], values: dict[date, Decimal]) -> tuple[FeeGroup, ...]:
     by_year = grouped(taken, lambda charge: charge.entry.on[:4])
     value_of = grouped(values.items(), lambda item: f"{item[0]:%Y}")
     return tuple(
@@ -222,24 +276,14 @@ def _by_year(taken: Sequence[_Taken], values: dict[date, Decimal]) -> tuple[FeeG
     )
 
 
-def _by_instrument(taken: Sequence[_Taken]) -> tuple[FeeGroup, ...]:
-    charges = [one for one in taken if one.entry.instrument_id and one.entry.kind != ActivityKind.FX]
-    papers_of = papers({one.entry.instrument_id or 0 for one in charges})
-    names = {pk: (paper.symbol or paper.broker_ref, paper.name) for pk, paper in papers_of.items()}
-    return _groups(
-        [one for one in charges if papers_of[one.entry.instrument_id or 0].broker_ref],
-        lambda charge: names[charge.entry.instrument_id or 0],
-    )
-
-
-def _groups(taken: Sequence[_Taken], key: Callable[[_Taken], tuple[str, str]]) -> tuple[FeeGroup, ...]:
+def _groups(taken: Sequence[Taken], key: Callable[[Taken], tuple[str, str]]) -> tuple[FeeGroup, ...]:
     whole = _cost(sums(charge.amounts for charge in taken)["net_base"])
     groups = [_group(*names, charges, whole, []) for names, charges in grouped(taken, key).items()]
     return tuple(sorted(groups, key=lambda group: (group.net_base is None, group.net_base or _NONE)))
 
 
 def _group(
-    key: str, name: str, charges: Sequence[_Taken], whole: Decimal | None, values: Sequence[Decimal]
+    key: str, name: str, charges: Sequence[Taken], whole: Decimal | None, values: Sequence[Decimal]
 ) -> FeeGroup:
     summed = sums(charge.amounts for charge in charges)
     cost = _cost(summed["net_base"])

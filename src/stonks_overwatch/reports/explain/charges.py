@@ -20,8 +20,18 @@ from stonks_overwatch.reports.explain.told import (
     part_of,
     sum_of,
 )
-from stonks_overwatch.reports.explain.used import by_ids
-from stonks_overwatch.reports.fees import Charge, FeeGroup, FeesDocument, FeeTotals, fees
+from stonks_overwatch.reports.explain.used import by_numbers
+from stonks_overwatch.reports.fees import (
+    Charge,
+    FeeGroup,
+    FeesDocument,
+    FeeTotals,
+    Taken,
+    charged,
+    charges_of,
+    fees,
+)
+from stonks_overwatch.reports.scope import accounts
 from stonks_overwatch.reports.series import days_of
 
 REPORTS["fees"] = lambda arguments, _: fees(arguments.scope, arguments.start, arguments.end)
@@ -33,23 +43,26 @@ def _input(seen: Seen, charge: Charge) -> Input:
     return seen.input(text, charge.amount_base, seen.base, *where, as_of=charge.on)
 
 
-def _of_charges(words: str, only: Callable[[Charge], bool]) -> Callable[[Seen], Made]:
+def _of_charges(words: str, only: Callable[[Taken], bool]) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
-        charges = [*seen.root.charges][::-1]
-        rows = [charge for charge in charges if only(charge) and belongs(charge, seen)]
-        # There may be thousands: those that are not shown are not written out.
-        inputs = Rows(rows, lambda some: [_input(seen, charge) for charge in some])
-        return sum_of(inputs, words, ledger=[by_ids([charge.id for charge in rows])])
+        asked = seen.arguments
+        looked_at = accounts(asked.scope)
+        taken = charged(looked_at, asked.scope, asked.start, asked.end)
+        chosen = [one for one in taken if only(one) and belongs(one, seen)]
+        # There may be thousands: those that are not shown are not written out, nor read as a whole.
+        charges = charges_of(looked_at, seen.base, chosen[::-1])
+        inputs = Rows(charges, lambda some: [_input(seen, charge) for charge in some])
+        return sum_of(inputs, words, ledger=[by_numbers([one.entry.pk for one in chosen])])
 
     return made
 
 
 for _of_fees in (FeeGroup, FeeTotals):
     figure(_of_fees, "gross_base", "Fees", base, "Negative: what was taken.")(
-        _of_charges("sum of the fees", lambda charge: charge.tax == 0)
+        _of_charges("sum of the fees", lambda one: one.amounts.tax == 0)
     )
     figure(_of_fees, "tax_base", "Taxes", base, "Negative: what was taken.")(
-        _of_charges("sum of the taxes", lambda charge: charge.fee == 0)
+        _of_charges("sum of the taxes", lambda one: one.amounts.gross == 0)
     )
     figure(_of_fees, "net_base", "Fees and taxes", base, "Negative: what was taken.")(
         _of_charges("sum of fees and taxes", always)

@@ -202,7 +202,8 @@ def _next(keys: list[str], name: str) -> str:
 
 
 def _element(rows: Sequence[Any], key: str, name: str) -> Any:
-    found = next((row for row in rows if isinstance(row, Document) and key_of(row) == key), None)
+    told = rows.named(key) if isinstance(rows, Rows) else rows
+    found = next((row for row in told if isinstance(row, Document) and key_of(row) == key), None)
     if found is None:
         some = ", ".join(key_of(row) for row in rows[:5] if isinstance(row, Document))
         raise UnknownFigureError(

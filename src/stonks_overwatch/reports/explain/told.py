@@ -186,7 +186,7 @@ def belongs(booking: Any, seen: Seen) -> bool:
     key = getattr(seen.holder, "key", "")
     match seen.path.split(".")[1]:
         case "by_month" | "by_year":
-            return bool(booking.on.isoformat().startswith(key))
+            return str(booking.on).startswith(key)
         case "by_instrument":
             return bool((booking.symbol or booking.broker_ref) == key)
         case "by_kind" | "by_account" as group:

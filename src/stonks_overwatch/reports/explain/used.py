@@ -200,6 +200,17 @@ def by_ids(ids: Sequence[str]) -> Ledger:
     return Ledger(lambda: len(every), page)
 
 
+def by_numbers(numbers: Sequence[int]) -> Ledger:
+    """The activities of these row numbers, in their order."""
+    every = list(dict.fromkeys(numbers))
+
+    def page(start: int, end: int) -> list[LedgerRow]:
+        wanted = Activity.objects.select_related("account", "instrument").in_bulk(every[start:end])
+        return _activities([wanted[number] for number in every[start:end] if number in wanted])
+
+    return Ledger(lambda: len(every), page)
+
+
 def money(account: Account | list[int], currency: str) -> Ledger:
     """Everything that moved the cash of one currency."""
     rows = Activity.objects.current().filter(account__in=account if isinstance(account, list) else [account])
