@@ -275,8 +275,8 @@ class Moves:
         papers = models.Instrument.objects.filter(broker__in=brokers)
         currencies = set(papers.values_list("currency", flat=True).distinct())
         currencies |= {account.currency for account in self.everyone.values()} | {base}
-        days = {plain_day(day) for of_key in self.trades.values() for _, _, day, *_ in of_key}
-        days |= {row.trade_date for row in self.rows}
+        written = {row[2] for of_key in self.trades.values() for row in of_key}
+        days = {row.trade_date for row in self.rows} | set(map(plain_day, written))
         days |= {row.acquired_on for row in self.rows if row.acquired_on is not None}
         if not days or currencies == {base}:
             return Rates(())
@@ -359,7 +359,7 @@ def _apart(
 
 def _in_turn(row: _TradeRow) -> tuple[str, str, bool, str]:
     """As `matching` has them: in the order of time, and purchases before sales of the same moment."""
-    _, _, trade_date, trade_at, key, quantity, *_ = row
+    trade_date, trade_at, key, quantity = row[2:6]
     return trade_date, trade_at or "", quantity[0] == "-", key
 
 
