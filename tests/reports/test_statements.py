@@ -178,6 +178,18 @@ def test_a_cent_in_the_ledger_itself_is_found(told: str, tmp_path: Path) -> None
     assert [suspect.activity for suspect in line.suspects] == [f"ibkr:{MAIN}:{dividend.key}"]
 
 
+def test_the_command_finds_a_cent_that_another_program_wrote(
+    told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compared(told, tmp_path).agrees
+    for kind, found in (("dividend", "dividends USD"), ("buy", "cost basis")):
+        row = Activity.objects.filter(kind=kind, currency="USD", is_derived=False).latest("trade_date")
+        assert row.gross is not None
+        Activity.objects.filter(pk=row.pk).update(gross=row.gross - Decimal("0.01"))
+        call_command("reconcile", "--differences")
+        assert found in capsys.readouterr().out
+
+
 def test_one_day_is_compared_alone(told: str, tmp_path: Path) -> None:
     compared(told, tmp_path)
     (day,) = reconcile(Scope("EUR", as_of=UNTIL)).accounts

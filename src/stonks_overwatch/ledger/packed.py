@@ -17,8 +17,8 @@ from math import isnan
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import F, Q, QuerySet, TextField
+from django.db.models.functions import Cast, Coalesce, Substr
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import (
@@ -248,17 +248,7 @@ def activities_changed(days: Iterable[tuple[int, date]]) -> None:
 def _pack_activities(account_pk: int, days: set[date]) -> set[int]:
     """Return the instruments whose quantities activities of these days moved, before or now."""
     months = {day.replace(day=1) for day in days}
-    stored = {
-        month: bytes(rows)
-        for month, rows in ActivityBlock.objects.filter(
-            account=account_pk, month__gte=min(months), month__lte=max(months)
-        ).values_list("month", "rows")
-    }
-    new: dict[date, bytes] = {}
-    for written, rows in groupby(_rows(account_pk, months), key=lambda row: row[0][:7]):
-        month = date.fromisoformat(f"{written}-01")
-        if month in months:
-            new[month] = _block(rows)
+    stored, new = _blocks(account_pk, months)
     unlike = {month for month in months if new.get(month, b"") != stored.get(month, b"")}
     upsert(
         ActivityBlock,
@@ -273,6 +263,53 @@ def _pack_activities(account_pk: int, days: set[date]) -> set[int]:
     moved, first = _concerned((*stored.values(), *new.values()), ordinals)
     _forget_checkpoints_of_broker(account_pk, first)
     return moved
+
+
+def _blocks(account_pk: int, months: set[date]) -> tuple[dict[date, bytes], dict[date, bytes]]:
+    """The blocks of these months as they are stored, with those of months between, and as they are to be."""
+    stored = {
+        month: bytes(rows)
+        for month, rows in ActivityBlock.objects.filter(
+            account=account_pk, month__gte=min(months), month__lte=max(months)
+        ).values_list("month", "rows")
+    }
+    new: dict[date, bytes] = {}
+    for written, rows in groupby(_rows(account_pk, months), key=lambda row: row[0][:7]):
+        month = date.fromisoformat(f"{written}-01")
+        if month in months:
+            new[month] = _block(rows)
+    return stored, new
+
+
+def look_again() -> None:
+    """Notice the activities that another program has changed, and forget what statements were compared with.
+
+    Whoever writes as described above need not do so. Nothing happens while a sync or an import is at work.
+    """
+    try:
+        with impatient(), transaction.atomic():
+            Checkpoint.objects.all().delete()
+            _tick()
+            for account_pk, months in _all_months().items():
+                stored, new = _blocks(account_pk, months)
+                unlike = {month for month in months if new.get(month, b"") != stored.get(month, b"")}
+                blocks = [block.get(month, b"") for block in (stored, new) for month in unlike]
+                days = {day for block in blocks for day in array("d", block)[:: len(COLUMNS)]}
+                activities_changed((account_pk, date.fromordinal(int(day))) for day in days)
+    except OperationalError:
+        log.info("Whether another program has changed anything is not looked at: the database is busy.")
+
+
+def _all_months() -> dict[int, set[date]]:
+    """By account, the months that have a block or should have one."""
+    months: defaultdict[int, set[date]] = defaultdict(set)
+    for account_pk, month in ActivityBlock.objects.values_list("account_id", "month"):
+        months[account_pk].add(month)
+    counts_on = Cast(Coalesce("booked_on", "trade_date"), TextField())
+    written = Activity.objects.current().annotate(written=Substr(counts_on, 1, 7)).order_by()
+    for account_pk, name in written.values_list("account_id", "written").distinct():
+        months[account_pk].add(date.fromisoformat(f"{name}-01"))
+    return months
 
 
 def _concerned(blocks: Iterable[bytes], days: set[float]) -> tuple[set[int], date]:

@@ -131,6 +131,12 @@ def latest(scope: Scope) -> ReconcileDocument:
 
 
 @kept
+def reconcile_anew(scope: Scope, start: date | None = None, end: date | None = None) -> ReconcileDocument:
+    """The same, and nothing that is stored counts as unchanged: what another program wrote is seen, too."""
+    packed.look_again()
+    return reconcile(scope, start, end)
+
+
 def compare_statements(scope: Scope) -> None:
     """Store what all statements come to."""
     looked_at, clock = accounts(scope), packed.clock()

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.tables import NOTHING, UNKNOWN, number, percent, table
 from stonks_overwatch.reports.broker_returns import BrokerReturnsDocument, broker_returns
-from stonks_overwatch.reports.reconcile import AccountLines, reconcile
+from stonks_overwatch.reports.reconcile import AccountLines, reconcile_anew
 
 
 class Command(PeriodCommand):
@@ -21,7 +21,7 @@ class Command(PeriodCommand):
         if options["start"] and options["end"] and options["start"] > options["end"]:
             raise CommandError("argument --from: it is after --to", returncode=2)
         scope, days = self.scope(options), (options["start"], options["end"])
-        document = reconcile(scope, *days)
+        document = reconcile_anew(scope, *days)
         if json:
             self.print_document(document)
             return
