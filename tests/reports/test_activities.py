@@ -3,10 +3,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.activities import ActivityRow, activities
+from stonks_overwatch.reports.activities import SORTS, ActivityRow, Filter, activities, listed
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders
 
@@ -129,3 +131,16 @@ def test_the_number_of_queries_does_not_grow(django_assert_num_queries: DjangoAs
         builders.activity(account, "buy", of=share, quantity="1", gross="-10")
     with django_assert_num_queries(3):
         assert len(activities(EUR).activities) == 200
+
+
+def test_a_list_is_put_in_order_from_an_index_without_reading_the_rows() -> None:
+    builders.activity(builders.account("U1"), "deposit", gross="100")
+    asked = [Filter(sort=sort, kind=kind) for sort in SORTS for kind in (None, ActivityKind.BUY)]
+    for scope in (EUR, Scope("EUR", account="U1")):
+        for one in [*asked, Filter(state="reported"), Filter(query="abc")]:
+            with CaptureQueriesContext(connection) as queries:
+                listed(scope, one)
+            sorting = [query["sql"] for query in queries if '"id" DESC' in query["sql"]]
+            with connection.cursor() as cursor:
+                plan = str(cursor.execute(f"EXPLAIN QUERY PLAN {sorting[0]}").fetchall())
+            assert "COVERING INDEX activity_listed" in plan, (one, plan)

@@ -248,7 +248,7 @@ def _valued(
         )
         for row in state.held
     )
-    unknown = Counter(part.account.pk for part in every if part.amount_base is None)
+    unknown = Counter(part.account.id for part in every if part.amount_base is None)
     unknown.update(
         row.account_id
         for row, shown in zip(state.held, rows, strict=True)

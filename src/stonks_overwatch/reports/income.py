@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from django.db.models import Q, TextField
+from django.db.models import F, Q, TextField
 from django.db.models.functions import Cast
 from pydantic import Field
 
@@ -338,7 +338,7 @@ def _statements(looked_at: Sequence[Account]) -> _Statements:
 def _is_tax_told(row: Booked, statements: _Statements) -> bool:
     """A broker's connection tells dividends without their taxes; its statements and files tell both."""
     return row.account.cash_since is None or any(
-        since <= row.on <= until for since, until in statements.get(row.account.pk, ())
+        since <= row.on <= until for since, until in statements.get(row.account.id, ())
     )
 
 
@@ -375,8 +375,8 @@ def _paid(rows: Sequence[Booked], statements: _Statements) -> list[Paid]:
 
 def _payment(row: Booked) -> tuple[object, ...]:
     if row.group:
-        return (row.account.pk, row.currency, row.group)
-    return (row.account.pk, row.currency, row.instrument_id, row.on)
+        return (row.account.id, row.currency, row.group)
+    return (row.account.id, row.currency, row.instrument_id, row.on)
 
 
 def _kind(row: Booked) -> str:
@@ -412,25 +412,27 @@ def _scales(valued: Valuation, paid: Sequence[Paid], today: date) -> _Scales:
     held = {(row.account_id, row.instrument_id): row.quantity for row in valued.state.held}
     wanted: dict[tuple[int, int], set[date]] = {}
     for one in paid:
-        key = one.row.account.pk, one.row.instrument_id or 0
+        key = one.row.account.id, one.row.instrument_id or 0
         if key in held:
             wanted.setdefault(key, set()).add(_earned_on(one.row))
     if not wanted:
         return {}
     rows = (
         Activity.objects.current()
-        .filter(account__in={account_id for account_id, _ in wanted}, quantity__isnull=False)
+        # A sum is not looked up: the index of days holds all that is asked for here.
+        .alias(holder=F("account") + 0)
+        .filter(holder__in={account_id for account_id, _ in wanted}, quantity__isnull=False)
         .filter(trade_date__gt=min(min(days) for days in wanted.values()), trade_date__lte=today)
         .exclude(kind=ActivityKind.FX)
         .annotate(day=Cast("trade_date", TextField()), units=Cast("quantity", TextField()))
     )
     moves: dict[tuple[int, int], list[tuple[str, str, str]]] = {key: [] for key in wanted}
-    for account_id, instrument_id, *move in rows.order_by("-trade_date", "-id").values_list(
+    for account_id, instrument_id, day, kind, units in rows.order_by("-trade_date", "-id").values_list(
         "account_id", "instrument_id", "day", "kind", "units"
     ):
         of = moves.get((account_id, instrument_id))
         if of is not None:
-            of.append((move[0], move[1], move[2]))
+            of.append((day, kind, units))
     return {
         (*key, on): scale
         for key, days in wanted.items()
@@ -487,14 +489,14 @@ class _Held:
 
     def at_todays_quantity(self, paid: Paid, amount: Decimal | None) -> Decimal | None:
         """In the base currency at today's rate."""
-        rate = self.rates.get((paid.row.account.pk, paid.row.currency))
+        rate = self.rates.get((paid.row.account.id, paid.row.currency))
         return times(times(amount, self.scale(paid)), rate)
 
     def scale(self, paid: Paid) -> Decimal | None:
         row = paid.row
         if row.instrument_id is None:
             return None
-        return self.scales.get((row.account.pk, row.instrument_id, _earned_on(row)))
+        return self.scales.get((row.account.id, row.instrument_id, _earned_on(row)))
 
 
 def _todays_rates(valued: Valuation) -> _Rates:
@@ -630,18 +632,18 @@ def _estimated(
     }
     promised = grouped(declared, lambda row: (row.account, row.broker_ref))
     rows = [
-        row for row in recent if row.kind in REGULAR and (row.row.account.pk, row.row.instrument_id) in held
+        row for row in recent if row.kind in REGULAR and (row.row.account.id, row.row.instrument_id) in held
     ]
     found = []
     by_payment = grouped(rows, lambda row: row.payment)
     days_of = grouped(
-        ((of[0].row.account.pk, of[0].row.instrument_id, of[0].row.on) for of in by_payment.values()),
+        ((of[0].row.account.id, of[0].row.instrument_id, of[0].row.on) for of in by_payment.values()),
         lambda payment: payment[:2],
     )
     for of in by_payment.values():
         first = of[0].row
-        position = held[first.account.pk, first.instrument_id or 0]
-        days = sorted(day for _, _, day in days_of[first.account.pk, first.instrument_id])
+        position = held[first.account.id, first.instrument_id or 0]
+        days = sorted(day for _, _, day in days_of[first.account.id, first.instrument_id])
         expected_on = year_before(first.on, -1)
         if first.on <= today - YEAR or expected_on <= today or not _is_pattern(days, today):
             continue
@@ -653,7 +655,7 @@ def _estimated(
             for row in promised.get((first.account.account, position.broker_ref), [])
         ):
             continue
-        scale = scales.get((first.account.pk, position.instrument_id, _earned_on(first)))
+        scale = scales.get((first.account.id, position.instrument_id, _earned_on(first)))
         gross = times(_whole(row.gross for row in of), scale)
         tax = times(_whole(row.tax for row in of), scale)
         net = None if gross is None or tax is None else gross + tax
@@ -674,7 +676,7 @@ def _estimated(
                 gross=gross,
                 tax=tax,
                 net=net,
-                net_base=times(net, rates.get((first.account.pk, first.currency))),
+                net_base=times(net, rates.get((first.account.id, first.currency))),
             )
         )
     return tuple(sorted(found, key=lambda row: (row.on, row.symbol, row.account)))
