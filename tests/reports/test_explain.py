@@ -152,16 +152,16 @@ def test_every_lot_of_a_sale_that_might_be_can_be_worked_out_again(side: int) ->
     account, share = builders.account(), builders.instrument("ABC", "USD")
     builders.position(account, share, str(30 * side))
     for day, gross in enumerate((-100, -150, -120)):
-        builders.rate("USD", "EUR", f"0.8{day}", date(2026, 1, 5 + day))
-        builders.activity(
-            account, "buy", date(2026, 1, 5 + day), share, quantity=str(10 * side), gross=str(gross * side)
-        )
+        on, quantity = date(2026, 1, 5 + day), str(10 * side)
+        builders.rate("USD", "EUR", f"0.8{day}", on)
+        last = builders.activity(account, "buy", on, share, quantity=quantity, gross=str(gross * side))
     builders.rate("USD", "EUR", "0.9")
-    told = recombine("what_if", EUR.but(instrument=share.pk, sell=Decimal(25), at=Decimal(14)), some=10)
+    asked = EUR.but(instrument=share.pk, sell=Decimal(25), at=Decimal(14), lot=(last.key,))
+    told = recombine("what_if", asked, some=10)
 
     for name in ("quantity", "cost", "proceeds", "gain", "gain_base"):
         found = told[f"what_if.outcomes.sold.{name}"]
-        assert len(found) == 12  # three lots by each of four methods
+        assert len(found) == 15  # three lots by each of five methods
         assert not any(one.how == "reported" for one in found)
 
 

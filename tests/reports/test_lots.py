@@ -72,6 +72,19 @@ def test_the_profit_of_a_lot_is_price_currency_and_both() -> None:
     assert effects == [190, -150, -30]
 
 
+def test_a_sale_that_might_be_closes_the_lots_that_are_named_first() -> None:
+    """Of 5 left at 10 and 10 at 15, 12 are sold at 20, the dearer ones first: 240 − 150 − 20 = 70."""
+    account, share = story()
+    named = ["second", f"ibkr:{account.account}:first"]
+    outcomes = what_if(EUR, share.broker_ref, Decimal(12), Decimal(20), named).outcomes
+    assert [one.method for one in outcomes][-1] is Method.SPECIFIC
+    chosen = outcomes[-1]
+    assert [values(one.opened_by, one.quantity) for one in chosen.sold] == [["second", 10], ["first", 2]]
+    assert values(chosen.gain) == [70]
+    with pytest.raises(LotsRefusedError, match="No lot that sale opened is open"):
+        what_if(EUR, share.broker_ref, Decimal(12), Decimal(20), ["sale"])
+
+
 def test_what_was_held_before_the_history_has_no_day_of_acquisition() -> None:
     account, share = builders.account(), builders.instrument()
     builders.position(account, share)

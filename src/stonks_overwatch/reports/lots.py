@@ -11,6 +11,7 @@ from stonks_overwatch.ledger.lots import (
     Close,
     Lot,
     Method,
+    Pick,
     Pile,
     difference,
     divided,
@@ -129,7 +130,8 @@ class Outcome(Document):
 class WhatIfDocument(Document):
     """A sale that has not happened, by each method, out of the lots that are open now, before commission.
 
-    For a short position it is the purchase that covers it.
+    For a short position it is the purchase that covers it. By the method `specific` it closes the lots that
+    were named first; as the broker would match it is not known before.
     """
 
     as_of: datetime | date | None
@@ -144,7 +146,7 @@ class WhatIfDocument(Document):
     outcomes: tuple[Outcome, ...]
 
 
-WHAT_IF_METHODS = (Method.FIFO, Method.LIFO, Method.HIFO, Method.AVERAGE)
+_WHAT_IF_METHODS = (Method.FIFO, Method.LIFO, Method.HIFO, Method.AVERAGE)
 
 
 class _Today(NamedTuple):
@@ -254,16 +256,21 @@ def _worth(lot: Lot, held: Held, paper: Paper) -> Decimal | None:
 
 
 def what_if(
-    scope: Scope, reference: str, quantity: Decimal | None = None, price: Decimal | None = None
+    scope: Scope,
+    reference: str,
+    quantity: Decimal | None = None,
+    price: Decimal | None = None,
+    named: Sequence[str] = (),
 ) -> WhatIfDocument:
     """Sell `quantity` (all, unless given) at `price` (the last one, unless given), by each method.
 
     `reference` is a symbol, an ISIN or the broker's own number. The quantity is positive, for short
-    positions too.
+    positions too. `named` are the activities that opened the lots to close first: then the method `specific`
+    is one of them.
 
     Raises:
         UnknownInstrumentError: when nothing of that name is held.
-        LotsRefusedError: when there is less of it, or several positions have that name.
+        LotsRefusedError: when there is less of it, several positions have that name, or no such lot is open.
     """
     looked_at = accounts(scope)
     state = state_of(looked_at, scope.as_of)
@@ -279,6 +286,8 @@ def what_if(
             f"Of {held.symbol}, {abs(whole):f} are open in lots, and not {wanted:f}.",
             next_step=f"Ask for a quantity above 0 and at most {abs(whole):f}.",
         )
+    picks = _picks(account, open_now, named)
+    methods = (*_WHAT_IF_METHODS, Method.SPECIFIC) if picks else _WHAT_IF_METHODS
     signed = wanted.copy_sign(whole)
     at = held.price if price is None else price
     paper = papers([held.instrument_id])[held.instrument_id]
@@ -295,10 +304,25 @@ def what_if(
         quantity=signed,
         price=at,
         outcomes=tuple(
-            _outcome(method, open_now, signed, proceeds, paper, scope.base_currency, _Today(on, rate))
-            for method in WHAT_IF_METHODS
+            _outcome(method, open_now, picks, signed, proceeds, paper, scope.base_currency, _Today(on, rate))
+            for method in methods
         ),
     )
+
+
+def _picks(account: Account, open_now: Sequence[Lot], named: Sequence[str]) -> list[Pick]:
+    """The lots by the ids or the keys of the activities that opened them."""
+    picks = []
+    for name in named:
+        key = name.removeprefix(f"{account.broker}:{account.account}:")
+        quantity = summed(abs(lot.quantity) for lot in open_now if lot.opened_by == key)
+        if not quantity:
+            raise LotsRefusedError(
+                f"No lot that {name} opened is open.",
+                next_step="Name one as lots --json has it in opened_by.",
+            )
+        picks.append(Pick(quantity, opened_by=key))
+    return picks
 
 
 def _held(state: State, reference: str) -> Held:
@@ -326,6 +350,7 @@ def _held(state: State, reference: str) -> Held:
 def _outcome(
     method: Method,
     lots: Sequence[Lot],
+    picks: Sequence[Pick],
     quantity: Decimal,
     proceeds: Decimal | None,
     paper: Paper,
@@ -336,7 +361,8 @@ def _outcome(
     for lot in lots:
         pile.add(lot)
     sold = []
-    for part in (taken.lot for taken in pile.take(quantity)):
+    named = picks if method is Method.SPECIFIC else ()
+    for part in (taken.lot for taken in pile.take(quantity, named)):
         brought, _ = divided(proceeds, part.quantity, quantity)
         gain = difference(brought, part.cost)
         cost_base = product(part.cost, today.rate) if paper.is_margined else part.cost_base

@@ -110,6 +110,15 @@ class AskedMethod(Asked):
     method: Method | None = None
 
 
+class AskedSale(Asked):
+    """`lot` names activities that opened lots: the method specific closes these first."""
+
+    ref: str
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    lot: list[str] = []
+
+
 class AskedActivities(AskedDays):
     """Without `kind` all kinds."""
 
@@ -220,15 +229,9 @@ def get_lots(request: HttpRequest, asked: Query[AskedMethod]) -> HttpResponse:
 
 
 @api.get("/what-if", response=WhatIfDocument)
-def get_what_if(
-    request: HttpRequest,
-    asked: Query[Asked],
-    ref: str,
-    quantity: Decimal | None = None,
-    price: Decimal | None = None,
-) -> HttpResponse:
+def get_what_if(request: HttpRequest, asked: Query[AskedSale]) -> HttpResponse:
     """What a sale would realize by each method; all of it at the last price, unless given."""
-    return _answer(what_if(asked.scope(), ref, quantity, price))
+    return _answer(what_if(asked.scope(), asked.ref, asked.quantity, asked.price, asked.lot))
 
 
 @api.get("/realized", response=RealizedDocument)

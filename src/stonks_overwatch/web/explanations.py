@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from stonks_overwatch.errors import StonksError
 from stonks_overwatch.reports.explain import PAGE, Arguments, Input, LedgerRow, RateUsed, explain
+from stonks_overwatch.reports.explain.asked import LISTS
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.live import as_stored
@@ -22,7 +23,7 @@ _REFUSED = StonksError(
 def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
     around = frame()
     base = around.config.base_currency
-    told = {**request.GET.dict(), "row": request.GET.getlist("row")}
+    told = {**request.GET.dict(), **{name: request.GET.getlist(name) for name in LISTS}}
     try:
         asked = Arguments.model_validate(told).in_base(base)
         csv = request.GET.get("csv", "")

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -192,18 +192,20 @@ def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
         refusal=refusal,
         sold=request.GET.get("sell", ""),
         at=request.GET.get("at", ""),
+        lot=request.GET.get("lot", ""),
     )
 
 
 def _sale(
-    scope: Scope, document: InstrumentDocument, parameters: Mapping[str, str]
+    scope: Scope, document: InstrumentDocument, parameters: QueryDict
 ) -> tuple[WhatIfDocument | None, StonksError | None]:
     """The sale that the address asks to try, or why it cannot be."""
     if not parameters.get("sell"):
         return None, None
     try:
-        quantity, price = _number(parameters["sell"]), _number(parameters.get("at", ""))
-        return what_if(scope, document.broker_ref, quantity, price), None
+        quantity, price = _number(parameters.get("sell", "")), _number(parameters.get("at", ""))
+        named = [one for one in parameters.getlist("lot") if one]
+        return what_if(scope, document.broker_ref, quantity, price, named), None
     except StonksError as err:
         return None, err
 

@@ -43,6 +43,7 @@ class Command(PeriodCommand):
         add("--each", action="store_true", default=None, help="accounts apart, for groups of holdings")
         add("--sell", metavar="QUANTITY", help="for what_if")
         add("--at", metavar="PRICE", help="for what_if")
+        add("--lot", action="append", metavar="PURCHASE", help="closed first, for what_if")
         add("--page", metavar="NUMBER", help="of inputs and rows, 50 at a time")
 
     def handle(self, *, json: bool, **options: Any) -> None:

@@ -38,6 +38,10 @@ class Command(ReadingCommand):
             "counts with the method specific",
         )  # fmt: skip
         parser.add_argument(
+            "--lot", action="append", default=[], metavar="PURCHASE",
+            help="of --what-if: close the lot of this activity first (opened_by of --json); once for each",
+        )  # fmt: skip
+        parser.add_argument(
             "--price", type=price, metavar="PRICE", help="of --what-if, in place of the last one"
         )
 
@@ -53,7 +57,7 @@ class Command(ReadingCommand):
             self._choose(scope, *options["choose"])
         if options["what_if"]:
             reference, units = options["what_if"]
-            sale = what_if(scope, reference, quantity(units), options["price"])
+            sale = what_if(scope, reference, quantity(units), options["price"], options["lot"])
             self._print(sale, shown_sale(sale), json=json)
             return
         document = lots(scope, Method(options["method"]) if options["method"] else None)

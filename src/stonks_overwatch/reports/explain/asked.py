@@ -25,7 +25,8 @@ class Arguments(BaseModel):
     Without `base` the configured currency (`in_base`). `only` looks at some holdings alone, like
     asset_class=etf; with `price_return` a benchmark's dividends are left out; `rate` and `dividend_yield` are
     what option models assume; `money`, `minimum` and `two_sided` are of a plan for new money; `q` and `each`
-    of the groups of holdings; `sell` and `at` of a sale that might be. Without `method` each account's own.
+    of the groups of holdings; `sell`, `at` and `lot` of a sale that might be. Without `method` each account's
+    own.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -52,6 +53,7 @@ class Arguments(BaseModel):
     each: bool = False
     sell: Decimal | None = None
     at: Decimal | None = None
+    lot: tuple[str, ...] = ()
     row: tuple[str, ...] = ()
     page: int = 1
 
@@ -88,13 +90,15 @@ class Arguments(BaseModel):
         return f"/explain/{figure}?{urlencode(words, doseq=True)}"
 
 
+LISTS = ("row", "lot")
+"""Arguments that can be named several times."""
 _TAKEN_BY = {
     "by": ("allocation.", "diversification.", "targets."),
     "rate": ("exposures.",),
     "dividend_yield": ("exposures.",),
     **dict.fromkeys(("money", "minimum", "two_sided"), ("targets.",)),
     "instrument": ("instrument.", "what_if."),
-    **dict.fromkeys(("sell", "at"), ("what_if.",)),
+    **dict.fromkeys(("sell", "at", "lot"), ("what_if.",)),
     **dict.fromkeys(("q", "each"), (".groups.",)),
 }
 
@@ -109,4 +113,4 @@ def asked_in(address: str) -> tuple[str, dict[str, Any]]:
     parts = urlsplit(address)
     words = parse_qs(parts.query)
     figure = unquote(parts.path.rpartition("/")[2])
-    return figure, {name: found if name == "row" else found[-1] for name, found in words.items()}
+    return figure, {name: found if name in LISTS else found[-1] for name, found in words.items()}

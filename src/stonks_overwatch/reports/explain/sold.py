@@ -31,7 +31,7 @@ def _what_if(arguments: Arguments, _: Reports) -> WhatIfDocument:
             "A sale is of an instrument, named by its number.",
             next_step="Say which one with the argument instrument.",
         )
-    return what_if(arguments.scope, paper.broker_ref, arguments.sell, arguments.at)
+    return what_if(arguments.scope, paper.broker_ref, arguments.sell, arguments.at, arguments.lot)
 
 
 REPORTS["what_if"] = _what_if
