@@ -16,6 +16,9 @@ from stonks_overwatch.imports import import_file
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.models import Activity
 from stonks_overwatch.reports.broker_returns import broker_returns
+from stonks_overwatch.reports.explain import explain
+from stonks_overwatch.reports.explain.asked import Arguments
+from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.ibkr.sandbox.books import SECTIONS, Style, statement
@@ -188,6 +191,21 @@ def test_the_command_finds_a_cent_that_another_program_wrote(
         Activity.objects.filter(pk=row.pk).update(gross=row.gross - Decimal("0.01"))
         call_command("reconcile", "--differences")
         assert found in capsys.readouterr().out
+
+
+def test_what_a_statement_is_compared_with_can_be_summed_up_again(told: str, tmp_path: Path) -> None:
+    account = compared(told, tmp_path)
+    sums = {
+        (line.group, ", all in " in line.name): line
+        for line in account.lines
+        if line.on and not line.instrument and line.group != "NAV"
+    }
+    assert {("cash", False), ("dividends", False), ("dividends", True), ("commissions", True)} <= sums.keys()
+    for line in sums.values():
+        asked = Arguments(base="EUR", row=(key_of(account), key_of(line)))
+        explained = explain("reconcile.accounts.lines.computed", asked, size=10_000)
+        assert explained.how == "sum"
+        assert sum(one.value or 0 for one in explained.inputs) == line.computed, line.what
 
 
 def test_one_day_is_compared_alone(told: str, tmp_path: Path) -> None:

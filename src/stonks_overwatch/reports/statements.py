@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Lots, Method
@@ -828,8 +828,22 @@ def nearest(reported: Decimal | None, own: Decimal | None, other: Decimal | None
     return min(own, other, key=lambda amount: abs(amount - reported))
 
 
-def _events(account: Account) -> list[Event]:
+def booked(account: Account, group: str, span: Span) -> Iterator[tuple[Event, str, Decimal | None]]:
+    """What the activities of a statement's days come to, of a group or (cash) all: row, currency, amount."""
+    for event in _events(account, span):
+        if event.is_derived:
+            continue
+        if group == "cash":
+            yield from ((event, code, amount) for code, amount in event.moves())
+        else:
+            yield from ((event, code, amount) for of, code, amount in event.parts() if of == group)
+
+
+def _events(account: Account, span: Span | None = None) -> list[Event]:
+    """All, or those that count in these days."""
     rows = Activity.objects.current().filter(account=account).order_by("trade_date", "id")
+    if span is not None:
+        rows = rows.annotate(counts_on=Coalesce("booked_on", "trade_date")).filter(counts_on__range=span)
     found = [
         Event(
             key, kind, subtype, currency, instrument, ref, refs, is_derived, description,

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 from django.db.models import Q
 
-from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Position
+from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Position
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.books import moving
 from stonks_overwatch.reports.cash import effects
-from stonks_overwatch.reports.documents import total
-from stonks_overwatch.reports.explain.documents import Made
+from stonks_overwatch.reports.documents import times, total
+from stonks_overwatch.reports.explain.documents import Input, Ledger, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.sums import addend, every, rates_of
@@ -18,6 +18,7 @@ from stonks_overwatch.reports.explain.told import (
     figure,
     reported,
     sum_of,
+    unique,
 )
 from stonks_overwatch.reports.explain.used import (
     activities,
@@ -27,6 +28,7 @@ from stonks_overwatch.reports.explain.used import (
 )
 from stonks_overwatch.reports.lot_books import lot_books
 from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
+from stonks_overwatch.reports.statements import Event, booked
 
 REPORTS["reconcile"] = lambda arguments, _: reconcile(arguments.scope, arguments.start, arguments.end)
 
@@ -42,6 +44,8 @@ def _compared(seen: Seen) -> tuple[Account, str, str]:
 
 
 def _line_unit(seen: Seen) -> str:
+    if _is_sum(seen.holder):
+        return str(seen.holder.name).rpartition(" ")[2]
     account, what, currency = _compared(seen)
     return "" if what == "quantity" else currency or (account.currency if what else "")
 
@@ -51,7 +55,7 @@ def _computed(seen: Seen) -> Made:
     line: Line = seen.holder
     account, what, currency = _compared(seen)
     if line.on is not None:
-        return _of_statement(account, line, currency)
+        return _of_statement(seen, account, line, currency)
     if line.instrument is not None:
         return _POSITIONS[line.group](seen, account, line)
     if what == "cash" and currency:
@@ -66,8 +70,8 @@ def _computed(seen: Seen) -> Made:
     return sum_of(inputs, "values, cash and accruals of the account", rates_of(seen, parts, unit))
 
 
-def _of_statement(account: Account, line: Line, currency: str) -> Made:
-    """What the ledger makes of a statement's days: the rows themselves tell it."""
+def _of_statement(seen: Seen, account: Account, line: Line, currency: str) -> Made:
+    """What the ledger makes of a statement's days: sums of rows; of positions the rows themselves tell it."""
     rows = Activity.objects.current().filter(account=account, trade_date__lte=line.on)
     if line.since is not None:
         rows = rows.filter(trade_date__gte=line.since)
@@ -75,7 +79,49 @@ def _of_statement(account: Account, line: Line, currency: str) -> Made:
         rows = rows.filter(instrument=line.instrument)
     if currency:
         rows = rows.filter(currency=currency)
+    if line.on is not None and _is_sum(line):
+        return _sum_of_days(seen, account, line, (line.since or line.on, line.on), [activities(rows)])
     return reported("what the ledger's rows of these days come to", [activities(rows)])
+
+
+def _is_sum(line: Line) -> bool:
+    """Whether a statement's figure is of all that was booked of a kind, or of the cash of a currency."""
+    return line.on is not None and line.instrument is None and line.group != "NAV"
+
+
+def _sum_of_days(
+    seen: Seen, account: Account, line: Line, span: tuple[date, date], ledger: list[Ledger]
+) -> Made:
+    """In one currency; of all currencies each amount at the rate of its row, else of its day."""
+    is_whole = ", all in " in line.name
+    unit = line.name.rpartition(" ")[2]
+    inputs: list[Input] = []
+    rates: list[RateUsed] = []
+    if line.group == "cash":
+        told = Figure.objects.filter(
+            account=account, section="CashReport", name="startingCash", currency=unit
+        )
+        before = told.filter(since=span[0], until=span[1]).values_list("amount", flat=True).last()
+        inputs.append(
+            seen.input("cash at the beginning, as the statement has it", before, unit, as_of=span[0])
+        )
+    for row, code, amount in booked(account, line.group, span):
+        name = row.description or row.kind
+        if is_whole:
+            used = _rate(seen, row, code, unit)
+            rates += used
+            rate = Decimal(1) if code == unit or not amount else used[0].rate if used else None
+            inputs.append(seen.input(name, times(amount, rate), unit, as_of=row.on))
+        elif code == unit:
+            inputs.append(seen.input(name, amount, unit, as_of=row.on))
+    return sum_of(inputs, "all rows of these days", unique(rates), ledger)
+
+
+def _rate(seen: Seen, row: Event, code: str, into: str) -> list[RateUsed]:
+    if code == into or row.fx_rate is None or code != row.currency:
+        return seen.rates_used(code, into, row.on)
+    told = "told with the activity"
+    return [RateUsed(base=code, quote=into, rate=row.fx_rate, for_day=row.on, on=row.on, source=told)]
 
 
 def _cash(seen: Seen, account: Account, currency: str) -> Made:
