@@ -184,6 +184,13 @@ def test_a_fee_is_a_cost_whatever_its_sign_unless_a_plus_says_that_it_came_in(tm
         assert read(tmp_path, {**BUY, "fee": written, "tax": written}).fee == Decimal(fee)
 
 
+def test_what_gets_another_sign_keeps_every_digit(tmp_path: Path) -> None:
+    digits = "1.2345678901234567890123456789012345"
+    found = read(tmp_path, {**BUY, "kind": "sell", "quantity": digits, "fee": digits})
+
+    assert (found.quantity, found.fee) == (Decimal(f"-{digits}"), Decimal(f"-{digits}"))
+
+
 def test_a_split_has_a_ratio_and_moves_no_money(tmp_path: Path) -> None:
     found = read(tmp_path, {**APPLE, "kind": "split", "quantity": "1.5"})
 

@@ -71,6 +71,8 @@ _FORMULA = ("=", "+", "-", "@")
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _HUNDREDTH = Decimal("0.01")
 
+# To look at a member of an enumeration is a call of a function of Python (3.11): not once a row.
+_FX, _SPLIT, _CORPORATE_ACTION = ActivityKind.FX, ActivityKind.SPLIT, ActivityKind.CORPORATE_ACTION
 _MOVING = {
     ActivityKind.BUY,
     ActivityKind.SELL,
@@ -333,7 +335,7 @@ def _activity(
     """
     currency, quantity, price, amount, fee, tax, fx_rate = _numbers(*numbers)
     named = exchanged = ratio = None
-    if kind is ActivityKind.FX:
+    if kind is _FX:
         exchanged, quantity = _exchanged(called[0], currency, quantity, amount)
         price = None
     else:
@@ -342,7 +344,7 @@ def _activity(
             named = _with_units(named, abs(EXACT.divide(amount, EXACT.multiply(quantity, price))))
         if kind in _MOVING:
             _check_moved(kind, named, quantity, price, amount)
-            if kind is ActivityKind.SPLIT:
+            if kind is _SPLIT:
                 ratio, quantity, price, amount = quantity, None, None, _ZERO
             elif named is not None and kind not in _TRADES:
                 amount = amount or _ZERO
@@ -351,7 +353,8 @@ def _activity(
         else:
             # What a dividend names is the number it was paid for; nothing moved.
             quantity = price = None
-    _check_amount(kind, amount, numbers)
+    if amount is not None or kind not in _TRADES:
+        _check_amount(kind, amount, numbers)
     return ImportedActivity(
         line, account, external_id, kind, on, named, exchanged, quantity, price, currency, amount, fee, tax,
         fx_rate, ratio, note,
@@ -413,7 +416,7 @@ def _units(per_unit: Decimal) -> Decimal | None:
 
 
 def _check_amount(kind: ActivityKind, amount: Decimal | None, numbers: Sequence[str]) -> None:
-    if amount is None and kind not in _TRADES:
+    if amount is None:
         raise RefusedRowError(f"A row of kind {kind} needs an amount.")
     if not amount and kind in _EXTERNAL:
         raise RefusedRowError(f"A {kind} of nothing.")
@@ -433,12 +436,12 @@ def _check_moved(
 ) -> None:
     """Raises: RefusedRowError where what a row says of an instrument does not go together."""
     if named is None:
-        if kind in _TRADES or kind in (ActivityKind.SPLIT, ActivityKind.CORPORATE_ACTION):
+        if kind in _TRADES or kind in (_SPLIT, _CORPORATE_ACTION):
             raise RefusedRowError(f"A row of kind {kind} needs a symbol or an ISIN.")
         if quantity:
             raise RefusedRowError("The row has a quantity, but neither a symbol nor an ISIN.")
         return
-    if not quantity and not (kind is ActivityKind.CORPORATE_ACTION and amount):
+    if not quantity and not (kind is _CORPORATE_ACTION and amount):
         raise RefusedRowError(f"A row of kind {kind} needs a quantity other than 0.")
     if quantity is not None and quantity < 0 and kind not in _EITHER_WAY:
         raise RefusedRowError(f"The quantity of a {kind} is positive; the kind says which way it goes.")
@@ -447,7 +450,7 @@ def _check_moved(
     if kind in _TRADES:
         if price is None and amount is None:
             raise RefusedRowError(f"A {kind} needs a price or an amount.")
-    elif amount and kind is not ActivityKind.CORPORATE_ACTION:
+    elif amount and kind is not _CORPORATE_ACTION:
         raise RefusedRowError(
             f"A row of kind {kind} with an instrument moves no cash: leave its amount empty "
             "(the cost per unit stands in price)."

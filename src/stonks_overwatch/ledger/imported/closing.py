@@ -38,6 +38,7 @@ from stonks_overwatch.ledger.rows import Row, activity_of, plain, plain_day, rea
 from stonks_overwatch.ledger.sql import update, upsert
 from stonks_overwatch.ledger.types import TOPICS, ActivityKind
 
+_FX = ActivityKind.FX.value  # to look it up for each row takes longer than to compare it
 _TRADES = frozenset({ActivityKind.BUY, ActivityKind.SELL})
 _PARTS = EXERCISES | WORTHLESS
 # A price counts for so long, as in reports.
@@ -178,7 +179,7 @@ def _rows(current: QuerySet[Activity], instruments: set[int]) -> Iterable[Row]:
 
 def _moves(row: Row) -> bool:
     """Whether it bears on a quantity or its cost."""
-    return row.kind != ActivityKind.FX and (
+    return row.kind != _FX and (
         row.quantity is not None
         or row.ratio is not None
         or row.group is not None
@@ -253,7 +254,7 @@ def _close_cash(
     told: defaultdict[str, list[str | None]] = defaultdict(list)
     for kind, instrument_pk, currency, quantity, *amounts in rows:
         told[currency] += amounts
-        if kind == ActivityKind.FX and instrument_pk is not None:
+        if kind == _FX and instrument_pk is not None:
             told[known[instrument_pk].broker_ref].append(quantity)
     with localcontext(EXACT):
         sums = {
