@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, carry, fill, put, window
+from stonks_overwatch.engine.rates import CARRIED_DAYS, Block, fill, put
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -287,26 +287,35 @@ class Daily:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The price per unit of each instrument and day, shape (instruments, days); day 0 is `first`.
+    """The price per unit of each instrument and day, shape (instruments, CARRIED_DAYS + days).
 
-    `carried` says which are of an earlier day: at most seven days; NaN where there is none.
+    The days before day `first` are there for those that go on from them. `all_carried` says which prices
+    are of an earlier day: at most seven days; NaN where there is none.
     """
 
-    blocks: Sequence[Block]
     first: int
-    filled: Floats
-    carried: Truths
+    all_filled: Floats
+    all_carried: Truths
 
     @classmethod
     def of(cls, blocks: Sequence[Block], first: int, last: int) -> "Prices":
         start = first - CARRIED_DAYS
-        prices = np.full((len(blocks), last - start + 1), np.nan)
-        carried = np.empty(prices.shape, dtype=np.bool_)
+        filled = np.full((len(blocks), last - start + 1), np.nan)
+        carried = np.empty(filled.shape, dtype=np.bool_)
         for some in _some_at_once(len(blocks), last - start + 1):
-            for block, days in zip(blocks[some], prices[some], strict=True):
+            for block, days in zip(blocks[some], filled[some], strict=True):
                 put(block, days, start)
-            carried[some] = fill(prices[some])
-        return cls(blocks, first, prices[:, CARRIED_DAYS:], carried[:, CARRIED_DAYS:])
+            carried[some] = fill(filled[some])
+        return cls(first, filled, carried)
+
+    @property
+    def filled(self) -> Floats:
+        """Shape (instruments, days), day 0 is `first`."""
+        return self.all_filled[:, CARRIED_DAYS:]
+
+    @property
+    def carried(self) -> Truths:
+        return self.all_carried[:, CARRIED_DAYS:]
 
     @property
     def last(self) -> int:
@@ -314,9 +323,11 @@ class Prices:
 
     def own_days(self, row: int, first: int, last: int) -> Whole:
         """The day that the price of each day is of, counted from `first`; negative before it."""
-        _, ages = carry(window(self.blocks[row], first - CARRIED_DAYS, last))
-        days = np.arange(last - first + 1)
-        return days - np.minimum(ages[CARRIED_DAYS:], CARRIED_DAYS + 1)
+        part = slice(first - self.first, last - self.first + 1 + CARRIED_DAYS)
+        own = ~self.all_carried[row, part] & ~np.isnan(self.all_filled[row, part])
+        days = np.arange(own.size)
+        ages = days - np.maximum.accumulate(np.where(own, days, -1))
+        return days[: own.size - CARRIED_DAYS] - np.minimum(ages[CARRIED_DAYS:], CARRIED_DAYS + 1)
 
 
 @dataclass(frozen=True, slots=True)
