@@ -45,7 +45,7 @@ class ExactDecimalField(_Text):  # type: ignore[type-arg]
             raise ValidationError(f"{value!r} is not a number") from err
 
     def get_prep_value(self, value: Any) -> str | None:
-        number = self.to_python(value)
+        number = value if isinstance(value, Decimal) else self.to_python(value)
         return None if number is None else text(number)
 
 

@@ -64,7 +64,7 @@ def close_books(
     Args:
         moved: the instruments whose quantity or cost may have changed, by account.
         days: on which activities came, changed or went, by account.
-        at_hand: all activities of an account, where they need not be read.
+        at_hand: all activities of an account of which CSV files alone tell, where they need not be read.
     """
     accounts = {pk for pk, _ in moved} | {pk for pk, _ in days}
     known = Instrument.objects.filter(broker=BROKER).in_bulk()
@@ -91,7 +91,8 @@ def _close_positions(
 ) -> None:
     """Quantities, first-in first-out costs, and what each split added. `known`: all, by row number."""
     current = Activity.objects.current().filter(account=account_pk)
-    if current.exclude(group=None).exists():  # an event of several instruments carries cost between them
+    # An event of several instruments carries cost between them; CSV files alone tell of none.
+    if at_hand is None and current.exclude(group=None).exists():
         instruments = instruments | set(
             current.exclude(instrument=None).values_list("instrument_id", flat=True)
         )
