@@ -611,3 +611,32 @@ def test_values_without_margin_leave_the_margin_that_was_told() -> None:
         Decimal("0.65"),
         NOW,
     )
+
+
+def test_a_pair_of_currencies_that_statements_do_not_list_was_not_nothing_in_them() -> None:
+    pair = instrument("77", asset_class=AssetClass.CASH)
+    end = NOW - timedelta(days=3)
+    told = replace(
+        batch([position("1")], at=end),
+        told_at=end,
+        periods=(Period("U1", "flex", SINCE, end.date(), ("trades",)),),
+    )
+    answers = [
+        batch(
+            [position("1"), position("77", quantity)],
+            at=NOW + timedelta(hours=hour),
+            instruments=(instrument("1"), pair),
+        )
+        for hour, quantity in enumerate(("-5611.77", "-6000"))
+    ]
+    for order in permutations([told, *answers]):
+        store.clear("ibkr")
+        for one in order:
+            store.record(one)
+
+        assert the_position("77").quantity == Decimal(-6000)
+        assert {key: row.quantity for key, row in derived().items() if "77" in key} == {
+            "opening:77": Decimal(-6000)
+        }
+        changes = models.QuantityChange.objects.filter(instrument__broker_ref="77").order_by("at")
+        assert [row.quantity for row in changes] == [Decimal("-5611.77"), Decimal(-6000)]

@@ -207,6 +207,7 @@ class _Recording:
         self.at = batch.fetched_at
         self.accounts: dict[str, Account] = {}
         self.instruments: dict[str, Instrument] = {}
+        self.pairs: set[int] = set()  # instruments that are one currency priced in another
         self.positions: dict[tuple[int, int], dict[str, Any]] = {}
         self.touched: set[tuple[int, int]] = set()
         self.changed: set[tuple[int, date]] = set()  # days of activities that came, changed or went
@@ -348,6 +349,7 @@ class _Recording:
         self.instruments = {
             row.broker_ref: row for row in Instrument.objects.filter(broker=self.batch.broker)
         }
+        self.pairs = {row.pk for row in self.instruments.values() if row.asset_class == AssetClass.CASH}
         revalued = [
             row.pk
             for ref, row in self.instruments.items()
@@ -445,7 +447,11 @@ class _Recording:
         for pk in told:
             if (account.pk, pk) not in self.positions:
                 self.positions[account.pk, pk] = self._new_position(account)
-        held = {pk: row for (of, pk), row in self.positions.items() if of == account.pk}
+        held = {
+            pk: row
+            for (of, pk), row in self.positions.items()
+            if of == account.pk and (pk in told or not self._is_left_out(pk))
+        }
         self._note_quantities(
             account, place, held, {pk: told[pk].quantity if pk in told else ZERO for pk in held}
         )
@@ -454,6 +460,10 @@ class _Recording:
             if pk in told or row["is_open"] or not is_next:  # others stay closed
                 self._take(row, told.get(pk), place)
                 self.touched.add((account.pk, pk))
+
+    def _is_left_out(self, instrument: int) -> bool:
+        """Whether the list need not name it: statements list no pairs of currencies among the positions."""
+        return self.batch.told_at is not None and instrument in self.pairs
 
     def _take(self, row: dict[str, Any], reported: types.Position | None, place: _Place) -> None:
         """What a complete list says of a position; None where it does not name it."""
@@ -862,7 +872,9 @@ class _Recording:
                 continue
             holding = _holding(account, by_pk[instrument_pk], row, told)
             known = by_ref[holding.broker_ref]
-            held = opening.before(holding, known)
+            # A pair moves with every exchange of its currencies; what that moved is told as cash.
+            is_pair = by_pk[instrument_pk].asset_class == AssetClass.CASH
+            held = known if is_pair else opening.before(holding, known)
             if row["anchor_at"] == account.cash_since:
                 held_keys = {activity.key for activity in held}
                 held_at_anchor |= {activity.key: activity.key in held_keys for activity in known}
@@ -1013,6 +1025,7 @@ def _holding(
     `told_since` is the first day from which statements tell everything of the account.
     """
     is_anchored = row["anchor_at"] is not None
+    is_pair = instrument.asset_class == AssetClass.CASH
     starts = [day for day in (row["covered_since"], told_since) if day is not None]
     return opening.Holding(
         account=account.account,
@@ -1020,8 +1033,8 @@ def _holding(
         currency=instrument.currency,
         multiplier=instrument.multiplier,
         quote_factor=instrument.quote_factor,
-        anchor_quantity=row["anchor_quantity"] if is_anchored else row["quantity"],
-        anchor_cost=row["anchor_cost"] if is_anchored else row["cost_basis"],
+        anchor_quantity=row["anchor_quantity"] if is_anchored and not is_pair else row["quantity"],
+        anchor_cost=row["anchor_cost"] if is_anchored and not is_pair else row["cost_basis"],
         anchor_at=row["anchor_at"] if is_anchored else row["priced_at"],
         quantity=row["quantity"],
         changed_at=row["changed_at"],
