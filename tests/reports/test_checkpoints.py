@@ -29,7 +29,7 @@ from tests.imports.test_any_order import NOW, Answer, Fill, Statement, answers, 
 
 pytestmark = pytest.mark.django_db
 USD = Scope("USD")
-CHECKED = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKED = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)

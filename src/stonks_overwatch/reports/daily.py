@@ -39,7 +39,7 @@ from stonks_overwatch.ledger.models import (
     RateSeries,
     RecentPrices,
 )
-from stonks_overwatch.ledger.rows import plain, plain_day
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_float
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
@@ -298,8 +298,9 @@ class _Point(NamedTuple):
 def _points(looked_at: Sequence[Account]) -> dict[int, list[_Point]]:
     """The broker's values of each account, oldest first; its latest report is one of them."""
     points: dict[int, list[_Point]] = defaultdict(list)
-    rows = NavPoint.objects.filter(account__in=[account.pk for account in looked_at]).order_by("on")
-    columns = rows.values_list("account_id", plain("on"), Cast("nav", FloatField()), "currency")
+    rows = NavPoint.objects.filter(account__in=[account.pk for account in looked_at])
+    ordered = rows.order_by("account", "on")  # along the index
+    columns = ordered.values_list("account_id", plain("on"), plain_float("nav"), "currency")
     for pk, on, nav, currency in columns.iterator(chunk_size=2000):
         points[pk].append(_Point(plain_day(on).toordinal(), nav, currency))
     for account in looked_at:
