@@ -685,7 +685,8 @@ class World:
         self.add(ActivityKind.SPLIT, "OLD", quantity)
 
     def spin(self, quantity: Decimal, _: Decimal) -> None:
-        self.add(ACTION, "KID", quantity, subtype="spin-off", description=SPUN_OFF, cost="0.01")
+        # Not a cent: a parent that was left with a cost of nothing could give none to another one.
+        self.add(ACTION, "KID", quantity, subtype="spin-off", description=SPUN_OFF, cost="0.0137")
 
     def rights(self, quantity: Decimal, _: Decimal) -> None:
         self.add(ACTION, "RTS", quantity, subtype="rights issue", description=RIGHTS.description)
