@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period
 from stonks_overwatch.reports.booked import DAY, grouped, last_day, months
-from stonks_overwatch.reports.cash import Effect, effects
+from stonks_overwatch.reports.cash import Effect, effects_on
 from stonks_overwatch.reports.cash_months import effects_by_month
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
 from stonks_overwatch.reports.kept import kept
@@ -235,9 +235,8 @@ def bases(looked_at: Sequence[Account], currency: str, on: date) -> list[tuple[A
     """What the accounts' balances at the end of a day are worked out from."""
     facts = _facts(looked_at, list(CashBalance.objects.filter(account__in=looked_at)))
     moved: dict[int, list[Effect]] = defaultdict(list)
-    for effect in effects(looked_at):
-        if effect.currency == currency:
-            moved[effect.account_id].append(effect)
+    for effect in effects_on(currency, looked_at):
+        moved[effect.account_id].append(effect)
     return [
         (account, next(_bases(of, currency, moved[account.pk], {on: of.next_told(on)})))
         for account, of in ((account, facts[account.pk]) for account in looked_at)

@@ -35,6 +35,13 @@ def net(gross: Decimal | None, fee: Decimal | None, tax: Decimal | None) -> Deci
     return gross + (fee or 0) + (tax or 0)
 
 
+def effects_on(currency: str, accounts: Iterable[Account]) -> list[Effect]:
+    """Every effect on the cash of one currency, by day."""
+    wanted = Q(currency=currency) | Q(kind=ActivityKind.FX, instrument__broker_ref=currency)
+    found = [effect for effect in effects(accounts, wanted) if effect.currency == currency]
+    return sorted(found, key=lambda effect: effect.on)
+
+
 def effects(accounts: Iterable[Account], wanted: Q | None = None) -> Iterator[Effect]:
     """Every effect on cash in these accounts; an exchange of currencies has two. One query.
 

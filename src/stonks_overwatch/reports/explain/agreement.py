@@ -1,5 +1,6 @@
 """How what is computed agrees with what brokers report: the figures of reconcile."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -8,8 +9,8 @@ from django.db.models import Q
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Position
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.books import moving
-from stonks_overwatch.reports.cash import effects
-from stonks_overwatch.reports.documents import times, total
+from stonks_overwatch.reports.cash import Effect, effects_on
+from stonks_overwatch.reports.documents import Rows, times, total
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
 from stonks_overwatch.reports.explain.keys import key_of
@@ -127,14 +128,19 @@ def _rate(seen: Seen, row: Event, code: str, into: str) -> list[RateUsed]:
 def _cash(seen: Seen, account: Account, currency: str) -> Made:
     balance = CashBalance.objects.get(account=account, currency=currency)
     anchored_on = balance.anchor_at.date() if balance.anchor_at else date.min
-    inputs = [
-        seen.input("opening balance" if one.is_opening else "moved", one.amount, currency, as_of=one.on)
-        for one in sorted(effects([account]), key=lambda one: one.on)
-        if one.currency == currency
-        and not one.is_guess
-        and (one.amount is not None or one.on > anchored_on)
-        and one.amount != 0
+    moved = [
+        one
+        for one in effects_on(currency, [account])
+        if not one.is_guess and (one.amount is not None or one.on > anchored_on) and one.amount != 0
     ]
+
+    def inputs_of(some: Sequence[Effect]) -> list[Input]:
+        return [
+            seen.input("opening balance" if one.is_opening else "moved", one.amount, currency, as_of=one.on)
+            for one in some
+        ]
+
+    inputs = Rows(moved, inputs_of)  # there may be thousands: those that are not shown are not written out
     words = "opening balance and everything that moved the cash since"
     return sum_of(inputs, words, ledger=[money(account, currency)])
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint
 from stonks_overwatch.reports.accounts import AccountRow, AccountsDocument, account_rows
 from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, allocation, key_of_part
-from stonks_overwatch.reports.cash import effects
+from stonks_overwatch.reports.cash import effects_on
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DayChange, NavSeries, dashboard
 from stonks_overwatch.reports.documents import total
 from stonks_overwatch.reports.explain.asked import of_account
@@ -70,8 +70,8 @@ def _cash(seen: Seen) -> Made:
     latest = CashBalance.objects.filter(account=account, currency=currency).first()
     told = None if latest is None or seen.value is None else latest.amount
     inputs = [seen.input("latest reported balance", told, currency, as_of=account.updated_at)]
-    later = [one for one in effects([account]) if one.currency == currency and one.on > on]
-    inputs += moved_back(seen, sorted(later, key=lambda one: one.on)) if told is not None else []
+    later = [one for one in effects_on(currency, [account]) if one.on > on]
+    inputs += moved_back(seen, later) if told is not None else []
     words = "the latest reported balance, less what came and went since that day"
     return sum_of(inputs, words, ledger=ledger)
 
