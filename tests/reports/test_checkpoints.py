@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stonks_overwatch.imports import import_file, undo
-from stonks_overwatch.ledger import models, store
+from stonks_overwatch.ledger import models, packed, store
 from stonks_overwatch.ledger.types import (
     Account,
     Activity,
@@ -47,7 +47,11 @@ def told(document: ReconcileDocument) -> list[tuple[object, ...]]:
 
 def nothing_stored_is_old() -> None:
     """Twice, because the first may store what the second reads."""
+    blocks = models.ActivityBlock.objects.order_by("account", "month").values_list("account", "month", "rows")
+    packed_before = list(blocks)
     seen = [told(reconcile(USD)), told(reconcile(USD))]
+    packed.look_again()
+    assert list(blocks.all()) == packed_before
     models.Checkpoint.objects.all().delete()
     models.LotBook.objects.all().delete()
     anew = told(reconcile(USD))
@@ -81,6 +85,21 @@ def test_statements_and_answers_that_come_later_are_compared_at_once(
         nothing_stored_is_old()
 
 
+def test_the_opening_balances_of_a_state_that_is_undone_are_gone(tmp_path: Path) -> None:
+    """A second statement, of later days, tells of trades alone."""
+    numbers = []
+    for number, told_of in enumerate(({"Trades", "OpenPositions", "CashReport"}, {"Trades"})):
+        days = (0, 5) if number == 0 else (6, 9)
+        file = tmp_path / f"{number}.xml"
+        file.write_text(xml(Statement(("U1",), *days, frozenset(told_of)), [Fill(1, "U1", "1001", 1, 7)]))
+        numbers.append(import_file(file, now=NOW).number)
+    nothing_stored_is_old()
+    assert numbers[0] is not None
+    undo(numbers[0], NOW)
+    assert not models.Activity.objects.filter(is_derived=True).exists()
+    nothing_stored_is_old()
+
+
 def forget_all() -> None:
     store.clear("ibkr")
     models.Instrument.objects.all().delete()
@@ -92,8 +111,8 @@ FIRST = date(2023, 1, 1)
 _QUANTITIES = {ActivityKind.BUY: Decimal(1), ActivityKind.SELL: Decimal(-1), ActivityKind.FX: Decimal(1)}
 Booking = tuple[int, int, ActivityKind, Decimal | None]
 bookings = st.tuples(
-    st.integers(0, 11),  # which of a few: told again it is another
-    st.integers(0, 1200),
+    st.integers(0, 1),  # which of the day's: told again it is another
+    st.sampled_from([0, 31, 364, 365, 500, 1200]),
     st.sampled_from([ActivityKind.BUY, ActivityKind.SELL, ActivityKind.DEPOSIT, ActivityKind.FX]),
     st.sampled_from([Decimal("0.01"), Decimal(7), None]),
 )
@@ -128,11 +147,11 @@ def booked(at: datetime, rows: Sequence[Booking]) -> Batch:
         cash={"U1": tuple(CashBalance("U1", code, Decimal(5)) for code in ("EUR", "USD"))},
         activities=tuple(
             Activity(
-                "U1", f"row:{number}", "web-api", kind, FIRST + timedelta(days=day), "USD",
+                "U1", f"row:{number}:{day}", "web-api", kind, FIRST + timedelta(days=day), "USD",
                 {ActivityKind.DEPOSIT: None, ActivityKind.FX: "EUR"}.get(kind, "1"),
                 quantity=_QUANTITIES.get(kind),
                 gross=gross,
             )
-            for number, day, kind, gross in {row[0]: row for row in rows}.values()
+            for number, day, kind, gross in {row[:2]: row for row in rows}.values()
         ),
     )  # fmt: skip

@@ -114,10 +114,10 @@ def forget_states(told: Batch, others: Sequence[Batch]) -> None:
             continue
         found.add(account.account)
         derived = Activity.objects.filter(account=account, is_derived=True)
-        days = derived.values_list(Coalesce("booked_on", "trade_date"), flat=True)
-        packed.activities_changed({(account.pk, day) for day in days})
+        days = set(derived.values_list(Coalesce("booked_on", "trade_date"), flat=True))
         for rows in (derived, reports):
             rows.delete()
+        packed.activities_changed((account.pk, day) for day in days)
         for table in (Position, CashBalance, QuantityChange):
             table.objects.filter(account=account).delete()
         if (
