@@ -54,20 +54,15 @@ const now = new Map<string, Figure>(); // what has moved, for parts of the page 
 const stored = new WeakMap<HTMLElement, string>();
 let told: News = {};
 
-function put(place: HTMLElement, figure: Figure, moves: boolean): void {
-  if (!stored.has(place)) {
-    stored.set(place, place.innerHTML);
-    place.style.minWidth = `${place.getBoundingClientRect().width}px`; // what gets shorter moves nothing else
-  }
+/** Puts the figure in its place; says whether that changed what stands there. */
+function put(place: HTMLElement, figure: Figure): boolean {
   const [html, said] = figure ?? [stored.get(place) ?? "", ""];
   const changes = place.innerHTML !== html;
   if (changes) place.innerHTML = html;
-  place.title = said;
+  if (place.title !== said) place.title = said;
   place.classList.toggle("is-live", figure !== null);
   place.classList.remove("has-moved");
-  if (!changes || !moves) return;
-  void place.offsetWidth; // lets the animation begin again
-  place.classList.add("has-moved");
+  return changes;
 }
 
 /** How it stands with live values; until that is told, what the page was made with. The label is never empty. */
@@ -87,11 +82,23 @@ function nameOf(place: HTMLElement): string {
   return whose === undefined ? (place.dataset["live"] ?? "") : `${place.dataset["live"]} ${whose}`;
 }
 
+/** All of them at once: a page of hundreds is laid out when all is read or all is written, not each time. */
 function putAll(figures: ReadonlyMap<string, Figure>, moves: boolean): void {
+  const places: [HTMLElement, Figure][] = [];
   for (const place of document.querySelectorAll<HTMLElement>("[data-live]")) {
     const figure = figures.get(nameOf(place));
-    if (figure !== undefined) put(place, figure, moves);
+    if (figure !== undefined) places.push([place, figure]);
   }
+  const fresh = places.map(([place]) => place).filter((place) => !stored.has(place));
+  const widths = fresh.map((place) => place.getBoundingClientRect().width);
+  fresh.forEach((place, number) => {
+    stored.set(place, place.innerHTML);
+    place.style.minWidth = `${widths[number]}px`; // what gets shorter moves nothing else
+  });
+  const moved = places.filter(([place, figure]) => put(place, figure));
+  if (!moves || moved.length === 0) return;
+  void document.body.offsetWidth; // lets the animations begin again
+  for (const [place] of moved) place.classList.add("has-moved");
 }
 
 function move(news: News): void {
