@@ -8,7 +8,7 @@ lesser source tells of a covered day supersedes itself, and so counts nowhere.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -113,6 +113,7 @@ class _Telling:
         self.told_at = told_at or at
         self.changed: set[tuple[int, date]] = set()
         self.digests: dict[Source, str] = {}  # of what the batch tells
+        self.stored: Set[Source] = set()  # what was told before
         self.whole: list[types.Activity] | None = None
 
     def run(self, activities: Sequence[types.Activity], periods: Sequence[types.Period]) -> tuple[int, int]:
@@ -152,6 +153,7 @@ class _Telling:
         digests = {
             (source, key): digest for source, key, digest in stored.values_list("source", "key", "digest")
         }
+        self.stored = digests.keys()
         news = []
         for activity in activities:
             source = activity.source, activity.key
@@ -165,6 +167,7 @@ class _Telling:
     ) -> tuple[date | None, date | None]:
         """The days that what is new can bear on."""
         days = [one.activity.trade_date for one in news]
+        days += self._days_before(news)
         days += [counts_on(one.activity) for one in news if one.activity.subtype == types.SETTLEMENT]
         for period in periods:
             if period.source not in RANKS or self._knows(period):
@@ -178,6 +181,17 @@ class _Telling:
             if outranked.exists():
                 days += [period.since, period.until]
         return min(days, default=None), max(days, default=None)
+
+    def _days_before(self, news: Sequence[Told]) -> list[date]:
+        """The days of what was told before under the keys of what is told now, in other words."""
+        keys = [one.activity.key for one in news if (one.activity.source, one.activity.key) in self.stored]
+        days: list[date] = []
+        for start in range(0, len(keys), _AT_ONCE):
+            some = ActivitySource.objects.filter(
+                activity__account=self.account, key__in=keys[start : start + _AT_ONCE]
+            )
+            days += some.values_list("activity__trade_date", flat=True)
+        return days
 
     def _with_sums(self, first: date, last: date) -> tuple[date, date]:
         """The days and those of all sums over days that overlap them, or one another: they count together."""
