@@ -8,9 +8,12 @@ from typing import NamedTuple
 from django.db.models import Case, F, Q, TextField, When
 from django.db.models.functions import Cast, Coalesce
 
+from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.ledger.rows import plain_number
 from stonks_overwatch.ledger.types import ActivityKind
+
+_ZERO = Decimal(0)
 
 
 class Effect(NamedTuple):
@@ -32,7 +35,7 @@ def net(gross: Decimal | None, fee: Decimal | None, tax: Decimal | None) -> Deci
     """The effect on cash; a fee or tax that no source names is none."""
     if gross is None:
         return None
-    return gross + (fee or 0) + (tax or 0)
+    return EXACT.add(EXACT.add(gross, fee or _ZERO), tax or _ZERO)
 
 
 def effects_on(currency: str, accounts: Iterable[Account]) -> list[Effect]:

@@ -18,6 +18,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, TextField, When
 from django.db.models.functions import Cast, Coalesce
 
 from stonks_overwatch.ledger import packed
+from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, Activity, Checkpoint
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.types import ActivityKind
@@ -65,7 +66,7 @@ class Cash(NamedTuple):
     def plus(self, amount: Decimal | None, on: date) -> "Cash":
         if amount is None:
             return Cash(self.known, max(on, self.unknown_on or on))
-        return Cash(self.known + amount, self.unknown_on)
+        return Cash(EXACT.add(self.known, amount), self.unknown_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,8 @@ def _add_up(sums: _Sums, rows: Sequence[_Row]) -> dict[date, str]:
 
 def _add(sums: _Sums, row: _Row) -> None:
     if row.instrument is not None and row.quantity is not None and row.kind != ActivityKind.FX:
-        sums.quantities[row.instrument] += Decimal(row.quantity)
+        held = sums.quantities[row.instrument]
+        sums.quantities[row.instrument] = EXACT.add(held, Decimal(row.quantity))
     if row.kind == ActivityKind.OPENING and row.instrument is not None:
         return
     on = plain_day(row.day)
