@@ -25,7 +25,7 @@ run: setup ## Start the app at http://127.0.0.1:8000
 
 # More processes than cores: many tests wait for a program that starts, ends or hangs.
 test: lint browser ## Check the code and run all tests
-	@exec $(PY) -m pytest --numprocesses 4 --dist loadscope
+	@exec $(PY) -m pytest --numprocesses 6 --dist loadscope
 
 # The streams wait in real time, so there are fewer of them.
 soak: $(DONE)/test ## Sync and stream under faults drawn at random, for a quarter of an hour
