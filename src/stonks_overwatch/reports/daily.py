@@ -103,13 +103,14 @@ def daily_total(scope: Scope, only: "Group | None" = None) -> DailyTotal | None:
 
 def daily_totals(looked_at: Sequence[Account]) -> dict[int, DailyTotal | None]:
     """The series of each account by itself, in its own currency, by account row."""
+    since = packed.clock()
     points, facts = _points(looked_at), _Facts.of(looked_at)
     alike: dict[tuple[str, date], list[Account]] = defaultdict(list)
     for account in looked_at:
         alike[account.currency, account.updated_at.date()].append(account)
     found: dict[int, DailyTotal | None] = {}
     for (currency, last), some in alike.items():
-        valuations = own_valuations(some, currency, last)
+        valuations = own_valuations(some, currency, last, since)
         for account in some:
             pk = account.pk
             own = {pk: valuations[pk]} if pk in valuations else {}
@@ -409,12 +410,15 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 # Our own valuation
 
 
-def own_valuations(looked_at: Sequence[Account], base: str, last: date) -> dict[int, Own]:
+def own_valuations(
+    looked_at: Sequence[Account], base: str, last: date, since: int | None = None
+) -> dict[int, Own]:
     """Our own valuation of each account to the end of a day, stored as far as it was not yet.
 
-    By account row; without those that had no activities by then.
+    By account row; without those that had no activities by then. `since` is where the clock stood before
+    anything was read, by default where it stands now.
     """
-    since = packed.clock()
+    since = packed.clock() if since is None else since
     stored = {row.account_id: row for row in DailySeries.objects.filter(account__in=looked_at, base=base)}
     found = {
         pk: _own(row, Daily.unpacked(row.columns).until((last - row.first_on).days + 1))
