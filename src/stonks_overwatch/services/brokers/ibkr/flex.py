@@ -139,7 +139,8 @@ class _FailedError(Exception):
 class FlexService:
     """The two calls for one token.
 
-    `turn` is waited for and held with each request (the pace), `sleep` is every other wait.
+    `turn` is waited for and held with each request (the pace), `sleep` is every other wait, by default
+    that of the package.
     """
 
     def __init__(
@@ -148,14 +149,14 @@ class FlexService:
         address: str,
         *,
         turn: Callable[[], AbstractContextManager[None]],
-        sleep: Callable[[float], None] = pace.wait,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._token = token
         # As it stands in addresses, in case a library's error text holds one.
         remember(quote_plus(token.reveal()))
         self._address = address
         self._turn = turn
-        self._sleep = sleep
+        self._sleep = sleep or pace.wait
         self._session = requests.Session()
         self._session.headers["User-Agent"] = _AGENT
         # Without an `auth` of its own the session would take one for this host from ~/.netrc.
