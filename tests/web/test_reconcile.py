@@ -1,6 +1,6 @@
 """The page that holds our figures against the broker's."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from stonks_overwatch.ledger.models import Account, Figure, Period
+from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period
 from tests.reports import builders
 from tests.reports.builders import NOW
 from tests.web.conftest import Configure
@@ -168,4 +168,16 @@ def test_days_that_no_statement_tells_of_are_named(reader: Client) -> None:
     Account.objects.update(opened_on=date(2025, 1, 1))
     assert "no statement is read yet that tells all from 2025-01-01 to 2026-01-31" in page(reader)
     Account.objects.update(opened_on=SINCE)
+    assert "no statement is read yet" not in page(reader)
+
+
+@pytest.mark.usefixtures("account")
+def test_that_the_statement_of_the_last_days_is_not_out_yet_is_told_where_the_latest_state_differs(
+    reader: Client,
+) -> None:
+    assert "no statement is read yet" not in page(reader)
+    CashBalance.objects.update(amount=Decimal(99))
+    assert "no statement is read yet that tells of the days after 2026-02-28" in page(reader)
+    assert "the next sync brings it" in page(reader)
+    Account.objects.update(updated_at=datetime(2026, 2, 28, 23, tzinfo=UTC))
     assert "no statement is read yet" not in page(reader)

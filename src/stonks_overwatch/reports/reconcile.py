@@ -153,8 +153,11 @@ class _State(NamedTuple):
 
 def _document(states: Sequence[_State], told: Mapping[int, Compared]) -> ReconcileDocument:
     lines = tuple(_account(state, told.get(state.account.pk, NONE)) for state in states)
-    off = [state.account for state, of in zip(states, lines, strict=True) if not of.agrees]
-    return ReconcileDocument(accounts=lines, unread=unread(off) if off else None)
+    off = [(state.account, of) for state, of in zip(states, lines, strict=True) if not of.agrees]
+    lately = [account for account, of in off if any(one.on is None for one in of.differing)]
+    return ReconcileDocument(
+        accounts=lines, unread=unread([account for account, _ in off], lately) if off else None
+    )
 
 
 def _account(state: _State, told: Compared) -> AccountLines:

@@ -21,8 +21,13 @@ class Unread(Document):
     next_step: str
 
 
-def unread(looked_at: Sequence[Account]) -> Unread | None:
-    """The first that applies: a sync is at work, days that no statement tells of, instruments not read."""
+def unread(looked_at: Sequence[Account], lately: Sequence[Account]) -> Unread | None:
+    """The first that applies: a sync is at work, days that no statement tells of, instruments not read.
+
+    Args:
+        looked_at: the accounts of which something differs.
+        lately: those of them whose latest state does, which the days after the last statement can explain.
+    """
     of_logins = {(account.broker, account.login) for account in looked_at}
     for state in logins():
         if state.is_running and (state.broker, state.login) in of_logins:
@@ -43,6 +48,15 @@ def unread(looked_at: Sequence[Account]) -> Unread | None:
                 "what differs here may come from these days.",
                 next_step="Each sync reads more, back to the start date of its login; statements of days "
                 "before it can be imported.",
+            )
+    for account in lately:
+        ends = [told[account.pk, topic][-1][1] for topic in TOPICS if (account.pk, topic) in told]
+        if ends and min(ends) < account.updated_at.date():
+            return Unread(
+                what=f"Of {account.account} no statement is read yet that tells of the days after "
+                f"{min(ends)}: what differs in its latest state may come from these days.",
+                next_step="The statement of a day comes out in the night after it; the next sync brings it, "
+                "or it can be imported.",
             )
     return _instruments(account for account in looked_at if (account.pk, TOPICS[0]) not in told)
 
