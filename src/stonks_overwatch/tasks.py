@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from threading import Lock
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -27,6 +28,8 @@ from stonks_overwatch.reports.reconcile import compare_statements, latest
 from stonks_overwatch.reports.scope import Scope
 
 log = logging.getLogger(__name__)
+
+_working_out = Lock()  # two at once would do the same, in twice the memory
 
 huey = SqliteHuey("stonks-overwatch", filename=str(settings.DATA_DIR / "huey.sqlite3"), results=False)
 
@@ -85,12 +88,14 @@ def work_out_changes() -> None:
     """Work out what was synced or imported, also by a command, while nobody waits: the next page needs it."""
     close_old_connections()
     try:
-        looked_at = list(Account.objects.all())
-        scope = Scope(config.load().base_currency)
-        lot_books(looked_at, scope.base_currency)
-        # Each sync comes here at its end, and not of every database can it be told whether it has changed.
-        if looked_at and version() is not None and not SyncRun.objects.filter(status="running").exists():
-            _work_out_pages(scope, looked_at)
+        with _working_out:
+            looked_at = list(Account.objects.all())
+            scope = Scope(config.load().base_currency)
+            lot_books(looked_at, scope.base_currency)
+            # Each sync comes here at its end, and not of every database can it be told whether it has
+            # changed.
+            if looked_at and version() is not None and not SyncRun.objects.filter(status="running").exists():
+                _work_out_pages(scope, looked_at)
     except ConfigError as err:
         log.info("%s", err.what)  # enqueue_due records it
     finally:
