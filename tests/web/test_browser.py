@@ -300,3 +300,17 @@ def test_the_connection_test_shows_its_findings_in_place(visit: Visit) -> None:
     expect(page.locator("#connection .findings li.ok").first).to_be_visible(timeout=20_000)
     expect(page.locator("#connection .findings li.error")).to_have_count(0)
     assert visit.complaints == []
+
+
+def test_a_stream_that_tells_nothing_of_live_values_leaves_the_label_readable(visit: Visit) -> None:
+    nothing = "retry: 60000\n\nevent: live\ndata: " + json.dumps({"label": "", "why": ""}) + "\n\n"
+    visit.page.route(
+        "**/events?*", lambda route: route.fulfill(content_type="text/event-stream", body=nothing)
+    )
+    with visit.page.expect_response("**/events?*"):
+        page = visit.open("/")
+
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(300)  # what the stream told has reached the page
+    assert violations(page) == []
+    expect(page.locator("[data-live-label]")).to_contain_text("Not followed yet")

@@ -278,6 +278,13 @@ def test_a_page_without_moving_figures_follows_nothing() -> None:
     assert Follower.of({}) is None
 
 
+def test_a_page_is_told_nothing_before_any_login_has_said_how_it_stands(desk: Desk) -> None:
+    follower = Follower.of({"page": "dashboard"})
+    assert follower is not None
+
+    assert follower.news("") is None
+
+
 def test_the_label_has_a_text_to_read_before_anything_is_told() -> None:
     body = render_to_string(
         "parts/live.html", {"frame": SimpleNamespace(wants_live=True), "page": "dashboard"}

@@ -90,7 +90,7 @@ class Follower:
         self._made: _Page | None = None
         self._made_at = ""
         self._sent: Figures = {}
-        self._told: tuple[str, str] | None = None
+        self._told = ("", "")  # what the page was made with
         self._unsynced: frozenset[str] = frozenset()  # accounts in which a trade was seen since the sync
 
     @classmethod

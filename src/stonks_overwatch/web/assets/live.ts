@@ -65,13 +65,13 @@ function put(place: HTMLElement, figure: Figure): boolean {
   return changes;
 }
 
-/** How it stands with live values; until that is told, what the page was made with. The label is never empty. */
+/** How it stands with live values; as long as nothing is told (an empty text), what the page was made with. */
 function tell(): void {
   for (const [name, html] of [["label", told.label], ["why", told.why]] as const) {
     const place = document.querySelector<HTMLElement>(`[data-live-page] [data-live-${name}]`);
     if (place === null) continue;
     if (!stored.has(place)) stored.set(place, place.innerHTML);
-    const shown = html ?? stored.get(place) ?? "";
+    const shown = html || (stored.get(place) ?? "");
     if (place.innerHTML !== shown) place.innerHTML = shown;
   }
 }
