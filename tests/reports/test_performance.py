@@ -281,6 +281,40 @@ def test_a_future_that_was_closed_is_worth_nothing_and_its_profit_is_cash() -> N
     assert sum(one.value or 0 for one in told.inputs) == Decimal("-13.5")
 
 
+@pytest.mark.parametrize("is_closed_in_full", [True, False])
+def test_profit_that_an_open_future_closed_before_is_cash_and_no_part_of_it(is_closed_in_full: bool) -> None:
+    # Multiplier 5. One that was bought at 100 is sold at 103 on day -1: 15 USD, in cash. Another one, bought
+    # at 103 after it or at 100 together with it, is at 104 on day 1, a profit of 5 or 20 USD, 4.50 or 18 EUR
+    # at 0.90; on day 2 it is at 105, 10 or 25 USD at 0.95. The 15 USD gain 0.75 EUR with the dollar: as cash.
+    account = made.account(updated_at=made.NOW)
+    future = made.instrument("FUT", "USD", asset_class="future", multiplier=Decimal(5))
+    made.activity(account, "deposit", day(-3), currency="USD", gross="100")
+    first = "1" if is_closed_in_full else "2"
+    made.activity(account, "buy", day(-2), future, quantity=first, price="100", gross="0")
+    made.activity(account, "sell", day(-1), future, quantity="-1", price="103", gross="0")
+    if is_closed_in_full:
+        made.activity(account, "buy", day(-1), future, quantity="1", price="103", gross="0")
+    made.activity(account, "other", day(-1), currency="USD", subtype=SETTLEMENT, gross="15")
+    for number, close in ((-2, "100"), (-1, "103"), (1, "104"), (2, "105")):
+        made.price(future, close, day(number))
+    for number, rate in ((-3, "0.90"), (1, "0.90"), (2, "0.95")):
+        made.rate("USD", "EUR", rate, day(number))
+    pack()
+    whole, last = attribution(EUR, day(-2), day(2)), attribution(EUR, day(2), day(2))
+    begin, end = (Decimal("4.5"), Decimal("9.5")) if is_closed_in_full else (18, Decimal("23.75"))
+
+    assert made.figures(last.holdings[0].begin_base, last.holdings[0].end_base) == (begin, end)
+    assert made.figures(last.holdings[0].gain_base, last.holdings[0].paid_base) == (end - begin, 0)
+    assert made.figures(whole.holdings[0].end_base, whole.holdings[0].paid_base) == (end, Decimal("-13.5"))
+    # 100 USD and the 15 gain 0.05 EUR each, and what the day before was worth in all is what it is over.
+    assert float(last.rest or 0) == pytest.approx(5.75 / (103.5 + float(begin)), abs=1e-9)
+    alone = performance(EUR, day(2), day(2), only=Group("asset_class", "future"))
+    assert made.figures(alone.begin_nav, alone.end_nav, alone.net_contribution) == (begin, end, 0)
+    asked = Arguments(base="EUR", start=day(2), end=day(2), row=(key_of(last.holdings[0]),))
+    for name, value in (("begin_base", begin), ("end_base", end)):
+        assert sum(one.value or 0 for one in explain(f"attribution.holdings.{name}", asked).inputs) == value
+
+
 def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:
     account = made.account(updated_at=made.NOW)
     share = made.instrument()

@@ -803,21 +803,38 @@ def _converted(amounts: Floats, rates: Floats) -> Floats:
 def _cashed(book: Book, chunk: _Chunk) -> Floats | None:
     """Profit of what counts by profit, from when it was closed on: it is in cash, and told in sum there.
 
-    It is no part of the holding any more, while the account counts it once (see `_settled`). What was closed
-    before the first day counts only where nothing is held then.
+    It is no part of the holding any more, while the account counts it once (see `_settled`). A part that is
+    closed takes its share of what all of it cost. `book.events` tell all from the first one on.
 
     Returns: shape (rows, days + 1), in the instruments' currencies; the first day is the one before. None
         where nothing counts by profit.
     """
-    is_profit = book.instruments.style[chunk.rows] == Style.PROFIT
-    if not is_profit.any():
+    places = np.nonzero(book.instruments.style[chunk.rows] == Style.PROFIT)[0]
+    if not places.size:
         return None
-    held = np.concatenate((book.start.quantity[chunk.rows, None], chunk.quantity), axis=1)
-    value = np.concatenate((-book.start.paid[chunk.rows, None], chunk.value), axis=1)
-    closed = np.where(np.abs(held) < _NOTHING, np.arange(book.days + 1), -1)
-    last = np.maximum.accumulate(closed, axis=1)
-    profit = np.take_along_axis(value, np.maximum(last, 0), axis=1)
-    return np.where((last < 0) | ~is_profit[:, None], 0.0, profit)
+    profit = np.zeros((chunk.rows.size, book.days + 1))
+    events = book.events.only(np.isin(book.events.instrument, chunk.rows[places]))
+    if not events.day.size:
+        return profit
+    nothing = State.nothing(book.instruments.numbers.size, book.all_rates.shape[0])
+    flows = _flows(replace(book, events=events, start=nothing, first=int(events.day[0])))
+    events, traded = flows.events, np.isin(flows.events.kind, _TRADES)
+    after = np.maximum(events.day - book.first + 1, 0)
+    for place in places:
+        row = chunk.rows[place]
+        held = cost = paid = 0.0
+        for at in np.nonzero(events.instrument == row)[0]:
+            before, held = held, held + float(flows.moved[at])
+            paid += float(flows.paid[at])
+            if abs(held) < _NOTHING:
+                held = cost = 0.0
+            elif traded[at] and before * flows.moved[at] < 0.0:
+                turned = held * before < 0.0
+                cost = held * (events.price[at] * book.instruments.unit[row] if turned else cost / before)
+            else:
+                cost += float(flows.paid[at])
+            profit[place, after[at] :] = cost - paid
+    return profit
 
 
 def without_price(book: Book, chosen: Truths) -> bool:
