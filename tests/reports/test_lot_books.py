@@ -16,7 +16,7 @@ from stonks_overwatch.ledger.lots import RETURN_OF_CAPITAL, Method
 from stonks_overwatch.ledger.models import (
     Account,
     Activity,
-    ClosedLot,
+    ClosedLots,
     FxRate,
     GainSum,
     Instrument,
@@ -56,7 +56,7 @@ def test_the_second_look_matches_nothing_again(django_assert_num_queries: Django
     assert gain() == 10
     with django_assert_num_queries(8):
         assert gain() == 10
-    assert ClosedLot.objects.count() == 1
+    assert ClosedLots.objects.count() == 1
 
 
 def test_a_new_activity_is_in_the_next_look() -> None:
@@ -107,13 +107,13 @@ def test_what_an_activity_does_not_concern_stays_as_it_was_stored() -> None:
         builders.activity(account, "sell", FEB, share, quantity="-1", gross="12")
     pack()
     assert gain() == 4
-    rows = dict(ClosedLot.objects.values_list("instrument_id", "pk"))
+    rows = dict(ClosedLots.objects.values_list("instrument_id", "pk"))
     builders.activity(account, "sell", FEB, second, quantity="-1", gross="15")
     packed.activities_changed([(account.pk, FEB), (account.pk, JAN)])
     Activity.objects.filter(instrument=first).update(gross=0)  # nobody told of it
     LotMark.objects.filter(instrument=first).delete()
     assert gain() == 9
-    assert ClosedLot.objects.get(instrument=first).pk == rows[first.pk]
+    assert ClosedLots.objects.get(instrument=first).pk == rows[first.pk]
 
 
 def test_what_is_gone_with_its_instrument_is_in_no_sum() -> None:
@@ -133,7 +133,7 @@ def test_what_is_gone_with_its_instrument_is_in_no_sum() -> None:
 def stored() -> list[list[tuple[Any, ...]]]:
     """All that is kept of lots, by values; what is tied, by what it is tied with."""
     rows = []
-    for table in (OpenLot, ClosedLot, GainSum, LotMark):
+    for table in (OpenLot, ClosedLots, GainSum, LotMark):
         names = [f.attname for f in table._meta.fields if f.attname not in ("id", "book_id")]
         found = table._default_manager.values_list("book__account_id", "book__method", *names)
         rows.append(sorted(found, key=repr))
@@ -249,11 +249,27 @@ def test_what_is_worked_out_again_in_part_is_what_the_whole_gives(seed: int, met
         live = kept.Live(books(story.accounts, "EUR", None, method), {a.pk: method for a in story.accounts})
         read = kept.lot_books(story.accounts, "EUR", None, method)
         assert (live.open(), live.closed()) == (read.open(), read.closed())
+        for page in (slice(0, 2), slice(1, 4), slice(3, 99)):
+            assert read.closed(page=page) == live.closed()[page]
         assert sorted(live.gains(), key=repr) == sorted(read.gains(), key=repr)
         # Where nothing was chosen, that is first in, first out too; and one event is booked after the other.
         chosen = books(story.accounts, "EUR", None, Method.SPECIFIC)
         assert repr(sorted(books(story.accounts, "EUR").lots.items())) == repr(sorted(chosen.lots.items()))
         transaction.set_rollback(True)
+
+
+def test_lots_of_several_years_are_paged_newest_first_with_the_keys_as_they_were() -> None:
+    account, share = builders.account(), builders.instrument()
+    builders.activity(account, "buy", JAN, share, quantity="9", gross="-90", key="one\ttwo\\n")
+    days = [date(year, 2, month) for year in (2026, 2027, 2029) for month in (1, 2, 3)]
+    for number, on in enumerate(days):
+        builders.activity(account, "sell", on, share, quantity="-1", gross=str(number), key=f"{number}\nü")
+    read = kept.lot_books([account], "EUR")
+    sold = [(row.close.closed_on, row.close.opened_by, row.close.closed_by) for row in read.closed()]
+    assert sold == [(on, "one\ttwo\\n", f"{number}\nü") for number, on in enumerate(days)][::-1]
+    for start in range(10):
+        for stop in range(start, 11):
+            assert read.closed(page=slice(start, stop)) == read.closed()[start:stop]
 
 
 def test_each_currency_and_method_has_its_own() -> None:

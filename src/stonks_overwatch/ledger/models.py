@@ -510,30 +510,19 @@ class OpenLot(models.Model):
         constraints = [models.UniqueConstraint(fields=["instrument", "book", "number"], name="open_lot_once")]
 
 
-class ClosedLot(models.Model):
-    """A row of lots.Close; `rate` is the base currency for one unit on the day it was closed."""
+class ClosedLots(models.Model):
+    """The lots of one instrument that were closed in one year: each a line of `lots` (lot_books.py)."""
 
     book = models.ForeignKey(LotBook, on_delete=models.CASCADE, db_index=False)
-    number = models.IntegerField()
     instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, db_index=False)
-    opened_on = models.DateField()
-    closed_on = models.DateField()
-    quantity = ExactDecimalField()
-    cost = ExactDecimalField(null=True)
-    proceeds = ExactDecimalField(null=True)
-    opened_by = models.TextField()
-    closed_by = models.TextField()
-    cost_base = ExactDecimalField(null=True)
-    proceeds_base = ExactDecimalField(null=True)
-    is_dated = models.BooleanField()
-    is_told = models.BooleanField()
-    rate = ExactDecimalField(null=True)
+    year = models.IntegerField()
+    lots = models.TextField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["instrument", "book", "number"], name="closed_lot_once")
+            models.UniqueConstraint(fields=["instrument", "book", "year"], name="closed_lots_once")
         ]
-        indexes = [models.Index(fields=["closed_on", "book", "instrument", "number"])]
+        indexes = [models.Index(fields=["book", "year"])]
 
 
 class GainSum(models.Model):

@@ -7,26 +7,25 @@ milliseconds.
 """
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
-from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, models, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from stonks_overwatch.ledger import packed
-from stonks_overwatch.ledger.fields import text
+from stonks_overwatch.ledger.fields import ExactDecimalField, text
 from stonks_overwatch.ledger.lots import EXACT, Close, Lot, Method, added, known_effects, negative
 from stonks_overwatch.ledger.matching import joined
 from stonks_overwatch.ledger.models import (
     Account,
-    ClosedLot,
+    ClosedLots,
     Figure,
     GainSum,
     Instrument,
@@ -34,7 +33,7 @@ from stonks_overwatch.ledger.models import (
     LotMark,
     OpenLot,
 )
-from stonks_overwatch.ledger.rows import plain, plain_number
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.sql import impatient, insert, without_collector
 from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books, ties
 
@@ -90,12 +89,18 @@ class GainRow(NamedTuple):
 Positions = dict[Key, tuple[Decimal, Decimal | None]]
 """Quantity and cost of what is open, by account and instrument; unknown as soon as one lot's cost is."""
 
+Rated = tuple[Close, Decimal | None]
+"""A closed lot, and the base currency for one unit on the day it was closed."""
+
 _LOT = Lot._fields
-_CLOSE = Close._fields
-_GAIN = GainRow._fields[1:]
 _COUNTS, GAINED = GainRow._fields[2:5], GainRow._fields[5:]
+_OPEN_COLUMNS = "book", "instrument", "number", *_LOT
+_CLOSED_COLUMNS = "book", "instrument", "year", "lots"
+_GAIN_COLUMNS = "book", *GainRow._fields[1:]
+_MARK_COLUMNS = "book", "instrument", "is_stale", "tie"
 _GAIN_BASE = GAINED.index("gain_base")
 _AT_ONCE = 500
+_DAY = len("2026-01-31")
 _ZERO = Decimal(0)
 
 
@@ -129,18 +134,36 @@ class Stored:
         self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
     ) -> list[ClosedRow]:
         """Newest first; the rows of a page."""
-        rows = ClosedLot.objects.filter(book__in=list(self.accounts))
-        if year:
-            rows = rows.filter(closed_on__gte=date(year, 1, 1), closed_on__lte=date(year, 12, 31))
+        blocks = ClosedLots.objects.filter(book__in=list(self.accounts))
         if instrument is not None:
-            rows = rows.filter(instrument=instrument)
-        found = rows.order_by("-closed_on", "-book_id", "-instrument_id", "-number").values_list(
-            "book_id", "instrument_id", "rate", *_CLOSE
-        )
-        return [
-            ClosedRow(self.accounts[book], paper, Close._make(close), rate)
-            for book, paper, rate, *close in found[page]
+            blocks = blocks.filter(instrument=instrument)
+        if year:
+            blocks = blocks.filter(year=year)
+        elif instrument is None and page.stop is not None:
+            years, later = self._years(page)
+            blocks = blocks.filter(year__in=years)
+            page = slice((page.start or 0) - later, page.stop - later)
+        lines = [
+            (line[:_DAY], self.accounts[book], paper, number, line)
+            for book, paper, lots in blocks.values_list("book_id", "instrument_id", "lots")
+            for number, line in enumerate(lots.split("\n"))
         ]
+        lines.sort(reverse=True)
+        return [ClosedRow(account, paper, *_unpacked(line)) for _, account, paper, _, line in lines[page]]
+
+    def _years(self, page: slice) -> tuple[list[int], int]:
+        """In which the lots of a page were closed, and how many were closed later than in these."""
+        lots: Counter[int] = Counter()
+        for row in self.gains():
+            lots[row.year] += row.lots
+        years, before, later = [], 0, 0
+        for year, count in sorted(lots.items(), reverse=True):
+            if before + count <= (page.start or 0):
+                later += count
+            elif before < page.stop:
+                years.append(year)
+            before += count
+        return years, later
 
     def gains(self, year: int | None = None, *, by_instrument: bool = False) -> list[GainRow]:
         """Of one year (None: each), of each instrument or of all together."""
@@ -188,9 +211,11 @@ class Live:
         self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
     ) -> list[ClosedRow]:
         rows = [
-            row
-            for row in self._closed()
-            if year in (EVER, row.close.closed_on.year) and instrument in (None, row.instrument)
+            ClosedRow(account, paper, close, rate)
+            for (account, paper), closes in self._closed()
+            if instrument in (None, paper)
+            for close, rate in closes
+            if year in (EVER, close.closed_on.year)
         ]
         rows.sort(key=lambda row: row.close.closed_on)
         return rows[::-1][page]
@@ -210,8 +235,8 @@ class Live:
             if row.instrument is not None
         }
 
-    def _closed(self) -> Iterator[ClosedRow]:
-        return (row for row in _closed(self.books) if row.account in self.methods)
+    def _closed(self) -> Iterator[tuple[Key, list[Rated]]]:
+        return ((key, closes) for key, closes in _closed(self.books) if key[0] in self.methods)
 
 
 def lot_books(
@@ -346,9 +371,14 @@ def _store(
                 )
                 found = {book.account_id: book.pk for book in made}
                 gains = _with_totals(gains)
+                for stored, columns, rows in _written(kept, found, closed, gains):
+                    insert(stored.model, columns, rows)
             else:
-                gains += _totals_again(found, changed, gains, kept.papers.keys())
-            _insert(kept, found, closed, gains)
+                keys = {(found[account], instrument) for account, instrument in changed}
+                for stored, columns, rows in _written(kept, found, closed, gains):
+                    news = _replace(stored, columns, rows, keys)
+                    if stored.model is GainSum:
+                        _sum_again(found, changed, {(row[0], row[2]) for row in news}, kept.papers.keys())
     except OperationalError:
         # A sync is at work: whoever asks next stores them.
         log.info("The lots are worked out and not stored: the database is in use.")
@@ -356,111 +386,183 @@ def _store(
     return found
 
 
-def _totals_again(
-    found: dict[int, int], changed: set[Key], gains: Sequence[GainRow], there: Set[int]
-) -> list[GainRow]:
-    """Take what changed out of the books; return what its new sums make of the sums of all instruments.
-
-    `there` are the instruments that still have activities.
-    """
-    totals: list[GainRow] = []
-    for account, book in found.items():
-        instruments = sorted(instrument for of, instrument in changed if of == account)
-        if not instruments:
-            continue
-        own = [row for row in gains if row.account == account]
-        before: list[GainRow] = []
-        for start in range(0, len(instruments), _AT_ONCE):
-            some = instruments[start : start + _AT_ONCE]
-            sums = GainSum.objects.filter(book=book, instrument__in=some)
-            before += _gain_rows(sums, {book: account})
-            for table in (OpenLot, ClosedLot, GainSum, LotMark):
-                table.objects.filter(book=book, instrument__in=some).delete()
-        years: set[int] | None = {row.year for row in set(own) ^ set(before)}
-        if not set(instruments) <= there:
-            years = None  # the sums of one that is gone went with it
-        others = GainSum.objects.filter(book=book, instrument__isnull=False)
-        old = GainSum.objects.filter(book=book, instrument__isnull=True)
-        if years is not None:
-            others, old = others.filter(year__in=years), old.filter(year__in=years)
-            own = [row for row in own if row.year in years]
-        old.delete()
-        totals += _totals([*_gain_rows(others, {book: account}), *own])
-    return totals
+_Row = tuple[Any, ...]
+"""A row in the database's own form; its first two values are the book and the instrument."""
 
 
-def _insert(
-    kept: Books, found: dict[int, int], closed: Iterable[ClosedRow], gains: Iterable[GainRow]
-) -> None:
-    """Rows of what was worked out, in the database's own form: there are tens of thousands."""
-    lots = ["book", "instrument", "number"]
-    insert(
-        OpenLot,
-        [*lots, *_LOT],
+def _written(
+    kept: Books, found: dict[int, int], closed: Iterable[tuple[Key, list[Rated]]], gains: Iterable[GainRow]
+) -> Iterator[tuple[QuerySet[Any], tuple[str, ...], Iterator[_Row]]]:
+    """The tables, their columns, and the rows of what was worked out: there are tens of thousands."""
+    yield OpenLot.objects.all(), _OPEN_COLUMNS, (
         (
-            (
-                found[account], instrument, number, _day(opened_on), text(quantity), _text(cost), opened_by,
-                _text(cost_base), is_dated,
-            )
-            for (account, instrument), of_key in kept.lots.items()
-            for number, (opened_on, quantity, cost, opened_by, cost_base, is_dated) in enumerate(of_key.open)
-        ),
+            found[account], instrument, number, opened_on.isoformat(), text(quantity), _text(cost),
+            opened_by, _text(cost_base), is_dated,
+        )
+        for (account, instrument), of_key in kept.lots.items()
+        for number, (opened_on, quantity, cost, opened_by, cost_base, is_dated) in enumerate(of_key.open)
     )  # fmt: skip
-    insert(ClosedLot, [*lots, *_CLOSE, "rate"], _written(found, closed))
-    insert(
-        GainSum,
-        ["book", *_GAIN],
+    yield (
+        ClosedLots.objects.all(),
+        _CLOSED_COLUMNS,
         (
-            (found[row.account], row.instrument, row.year, row.lots, row.unknown, *map(_text, row.sums))
-            for row in gains
+            (found[account], instrument, year, _packed(of_year))
+            for (account, instrument), closes in closed
+            for year, of_year in _by_year(closes)
         ),
     )
-    insert(
-        LotMark,
-        ["book", "instrument", "is_stale", "tie"],
-        [
+    yield GainSum.objects.all(), _GAIN_COLUMNS, _gains_written(found, gains)
+    yield (
+        LotMark.objects.all(),
+        _MARK_COLUMNS,
+        (
             (found[account], instrument, False, min(of for _, of in tied))
             for tied in kept.ties
             for account, instrument in tied
-        ],
+        ),
     )
 
 
-def _written(found: dict[int, int], closed: Iterable[ClosedRow]) -> Iterator[tuple[Any, ...]]:
-    for (account, instrument), of_key in groupby(closed, key=itemgetter(0, 1)):
-        for number, (_, _, close, rate) in enumerate(of_key):
-            (
-                opened_on, closed_on, quantity, cost, proceeds, opened_by, closed_by, cost_base,
-                proceeds_base, is_dated, is_told,
-            ) = close  # fmt: skip
-            yield (
-                found[account], instrument, number, _day(opened_on), _day(closed_on), text(quantity),
-                _text(cost), _text(proceeds), opened_by, closed_by, _text(cost_base), _text(proceeds_base),
-                is_dated, is_told, _text(rate),
-            )  # fmt: skip
+def _gains_written(found: dict[int, int], gains: Iterable[GainRow]) -> Iterator[_Row]:
+    return (
+        (found[row.account], row.instrument, row.year, row.lots, row.unknown, *map(_text, row.sums))
+        for row in gains
+    )
+
+
+def _replace(
+    stored: QuerySet[Any], columns: tuple[str, ...], rows: Iterable[_Row], keys: Set[tuple[int, int]]
+) -> set[_Row]:
+    """Make the rows those of these books and instruments; what is there already is not written.
+
+    Returns: the rows that came or went.
+    """
+    own_form = [
+        plain(name)
+        if isinstance(stored.model._meta.get_field(name), ExactDecimalField | models.DateField)
+        else name
+        for name in columns
+    ]
+    new: defaultdict[tuple[int, int], list[_Row]] = defaultdict(list)
+    for row in rows:
+        new[row[0], row[1]].append(row)
+    news: set[_Row] = set()
+    for book, of_book in groupby(sorted(keys), key=itemgetter(0)):
+        instruments = [instrument for _, instrument in of_book]
+        for start in range(0, len(instruments), _AT_ONCE):
+            some = instruments[start : start + _AT_ONCE]
+            old = stored.filter(book=book, instrument__in=some)
+            before = {tuple(row): pk for pk, *row in old.values_list("pk", *own_form)}
+            after = [row for instrument in some for row in new[book, instrument]]
+            gone = before.keys() - set(after)
+            old.filter(pk__in=[before[row] for row in gone]).delete()
+            insert(stored.model, columns, [row for row in after if row not in before])
+            news |= before.keys() ^ set(after)
+    return news
+
+
+def _sum_again(found: dict[int, int], changed: set[Key], news: set[tuple[int, int]], there: Set[int]) -> None:
+    """Write the sums of all instruments again.
+
+    Args:
+        found: the books by account.
+        changed: what was worked out again.
+        news: the books and years in which a sum changed.
+        there: the instruments that still have activities.
+    """
+    for account, book in found.items():
+        years = {year for of, year in news if of == book}
+        is_gone = any(of == account and instrument not in there for of, instrument in changed)
+        sums = GainSum.objects.filter(book=book)
+        if not is_gone:  # the sums of one that is gone went with it
+            sums = sums.filter(year__in=years)
+        sums.filter(instrument__isnull=True).delete()
+        totals = _totals(_gain_rows(sums.filter(instrument__isnull=False), {book: account}))
+        insert(GainSum, _GAIN_COLUMNS, _gains_written(found, totals))
+
+
+_LINE = "\t".join(["%s"] * 12)
+
+
+def _packed(closes: Iterable[Rated]) -> str:
+    """Lots as ClosedLots has them, a line for each: days, numbers, what they are, and keys."""
+    return "\n".join(
+        _LINE % (
+            closed_on, opened_on, quantity, cost, proceeds, cost_base, proceeds_base, rate, is_dated, is_told,
+            _printable(opened_by), _printable(closed_by),
+        )
+        for (
+            opened_on, closed_on, quantity, cost, proceeds, opened_by, closed_by, cost_base, proceeds_base,
+            is_dated, is_told,
+        ), rate in closes
+    )  # fmt: skip
+
+
+def _unpacked(line: str) -> Rated:
+    closed_on, opened_on, *numbers, is_dated, is_told, opened_by, closed_by = line.split("\t")
+    quantity, cost, proceeds, cost_base, proceeds_base, rate = (
+        None if number == "None" else Decimal(number) for number in numbers
+    )
+    return Close(
+        plain_day(opened_on), plain_day(closed_on), quantity or _ZERO, cost, proceeds, _as_it_was(opened_by),
+        _as_it_was(closed_by), cost_base, proceeds_base, is_dated == "True", is_told == "True",
+    ), rate  # fmt: skip
+
+
+def _printable(key: str) -> str:
+    return key if key.isprintable() and "\\" not in key else key.encode("unicode_escape").decode()
+
+
+def _as_it_was(key: str) -> str:
+    return key.encode().decode("unicode_escape") if "\\" in key else key
 
 
 def _text(number: Decimal | None) -> str | None:
     return None if number is None else text(number)
 
 
-_day = lru_cache(10_000)(date.isoformat)
-
-
-def _closed(kept: Books) -> Iterator[ClosedRow]:
+def _closed(kept: Books) -> Iterator[tuple[Key, list[Rated]]]:
     """By account and instrument, in the order in which they were closed."""
-    for (account, paper), of_key in sorted(kept.lots.items()):
+    for key, of_key in sorted(kept.lots.items()):
+        account, paper = key
         currency = kept.papers[paper].currency
         closed_by = rate = None
+        closes = []
         for close in of_key.closed:
             if close.closed_by != closed_by:
                 closed_by = close.closed_by
                 rate = kept.rate(account, currency, close.closed_on, closed_by)
-            yield ClosedRow(account, paper, close, rate)
+            closes.append((close, rate))
+        if closes:
+            yield key, closes
+
+
+def _by_year(closes: Iterable[Rated]) -> list[tuple[int, list[Rated]]]:
+    years: defaultdict[int, list[Rated]] = defaultdict(list)
+    for one in closes:
+        years[one[0].closed_on.year].append(one)
+    return sorted(years.items())
+
+
+def _gains(closed: Iterable[tuple[Key, list[Rated]]]) -> list[GainRow]:
+    """The sums of each account and instrument by year, and of all years."""
+    found = []
+    for (account, instrument), closes in closed:
+        years = [_gain(account, instrument, year, of_year) for year, of_year in _by_year(closes)]
+        found += [*years, _row(account, instrument, EVER, years)]
+    return found
+
+
+def _gain(account: int, instrument: int, year: int, closes: Sequence[Rated]) -> GainRow:
+    """The sums of one year."""
+    with localcontext(EXACT):
+        columns = list(zip(*(_parts(*one) for one in closes), strict=True))
+    unknown = columns[_GAIN_BASE].count(None)
+    return GainRow(account, instrument, year, len(closes), unknown, *map(_sum, columns))
 
 
 def _parts(close: Close, rate: Decimal | None) -> tuple[Decimal | None, ...]:
-    """What a close adds to each of the sums, in the order of `GainRow`; where the context is `EXACT`."""
+    """What a close adds to each of the sums, in the order of `GAINED`; where the context is `EXACT`."""
     cost, proceeds, cost_base, proceeds_base = (
         close.cost,
         close.proceeds,
@@ -481,27 +583,6 @@ def _parts(close: Close, rate: Decimal | None) -> tuple[Decimal | None, ...]:
     return gain, brought(close), paid(close), gain_base, short_term, long_term, *effects
 
 
-def _gains(rows: Iterable[ClosedRow]) -> list[GainRow]:
-    """The sums of each account and instrument by year, and of all years.
-
-    `rows` by account and instrument.
-    """
-    found = []
-    for (account, instrument), of_key in groupby(rows, key=itemgetter(0, 1)):
-        years: defaultdict[int, _Sum] = defaultdict(_Sum)
-        with localcontext(EXACT):
-            for _, _, close, rate in of_key:
-                parts = _parts(close, rate)
-                years[close.closed_on.year].add(1, parts[_GAIN_BASE] is None, parts)
-        ever = _Sum()
-        for year, one in sorted(years.items()):
-            of_one = one.row(account, instrument, year)
-            found.append(of_one)
-            ever.add(one.lots, one.unknown, of_one.sums)
-        found.append(ever.row(account, instrument, EVER))
-    return found
-
-
 def _gain_rows(sums: QuerySet[GainSum], accounts: Mapping[int, int]) -> list[GainRow]:
     """Stored sums; `accounts` by book."""
     found = sums.values_list("book_id", "instrument_id", *_COUNTS, *map(plain, GAINED))
@@ -516,37 +597,28 @@ def _totals(rows: Iterable[GainRow]) -> list[GainRow]:
 
     Always in one order: so a part that is worked out again gives the same as the whole.
     """
-    sums: defaultdict[tuple[int, int], _Sum] = defaultdict(_Sum)
+    parts: defaultdict[tuple[int, int], list[GainRow]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.account, row.instrument or 0)):
-        sums[row.account, row.year].add(row.lots, row.unknown, row.sums)
-    return [one.row(account, None, year) for (account, year), one in sums.items()]
+        parts[row.account, row.year].append(row)
+    return [_row(account, None, year, of_year) for (account, year), of_year in parts.items()]
 
 
 def _with_totals(rows: list[GainRow]) -> list[GainRow]:
     return [*rows, *_totals(rows)]
 
 
-class _Sum:
-    """A sum of several parts, each over what is known of it; None where nothing is."""
+def _row(account: int, instrument: int | None, year: int, rows: Sequence[GainRow]) -> GainRow:
+    """The sums of several sums."""
+    lots, unknown = sum(row.lots for row in rows), sum(row.unknown for row in rows)
+    columns = zip(*(row.sums for row in rows), strict=True)
+    return GainRow(account, instrument, year, lots, unknown, *map(_sum, columns))
 
-    __slots__ = ("_parts", "lots", "unknown")
 
-    def __init__(self) -> None:
-        self.lots = self.unknown = 0
-        self._parts: list[Sequence[Decimal | None]] = []
-
-    def add(self, lots: int, unknown: int, parts: Sequence[Decimal | None]) -> None:
-        self.lots += lots
-        self.unknown += unknown
-        self._parts.append(parts)
-
-    def row(self, account: int, instrument: int | None, year: int) -> GainRow:
-        with localcontext(EXACT):
-            sums = [
-                sum(known) if (known := [v for v in of if v is not None]) else None
-                for of in zip(*self._parts, strict=True)
-            ]
-        return GainRow(account, instrument, year, self.lots, self.unknown, *sums)
+def _sum(numbers: Sequence[Decimal | None]) -> Decimal | None:
+    """Of what is known of them; None where nothing is."""
+    with localcontext(EXACT):
+        known = [number for number in numbers if number is not None]
+        return sum(known, _ZERO) if known else None
 
 
 def brought(close: Close) -> Decimal | None:
