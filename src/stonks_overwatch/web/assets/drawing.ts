@@ -37,6 +37,24 @@ export function colours(place: HTMLElement): (name: string) => string {
   return read;
 }
 
+/** How light a colour (#rrggbb) is, as WCAG counts contrast. */
+function luminance(colour: string): number {
+  const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((at) => {
+    const part = Number.parseInt(colour.slice(at, at + 2), 16) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+/** Which of the colours stands out most from the background. */
+export function legible(background: string, choices: [string, string]): string {
+  const contrast = (choice: string): number => {
+    const [dark = 0, light = 0] = [luminance(background), luminance(choice)].sort((one, other) => one - other);
+    return (light + 0.05) / (dark + 0.05);
+  };
+  return contrast(choices[0]) >= contrast(choices[1]) ? choices[0] : choices[1];
+}
+
 /** The look of a chart's tooltip: drawn on the canvas, because the pages' policy allows no inline styles. */
 export function tooltipLook(colour: (name: string) => string): object {
   return {
@@ -60,6 +78,7 @@ export function tooltipLook(colour: (name: string) => string): object {
 export function timeAxis(days: number, narrow: boolean, colour: (name: string) => string): object {
   return {
     type: "time",
+    minInterval: 86_400_000,
     axisTick: { show: false },
     splitNumber: narrow ? 3 : 7,
     axisLabel: {

@@ -3,7 +3,7 @@ import { BarChart, LineChart, MapChart, ScatterChart, TreemapChart } from "echar
 import { GridComponent, LegendComponent, TooltipComponent, VisualMapComponent } from "echarts/components";
 import { init, registerMap, use, type EChartsCoreOption, type EChartsType } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { colours, compact, dayText, follow, money, monthFormat, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
+import { colours, compact, dayText, follow, legible, money, monthFormat, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
 
 use([
   BarChart, LineChart, MapChart, ScatterChart, TreemapChart, GridComponent, LegendComponent, TooltipComponent,
@@ -18,7 +18,7 @@ interface Series {
   line?: boolean;
 }
 
-/** `keys` are months (2026-01), years (2026) or days (2026-01-31). */
+/** `keys` are months (2026-01), years (2026) or days (2026-01-31); those of lines are days. */
 interface OverTime {
   kind: "bars" | "lines";
   unit?: "percent";
@@ -84,6 +84,12 @@ function keyText(key: string): string {
   return `${monthFormat.format(new Date(`${key}-01`))} ${key.slice(0, 4)}`;
 }
 
+/** How many days lie between the first and the last of some days. */
+function daysOf(keys: string[]): number {
+  const moments = keys.map((day) => Date.parse(day));
+  return (Math.max(...moments) - Math.min(...moments)) / 86_400_000;
+}
+
 function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreOption {
   const muted = colour("--so-muted");
   const isBars = plot.kind === "bars";
@@ -105,11 +111,10 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
       },
     },
     xAxis: {
-      type: "category",
-      data: plot.keys,
+      ...(isBars
+        ? { type: "category", data: plot.keys, axisTick: { show: false }, axisLabel: { color: muted, fontSize: 12, hideOverlap: true, formatter: keyText } }
+        : timeAxis(daysOf(plot.keys), narrow, colour)),
       axisLine: { lineStyle: { color: colour("--so-line-strong") } },
-      axisTick: { show: false },
-      axisLabel: { color: muted, fontSize: 12, hideOverlap: true, formatter: keyText },
     },
     yAxis: {
       type: "value",
@@ -130,28 +135,28 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
         return { type: "bar", name: one.name, stack: "all", barMaxWidth: 36, itemStyle: { color: shown }, data: values };
       }
       return {
-        type: "line", name: one.name, symbol: "none", connectNulls: false, step: isBars ? undefined : "end",
-        lineStyle: { width: 2, color: shown }, itemStyle: { color: shown }, data: values,
+        type: "line", name: one.name, symbol: "none", connectNulls: false,
+        lineStyle: { width: 2, color: shown }, itemStyle: { color: shown },
+        data: isBars ? values : values.map((value, at) => [plot.keys[at], value]),
       };
     }),
   };
 }
 
 const MARKS = {
-  buy: { name: "Bought", colour: "--so-gain", symbol: "triangle", rotate: 0 },
-  sell: { name: "Sold", colour: "--so-loss", symbol: "triangle", rotate: 180 },
-  dividend: { name: "Dividend", colour: "--so-3", symbol: "diamond", rotate: 0 },
+  buy: { name: "Bought", colour: "--so-gain", symbol: "triangle" },
+  sell: { name: "Sold", colour: "--so-loss", symbol: "path://M0 0H10L5 9Z" },
+  dividend: { name: "Dividend", colour: "--so-3", symbol: "diamond" },
 } as const;
 
 function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOption {
   const muted = colour("--so-muted");
   const lowest = Math.min(...plot.values.map(Number), ...plot.marks.filter(({ price }) => price !== null).map(({ price }) => Number(price)));
   const kinds = (["buy", "sell", "dividend"] as const).filter((kind) => plot.marks.some((mark) => mark.kind === kind));
-  const moments = [...plot.keys, ...plot.marks.map(({ on }) => on)].map((day) => Date.parse(day));
-  const days = (Math.max(...moments) - Math.min(...moments)) / 86_400_000;
+  const days = daysOf([...plot.keys, ...plot.marks.map(({ on }) => on)]);
   return {
     grid: { left: 4, right: narrow ? 8 : 16, top: 40, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-    legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, textStyle: { color: muted, fontSize: 12 }, data: ["Price", ...kinds.map((kind) => MARKS[kind].name)] },
+    legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, textStyle: { color: muted, fontSize: 12 }, data: [{ name: "Price", icon: "roundRect" }, ...kinds.map((kind) => MARKS[kind].name)] },
     tooltip: {
       ...tooltipLook(colour),
       trigger: "axis",
@@ -177,7 +182,7 @@ function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOptio
         itemStyle: { color: colour("--so-accent") }, data: plot.keys.map((key, at) => [key, Number(plot.values[at])]),
       },
       ...kinds.map((kind) => ({
-        type: "scatter", name: MARKS[kind].name, symbol: MARKS[kind].symbol, symbolRotate: MARKS[kind].rotate,
+        type: "scatter", name: MARKS[kind].name, symbol: MARKS[kind].symbol,
         symbolSize: 10, z: 3, itemStyle: { color: colour(MARKS[kind].colour), borderColor: colour("--so-surface"), borderWidth: 1 },
         data: plot.marks
           .map((mark, index) => ({ mark, index }))
@@ -188,19 +193,24 @@ function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOptio
   };
 }
 
-function leaf(node: Node, colour: Colour): object {
+/** `room` is how many pixels one unit of value has; a name that its part cannot hold whole is left to the tooltip. */
+function leaf(node: Node, colour: Colour, room: number, inherited = ""): object {
+  const fill = node.colour === undefined ? inherited : colour(node.colour);
+  const fits = Math.sqrt(Number(node.value) * room) > node.name.length * 9 + 12;
   return {
     name: node.name,
     value: Number(node.value),
     share: node.share,
     href: node.href,
-    ...(node.colour === undefined ? {} : { itemStyle: { color: colour(node.colour) } }),
-    ...(node.children === undefined ? {} : { children: node.children.map((child) => leaf(child, colour)) }),
+    label: { show: fits, color: legible(fill, [colour("--so-surface"), colour("--so-ink")]) },
+    ...(node.colour === undefined ? {} : { itemStyle: { color: fill } }),
+    ...(node.children === undefined ? {} : { children: node.children.map((child) => leaf(child, colour, room, fill)) }),
   };
 }
 
-function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
+function treemap(plot: Treemap, colour: Colour, area: number): EChartsCoreOption {
   const surface = colour("--so-surface");
+  const room = area / plot.nodes.reduce((sum, node) => sum + Number(node.value), 0);
   return {
     tooltip: {
       ...tooltipLook(colour),
@@ -216,7 +226,7 @@ function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
         roam: false,
         nodeClick: false,
         breadcrumb: { show: false },
-        label: { fontSize: 12, color: surface, overflow: "truncate" },
+        label: { fontSize: 12, overflow: "truncate" },
         upperLabel: { show: true, height: 22, fontSize: 12, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
         itemStyle: { borderColor: surface, borderWidth: 1, gapWidth: 1 },
         levels: [
@@ -224,7 +234,7 @@ function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
           { itemStyle: { borderColor: colour("--so-raised"), borderWidth: 3, gapWidth: 1 }, colorSaturation: undefined },
           { itemStyle: { gapWidth: 1 } },
         ],
-        data: plot.nodes.map((node) => leaf(node, colour)),
+        data: plot.nodes.map((node) => leaf(node, colour, room)),
       },
     ],
   };
@@ -298,7 +308,7 @@ function paint(chart: EChartsType, place: HTMLElement, plot: Plot): void {
   const colour = colours(place);
   const narrow = place.clientWidth < 520;
   const option =
-    plot.kind === "treemap" ? treemap(plot, colour)
+    plot.kind === "treemap" ? treemap(plot, colour, chart.getWidth() * chart.getHeight())
     : plot.kind === "map" ? worldMap(plot, colour, { width: chart.getWidth(), height: chart.getHeight() })
     : plot.kind === "prices" ? prices(plot, colour, narrow)
     : overTime(plot, colour, narrow);
