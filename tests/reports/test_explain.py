@@ -324,6 +324,49 @@ def test_an_unknown_figure_says_what_is_unknown() -> None:
 
 
 @pytest.mark.django_db
+def test_two_positions_that_end_on_one_day_are_explained_each_by_itself() -> None:
+    portfolio.fill()
+    put = builders.instrument(
+        "SPY", "USD", name="SPY 17JAN28 400 P", asset_class="option", multiplier=100, strike=400,
+        right="put", expires_on="2028-01-17", underlying_symbol="SPY",
+    )  # fmt: skip
+    builders.position(Account.objects.get(account="U2"), put, "7", "2")
+    document = REPORTS["exposures"](EUR, Reports(EUR))
+    rows = {key_of(row): row.quantity for row in document.expiries}  # type: ignore[attr-defined]
+
+    assert sorted(rows.values()) == [-3, 1, 7, 10000]
+    for key, quantity in rows.items():
+        assert explain("exposures.expiries.quantity", EUR.but(row=(key,))).value == quantity
+
+
+@pytest.mark.django_db
+def test_a_rate_that_was_booked_is_named_with_the_one_that_goes_on_with_it() -> None:
+    # 100 francs at 1.10 dollars, the account's currency, and these at 0.90 euros: 99 euros.
+    account = builders.account("U1", "USD")
+    paid = builders.activity(account, "deposit", currency="CHF", gross="100", fx_rate="1.10")
+    builders.rate("USD", "EUR", "0.90")
+    told = explain("contributions.flows.amount_base", EUR.but(row=(f"ibkr:U1:{paid.key}",)))
+
+    assert told.value == 99
+    named = [(one.base, one.quote, one.rate) for one in told.rates]
+    assert named == [("CHF", "USD", Decimal("1.10")), ("USD", "EUR", Decimal("0.90"))]
+    assert told.rates[0].source == "told with the activity"
+
+
+@pytest.mark.django_db
+def test_what_has_no_order_has_no_total_so_far_and_what_was_before_all_has_no_address() -> None:
+    account = builders.account()
+    builders.activity(account, "deposit", gross="100")
+    builders.activity(account, "interest", gross="5")
+    for_account = explain("contributions.by_account.total_base", EUR.but(row=("U1",)))
+    growth = explain("income.by_year.growth", EUR.but(row=(str(builders.TODAY.year),)))
+
+    assert for_account.value is None
+    assert for_account.inputs == ()
+    assert [(one.value, bool(one.explanation)) for one in growth.inputs] == [(5, True), (0, False)]
+
+
+@pytest.mark.django_db
 def test_a_row_as_a_whole_lists_its_figures_each_with_its_address() -> None:
     portfolio.fill()
     apple = Instrument.objects.get(symbol="AAPL")

@@ -17,7 +17,7 @@ from stonks_overwatch.reports.explain.told import (
     reported,
     sum_of,
 )
-from stonks_overwatch.reports.explain.used import by_ids
+from stonks_overwatch.reports.explain.used import by_ids, told_with
 
 
 def _activities(arguments: Arguments, _: Reports) -> ActivitiesDocument:
@@ -75,6 +75,9 @@ def booked_in_base(seen: Seen, amount: Input, key: str) -> Made:
     holder = seen.account(broker, account)
     row = booked([holder], seen.base, Q(key=name, account=holder))[0]
     fx_rate = Activity.objects.get(account=holder, key=name).fx_rate
-    used = seen.rates_used(holder.currency if fx_rate else row.currency, seen.base, row.on)
+    used = []
+    if fx_rate and row.currency not in (seen.base, holder.currency):
+        used.append(told_with(row.currency, holder.currency, fx_rate, row.on))
+    used += seen.rates_used(holder.currency if fx_rate else row.currency, seen.base, row.on)
     source = f"booked: {fx_rate:f} {holder.currency}" if fx_rate and row.currency != seen.base else ""
     return at_rate(seen, amount, row.currency, row.into_base, row.on, used, [by_ids([key])], source)

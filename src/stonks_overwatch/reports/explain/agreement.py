@@ -26,6 +26,7 @@ from stonks_overwatch.reports.explain.used import (
     balances,
     money,
     positions,
+    told_with,
 )
 from stonks_overwatch.reports.lot_books import lot_books
 from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
@@ -121,8 +122,7 @@ def _sum_of_days(
 def _rate(seen: Seen, row: Event, code: str, into: str) -> list[RateUsed]:
     if code == into or row.fx_rate is None or code != row.currency:
         return seen.rates_used(code, into, row.on)
-    told = "told with the activity"
-    return [RateUsed(base=code, quote=into, rate=row.fx_rate, for_day=row.on, on=row.on, source=told)]
+    return [told_with(code, into, row.fx_rate, row.on)]
 
 
 def _cash(seen: Seen, account: Account, currency: str) -> Made:

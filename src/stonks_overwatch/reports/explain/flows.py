@@ -26,6 +26,7 @@ from stonks_overwatch.reports.explain.told import (
     figure,
     own,
     plain,
+    reported,
     siblings,
     sum_of,
 )
@@ -107,6 +108,8 @@ for _side in (ContributionGroup, ContributionTotals):
 @figure(ContributionGroup, "total_base", "Total", base, "Since the beginning of the period.")
 def _so_far(seen: Seen) -> Made:
     key = seen.holder.key
+    if not seen.path.endswith(("by_month", "by_year")):
+        return reported("months and years alone have an order in which they add up")
     rows = [flow for flow in _flows(seen) if flow.on.isoformat()[: len(key)] <= key]
     return _sum(seen, "sum of all flows up to the end of it", rows)
 

@@ -203,7 +203,12 @@ def _growth(seen: Seen) -> Made:
     inputs = [
         seen.beside("net_base", "net income", seen.base),
         seen.input(
-            f"net income of {earlier}", before, seen.base, f"{seen.path}.net_base", earlier, asked=asked
+            f"net income of {earlier}",
+            before,
+            seen.base,
+            f"{seen.path}.net_base" if rows else "",
+            earlier,
+            asked=asked,
         ),
     ]
     return Made("change", "net income ÷ that of the year before − 1", inputs)

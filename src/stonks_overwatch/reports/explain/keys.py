@@ -25,7 +25,8 @@ def key_of(row: Document) -> str:
     elif "key" in told:
         names = ("key", "name") if told.get("name") else ("key",)
     elif "on" in told:
-        names = ("on", "kind", "broker", "account", "broker_ref", "currency")
+        of_what = ("broker_ref",) if "broker_ref" in told else ("symbol", "name")
+        names = ("on", "kind", "broker", "account", *of_what, "currency")
     elif "basis_points" in fields:
         names = ("broker", "account", "source", "start", "end")
     elif "nav" in fields and "account" in told:

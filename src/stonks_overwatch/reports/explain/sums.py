@@ -314,7 +314,8 @@ def _day_change(seen: Seen) -> Made:
     account = seen.account(day.broker, day.account)
     since = seen.holder.since
     if since is None or seen.value is None or day.nav_base is None:
-        return Made("difference", "value now − value at the end of the day before", [now])
+        before = seen.input("value at the end of the day before", None, seen.base)
+        return Made("difference", "value now − value at the end of the day before", [now, before])
     point = NavPoint.objects.get(account=account, on=since)
     earlier = seen.input(
         f"value at the end of {since.isoformat()}", _earlier(seen, point), seen.base, as_of=since

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -43,6 +44,11 @@ def rates_used(rates: Rates, currency: str, into: str, on: date) -> list[RateUse
         }
         source = ", ".join(_leg(rows[leg]) for leg in found.legs)
     return [RateUsed(base=currency, quote=into, rate=found.rate, for_day=on, on=found.on, source=source)]
+
+
+def told_with(base: str, quote: str, rate: Decimal, on: date) -> RateUsed:
+    """The rate that an activity was booked with."""
+    return RateUsed(base=base, quote=quote, rate=rate, for_day=on, on=on, source="told with the activity")
 
 
 def _leg(row: FxRate) -> str:
