@@ -157,19 +157,19 @@ def effects(
     if cost is None or proceeds is None or cost_base is None or proceeds_base is None or rate is None:
         return None
     with localcontext(EXACT):
-        return known_effects(cost, proceeds, cost_base, proceeds_base, rate)
+        return Effects._make(known_effects(cost, proceeds, cost_base, proceeds_base, rate))
 
 
 def known_effects(
     cost: Decimal, proceeds: Decimal, cost_base: Decimal, proceeds_base: Decimal, rate: Decimal
-) -> Effects:
+) -> tuple[Decimal, Decimal, Decimal]:
     """The same where all is known and the context is `EXACT`: for tens of thousands of gains."""
     gain, gain_base = proceeds - cost, proceeds_base - cost_base
     # C × d − C × a without a division.
     by_currency = cost * rate - cost_base
     by_price = fraction(gain, cost_base, cost) if cost else gain_base - by_currency
     # The rest, so that the parts are the whole whatever the division rounded.
-    return Effects(by_price, by_currency, gain_base - by_price - by_currency)
+    return by_price, by_currency, gain_base - by_price - by_currency
 
 
 class Pile:

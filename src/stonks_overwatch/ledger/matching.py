@@ -211,16 +211,18 @@ def traded(trades: Iterable[Trade]) -> Lots:
             left, own, base = quantity, cost, cost_base
             while left and piled and (piled[0].quantity > 0) is not is_long:
                 opened_on, held, paid, opened_by, paid_base, _ = piled.popleft()
-                part = left.copy_negate()
-                if abs(held) > abs(part):
-                    paid, rest = _parted(paid, part, held)
-                    paid_base, rest_base = _parted(paid_base, part, held)
-                    piled.appendleft(Lot(opened_on, held + left, rest, opened_by, rest_base))
+                rest = held + left
+                if rest and (rest > 0) is not is_long:
+                    part = left.copy_negate()
+                    paid, own_rest = _parted(paid, part, held)
+                    paid_base, base_rest = _parted(paid_base, part, held)
+                    piled.appendleft(Lot(opened_on, rest, own_rest, opened_by, base_rest))
+                    share, share_base, left = own, base, ZERO
                 else:
                     part = held
-                share, own = _parted(own, part.copy_negate(), left)
-                share_base, base = _parted(base, part.copy_negate(), left)
-                left += part
+                    share, own = _parted(own, part.copy_negate(), left)
+                    share_base, base = _parted(base, part.copy_negate(), left)
+                    left = rest
                 brought, brought_base = negative(share), negative(share_base)
                 closed.append(
                     Close(opened_on, on, part, paid, brought, opened_by, key, paid_base, brought_base)

@@ -14,7 +14,7 @@ from django.db.models.functions import Cast
 from stonks_overwatch.ledger import matching, models
 from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lots, Method, Pick, product
 from stonks_overwatch.ledger.matching import Trade
-from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
+from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
 
@@ -166,7 +166,7 @@ PAPER = Paper._fields
 
 
 _TradeRow = tuple[
-    int, int, str, str | None, str, str, str | None, str | None, str | None, str | None, str, str | None, int
+    int, int, str, str | None, str, str, str | None, str | None, str | None, str | None, str, str | None, str
 ]  # fmt: skip
 """What counts of one activity where all are trades, in the order of `_TRADED`, as the database has it."""
 _TRADED: tuple[str | Cast, ...] = (
@@ -182,10 +182,10 @@ _ALONE = Case(
         ratio__isnull=True,
         reverses__isnull=True,
         acquired_on__isnull=True,
-        then=1,
+        then=Value("alone"),
     ),
-    default=0,
-    output_field=IntegerField(),  # a boolean would be converted, row by row
+    default=Value(""),
+    output_field=TextField(),  # others would be converted, row by row
 )
 
 
@@ -264,8 +264,14 @@ class Moves:
             if paid_in == currency:
                 if fx_rate is not None:
                     rate = booked[account, name] = Decimal(fx_rate)
-                paid, charged, taxed = plain_number(gross), plain_number(fee), plain_number(tax)
-                cost = matching.cost_of_trade(quantity, plain_number(price), paid, charged, taxed, per_unit)
+                cost = matching.cost_of_trade(
+                    quantity,
+                    None if price is None else Decimal(price),
+                    None if gross is None else Decimal(gross),
+                    None if fee is None else Decimal(fee),
+                    None if tax is None else Decimal(tax),
+                    per_unit,
+                )
             base = None if convert is None else product(cost, convert(kept_in, currency, on, rate))
             trades.append(Trade(on, name, quantity, cost, base))
         return trades

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -396,7 +397,7 @@ def _written(
     """The tables, their columns, and the rows of what was worked out: there are tens of thousands."""
     yield OpenLot.objects.all(), _OPEN_COLUMNS, (
         (
-            found[account], instrument, number, opened_on.isoformat(), text(quantity), _text(cost),
+            found[account], instrument, number, _day(opened_on), text(quantity), _text(cost),
             opened_by, _text(cost_base), is_dated,
         )
         for (account, instrument), of_key in kept.lots.items()
@@ -488,8 +489,8 @@ def _packed(closes: Iterable[Rated]) -> str:
     """Lots as ClosedLots has them, a line for each: days, numbers, what they are, and keys."""
     return "\n".join(
         _LINE % (
-            closed_on, opened_on, quantity, cost, proceeds, cost_base, proceeds_base, rate, is_dated, is_told,
-            _printable(opened_by), _printable(closed_by),
+            _day(closed_on), _day(opened_on), quantity, cost, proceeds, cost_base, proceeds_base, rate,
+            is_dated, is_told, _printable(opened_by), _printable(closed_by),
         )
         for (
             opened_on, closed_on, quantity, cost, proceeds, opened_by, closed_by, cost_base, proceeds_base,
@@ -507,6 +508,9 @@ def _unpacked(line: str) -> Rated:
         plain_day(opened_on), plain_day(closed_on), quantity or _ZERO, cost, proceeds, _as_it_was(opened_by),
         _as_it_was(closed_by), cost_base, proceeds_base, is_dated == "True", is_told == "True",
     ), rate  # fmt: skip
+
+
+_day = lru_cache(10_000)(date.isoformat)
 
 
 def _printable(key: str) -> str:
@@ -547,28 +551,23 @@ def _by_year(closes: Iterable[Rated]) -> list[tuple[int, list[Rated]]]:
 def _gains(closed: Iterable[tuple[Key, list[Rated]]]) -> list[GainRow]:
     """The sums of each account and instrument by year, and of all years."""
     found = []
-    for (account, instrument), closes in closed:
-        years = [_gain(account, instrument, year, of_year) for year, of_year in _by_year(closes)]
-        found += [*years, _row(account, instrument, EVER, years)]
+    with localcontext(EXACT):
+        for (account, instrument), closes in closed:
+            years = [_gain(account, instrument, year, of_year) for year, of_year in _by_year(closes)]
+            found += [*years, _row(account, instrument, EVER, years)]
     return found
 
 
 def _gain(account: int, instrument: int, year: int, closes: Sequence[Rated]) -> GainRow:
-    """The sums of one year."""
-    with localcontext(EXACT):
-        columns = list(zip(*(_parts(*one) for one in closes), strict=True))
+    """The sums of one year, where the context is `EXACT`."""
+    columns = list(zip(*(_parts(*one) for one in closes), strict=True))
     unknown = columns[_GAIN_BASE].count(None)
     return GainRow(account, instrument, year, len(closes), unknown, *map(_sum, columns))
 
 
 def _parts(close: Close, rate: Decimal | None) -> tuple[Decimal | None, ...]:
     """What a close adds to each of the sums, in the order of `GAINED`; where the context is `EXACT`."""
-    cost, proceeds, cost_base, proceeds_base = (
-        close.cost,
-        close.proceeds,
-        close.cost_base,
-        close.proceeds_base,
-    )
+    _, _, _, cost, proceeds, _, _, cost_base, proceeds_base, _, _ = close
     gain = gain_base = None
     effects: Sequence[Decimal | None] = (None, None, None)
     if cost is not None and proceeds is not None:
@@ -580,7 +579,7 @@ def _parts(close: Close, rate: Decimal | None) -> tuple[Decimal | None, ...]:
     term = is_long_term_gain(close)
     short_term = gain_base if term is False else _ZERO
     long_term = gain_base if term else _ZERO
-    return gain, brought(close), paid(close), gain_base, short_term, long_term, *effects
+    return gain, *brought_and_paid(close), gain_base, short_term, long_term, *effects
 
 
 def _gain_rows(sums: QuerySet[GainSum], accounts: Mapping[int, int]) -> list[GainRow]:
@@ -600,7 +599,8 @@ def _totals(rows: Iterable[GainRow]) -> list[GainRow]:
     parts: defaultdict[tuple[int, int], list[GainRow]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.account, row.instrument or 0)):
         parts[row.account, row.year].append(row)
-    return [_row(account, None, year, of_year) for (account, year), of_year in parts.items()]
+    with localcontext(EXACT):
+        return [_row(account, None, year, of_year) for (account, year), of_year in parts.items()]
 
 
 def _with_totals(rows: list[GainRow]) -> list[GainRow]:
@@ -608,33 +608,23 @@ def _with_totals(rows: list[GainRow]) -> list[GainRow]:
 
 
 def _row(account: int, instrument: int | None, year: int, rows: Sequence[GainRow]) -> GainRow:
-    """The sums of several sums."""
+    """The sums of several sums, where the context is `EXACT`."""
     lots, unknown = sum(row.lots for row in rows), sum(row.unknown for row in rows)
     columns = zip(*(row.sums for row in rows), strict=True)
     return GainRow(account, instrument, year, lots, unknown, *map(_sum, columns))
 
 
 def _sum(numbers: Sequence[Decimal | None]) -> Decimal | None:
-    """Of what is known of them; None where nothing is."""
-    with localcontext(EXACT):
-        known = [number for number in numbers if number is not None]
-        return sum(known, _ZERO) if known else None
+    """Of what is known of them, where the context is `EXACT`; None where nothing is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known, _ZERO) if known else None
 
 
-def brought(close: Close) -> Decimal | None:
-    """Proceeds in the base currency: for a short lot what the sale that opened it brought."""
-    return _own_side(close, close.proceeds_base, close.cost_base)
-
-
-def paid(close: Close) -> Decimal | None:
-    """Cost in the base currency: for a short lot what covering it cost."""
-    return _own_side(close, close.cost_base, close.proceeds_base)
-
-
-def _own_side(close: Close, long: Decimal | None, short: Decimal | None) -> Decimal | None:
+def brought_and_paid(close: Close) -> tuple[Decimal | None, Decimal | None]:
+    """Proceeds and cost in the base currency: of a short lot what its sale brought and covering it cost."""
     if close.quantity >= 0:
-        return long
-    return negative(short)
+        return close.proceeds_base, close.cost_base
+    return negative(close.cost_base), negative(close.proceeds_base)
 
 
 def _summed(lots: Iterable[tuple[int, int, Decimal, Decimal | None]]) -> Positions:

@@ -18,10 +18,9 @@ from stonks_overwatch.reports.lot_books import (
     GAINED,
     ClosedRow,
     GainRow,
-    brought,
+    brought_and_paid,
     is_long_term_gain,
     lot_books,
-    paid,
     papers,
 )
 from stonks_overwatch.reports.lots import is_rate_guessed
@@ -242,6 +241,7 @@ def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method, b
     is_short = close.quantity < 0
     parts = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, row.rate)
     cost, proceeds = close.cost, close.proceeds
+    proceeds_base, cost_base = brought_and_paid(close)
     if is_short:
         cost, proceeds = negative(proceeds), negative(cost)
     return ClosedLot(
@@ -266,8 +266,8 @@ def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method, b
         proceeds=proceeds,
         cost=cost,
         gain=close.realized_pnl,
-        proceeds_base=brought(close),
-        cost_base=paid(close),
+        proceeds_base=proceeds_base,
+        cost_base=cost_base,
         gain_base=close.realized_pnl_base,
         price_effect_base=None if parts is None else parts.price,
         currency_effect_base=None if parts is None else parts.currency,
