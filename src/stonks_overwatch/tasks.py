@@ -17,7 +17,6 @@ from stonks_overwatch.reports.accounts import account_rows
 from stonks_overwatch.reports.balances import cash_over_time
 from stonks_overwatch.reports.booked import DAY, last_day, year_before
 from stonks_overwatch.reports.broker_returns import broker_returns
-from stonks_overwatch.reports.combined import per_instrument
 from stonks_overwatch.reports.daily import daily_total
 from stonks_overwatch.reports.dashboard import dashboard
 from stonks_overwatch.reports.fees import fees
@@ -111,7 +110,7 @@ def _work_out_pages(scope: Scope, looked_at: Sequence[Account]) -> None:
     compare_statements(scope)
     dashboard(scope, every_day=False)
     reports: tuple[Callable[[Scope], object], ...] = (
-        daily_total, per_instrument, account_rows, latest, broker_returns,
+        daily_total, account_rows, latest, broker_returns,
     )  # fmt: skip
     for report in reports:
         report(scope)

@@ -1,13 +1,14 @@
 """The accounts looked at: what each is worth, what it holds, when it was last updated."""
 
-from collections import Counter
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from django.db.models import Count
 
 from stonks_overwatch.ledger.models import Account, Activity
+from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, total
-from stonks_overwatch.reports.holdings import Valuation, sum_of, valuation
+from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, sum_of, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.state import told_at
@@ -52,23 +53,23 @@ class AccountsDocument(Document):
 @kept
 def account_rows(scope: Scope) -> AccountsDocument:
     valued = valuation(scope)
-    document = valued.document
     counted = Activity.objects.current().values("account_id").annotate(number=Count("id"))
     activities = {row["account_id"]: row["number"] for row in counted}
-    positions = Counter((row.account, row.broker) for row in document.holdings)
+    positions = grouped(valued.positions, lambda one: one.account.pk)
     return AccountsDocument(
-        as_of=document.as_of,
-        base_currency=document.base_currency,
+        as_of=valued.as_of,
+        base_currency=valued.base_currency,
         accounts=tuple(
-            _row(valued, account, positions[account.account, account.broker], activities.get(account.pk, 0))
+            _row(valued, account, positions.get(account.pk, []), activities.get(account.pk, 0))
             for account in valued.state.accounts
         ),
-        nav_base=document.totals.nav_base,
+        nav_base=valued.totals.nav_base,
     )
 
 
-def _row(valued: Valuation, account: Account, positions: int, activities: int) -> AccountRow:
-    key = (account.account, account.broker)
+def _row(
+    valued: Valuation, account: Account, positions: Sequence[ValuedPosition], activities: int
+) -> AccountRow:
     nav = valued.nav(account)
     parts = valued.parts[account.pk]
     return AccountRow(
@@ -81,14 +82,12 @@ def _row(valued: Valuation, account: Account, positions: int, activities: int) -
         opened_on=account.opened_on,
         nav=nav.nav,
         nav_base=nav.nav_base,
-        weight=share(nav.nav_base, valued.document.totals.nav_base),
+        weight=share(nav.nav_base, valued.totals.nav_base),
         market_value_base=sum_of(parts, "position", "futures"),
         cash_base=sum_of(parts, "cash"),
         accrued_base=sum_of(parts, "accrued"),
-        unrealized_pnl_base=total(
-            row.unrealized_pnl_base for row in valued.document.holdings if (row.account, row.broker) == key
-        ).value,
-        positions=positions,
+        unrealized_pnl_base=total(one.unrealized_pnl_base for one in positions).value,
+        positions=len(positions),
         activities=activities,
         unknown=valued.unknown.get(account.pk, 0),
         reported_nav=account.reported_nav,

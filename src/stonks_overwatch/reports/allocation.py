@@ -44,7 +44,7 @@ def sliced(valued: Valuation, by: By) -> AllocationDocument:
     for parts in valued.parts.values():
         for part in parts:
             values[key_of_part(part, by)].append(part.amount_base)
-    nav = valued.document.totals.nav_base
+    nav = valued.totals.nav_base
     sums = {key: total(amounts).value for key, amounts in values.items()}
     largest_first = sorted(sums.items(), key=lambda item: (item[1] is None, -(item[1] or 0), item[0]))
     return AllocationDocument(
@@ -69,8 +69,8 @@ def key_of_part(part: Part, by: By) -> str:
         case _ if part.what in ("cash", "accrued"):
             return "cash"
         case "country":
-            return part.country or "unknown"
+            return (part.held and part.held.country) or "unknown"
         case "sector":
-            return part.sector or "unknown"
+            return (part.held and part.held.sector) or "unknown"
         case "exchange":
-            return part.exchange or "unknown"
+            return (part.held and part.held.exchange) or "unknown"

@@ -48,6 +48,7 @@ from stonks_overwatch.reports.scope import Scope, accounts
 CHECKPOINT_DAYS = 35
 _WIDTH = len(packed.COLUMNS)
 _CENT = 0.005
+_MONDAY, _FRIDAY = 1, 5  # remainders of the numbers of days by 7
 _MOST_NAMED = 250
 _Row = TypeVar("_Row", Instrument, PriceSeries, RecentPrices)
 _FLOW_TOPICS = ("cash", "transfers")
@@ -278,10 +279,11 @@ def own_points(looked_at: Sequence[Account], base: str) -> dict[int, list[tuple[
             continue
         days = range(max(known.since, own.first), min(known.until, last.toordinal()) + 1)
         values = series.numbers(own.daily.nav)
+        year_ago = last.toordinal() - 366
         found[account.pk] = [
             (date.fromordinal(day), value)
             for day in days
-            if date.fromordinal(day).weekday() in ((4,) if day < last.toordinal() - 366 else range(5))
+            if day % 7 == _FRIDAY or (day >= year_ago and _MONDAY <= day % 7 < _FRIDAY)
             if (value := values[day - own.first]) is not None
         ]
     return found

@@ -12,9 +12,9 @@ from stonks_overwatch.ledger.models import Account, NavPoint
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
 from stonks_overwatch.reports.books import moving_in
-from stonks_overwatch.reports.combined import as_one, by_instrument
+from stonks_overwatch.reports.combined import Together, together
 from stonks_overwatch.reports.daily import own_points
-from stonks_overwatch.reports.documents import Computed, Document, KeptIn, known_sum, share, total
+from stonks_overwatch.reports.documents import Computed, Document, KeptIn, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
@@ -104,15 +104,14 @@ class DashboardDocument(Document):
 def dashboard(scope: Scope, *, every_day: bool = True) -> DashboardDocument:
     """Without `every_day` the series has fewer of the days that are more than a year ago, see `_fewer`."""
     valued = valuation(scope)
-    document = valued.document
-    held = by_instrument(document.holdings)
+    held = together(valued.positions)
     points = _points(valued, scope.as_of, every_day=every_day)
     rates = _rates(valued, points)
     days = [_account_day(valued, account, points[account.pk], rates) for account in valued.state.accounts]
     return DashboardDocument(
-        as_of=document.as_of,
-        base_currency=document.base_currency,
-        totals=document.totals,
+        as_of=valued.as_of,
+        base_currency=valued.base_currency,
+        totals=valued.totals,
         realized_since=_realized_since(valued),
         day_change=_sum_of(days),
         accounts=tuple(days),
@@ -155,7 +154,7 @@ def _points(valued: Valuation, until: date | None, *, every_day: bool) -> dict[i
         told[account_id][on] = nav, currency
     # Files bring no values of the broker's: there our own valuation of the days stands in.
     without = [account for account in valued.state.accounts if account.pk not in told]
-    base = valued.document.base_currency
+    base = valued.base_currency
     for account_id, own in own_points(without, base).items() if without else ():
         told[account_id] = {
             on.isoformat(): (f"{nav:.10f}", base) for on, nav in own if until is None or on <= until
@@ -204,7 +203,7 @@ def _fewer(days: set[str], accounts: Iterable[Account], told: Mapping[int, Colle
 
 def _rates(valued: Valuation, points: dict[int, Points]) -> Rates:
     """Rates between the accounts' currencies and the base currency, for all days of the series."""
-    base = valued.document.base_currency
+    base = valued.base_currency
     currencies = {currency for series in points.values() for _, _, currency in series} | {base}
     days = [on for series in points.values() for on, _, _ in series]
     if currencies == {base} or not days:
@@ -218,7 +217,7 @@ def _account_day(valued: Valuation, account: Account, points: Points, rates: Rat
     before = next((point for point in reversed(points) if point[0] < today), None)
     change = DayChange(value_base=None, fraction=None, since=None)
     if before and today - before[0] <= LONGEST_DAY and row.nav_base is not None and valued.is_whole(account):
-        base = valued.document.base_currency
+        base = valued.base_currency
         earlier = rates.convert(before[1], before[2], base, before[0])
         if earlier is None:
             earlier = rates.convert(before[1], before[2], base, today)
@@ -252,7 +251,7 @@ def _sum_of(days: list[AccountDay]) -> DayChange:
 
 
 def _series(valued: Valuation, points: dict[int, Points], rates: Rates) -> NavSeries:
-    base = valued.document.base_currency
+    base = valued.base_currency
     by_account = {
         account.pk: {on: rates.convert(nav, currency, base, on) for on, nav, currency in points[account.pk]}
         for account in valued.state.accounts
@@ -267,7 +266,7 @@ def _series(valued: Valuation, points: dict[int, Points], rates: Rates) -> NavSe
         summed = total(parts)
         nav[on] = None if summed.unknown else summed.value
     if valued.state.accounts and all(map(valued.is_whole, valued.state.accounts)):
-        nav[max(valued.state.days.values())] = valued.document.totals.nav_base
+        nav[max(valued.state.days.values())] = valued.totals.nav_base
     return NavSeries(
         dates=tuple(nav),
         nav=tuple(nav.values()),
@@ -277,7 +276,7 @@ def _series(valued: Valuation, points: dict[int, Points], rates: Rates) -> NavSe
 
 def _cash(valued: Valuation) -> tuple[CashTotal, ...]:
     by_currency = defaultdict(list)
-    for row in valued.document.cash:
+    for row in valued.cash:
         by_currency[row.currency].append(row)
     rows = []
     for currency, balances in by_currency.items():
@@ -287,7 +286,7 @@ def _cash(valued: Valuation) -> tuple[CashTotal, ...]:
                 currency=currency,
                 amount=total(row.amount for row in balances).value,
                 amount_base=in_base,
-                weight=share(in_base, valued.document.totals.nav_base),
+                weight=share(in_base, valued.totals.nav_base),
             )
         )
     return tuple(sorted(rows, key=_largest_first))
@@ -297,9 +296,9 @@ def _largest_first(row: CashTotal) -> tuple[bool, Decimal, str]:
     return row.amount_base is None, -(row.amount_base or Decimal(0)), row.currency
 
 
-def _largest(held: Iterable[list[Holding]]) -> tuple[Holding, ...]:
+def _largest(held: Iterable[Together]) -> tuple[Holding, ...]:
     """The holdings with the largest values, long or short."""
-    worth = ((known_sum(row.market_value_base for row in parts), parts) for parts in held)
-    sizes = [(abs(value), parts) for value, parts in worth if value is not None]
+    worth = ((one.market_value_base, one) for one in held)
+    sizes = [(abs(value), one) for value, one in worth if value is not None]
     sizes.sort(key=lambda pair: pair[0], reverse=True)
-    return tuple(as_one(parts) for _, parts in sizes[:TOP])
+    return tuple(one.holding() for _, one in sizes[:TOP])

@@ -8,18 +8,20 @@ its sign.
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from pydantic import Field
 
-from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.ledger.models import Account, Instrument
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.allocation import By, key_of_part
 from stonks_overwatch.reports.booked import grouped
-from stonks_overwatch.reports.combined import combined
-from stonks_overwatch.reports.documents import Computed, Document, share, total
-from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
+from stonks_overwatch.reports.combined import Together, together
+from stonks_overwatch.reports.documents import Computed, Document, Rows, share, total
+from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.state import Held
 
 UNKNOWN = "unknown"
 CASH = "cash"
@@ -55,7 +57,7 @@ class Group(Document):
     value_base: Computed | None
     weight: Computed | None
     unknown: int
-    members: tuple[Member, ...]
+    members: Rows[Member]
 
 
 class Concentration(Document):
@@ -93,7 +95,7 @@ class DiversificationDocument(Document):
 @kept
 def diversification(scope: Scope, by: By) -> DiversificationDocument:
     valued = valuation(scope)
-    nav = valued.document.totals.nav_base
+    nav = valued.totals.nav_base
     groups = [
         _group(key, [member for _, member in members], nav)
         for key, members in grouped(members_of(valued, by), lambda pair: pair[0]).items()
@@ -104,14 +106,14 @@ def diversification(scope: Scope, by: By) -> DiversificationDocument:
     groups.sort(key=lambda group: (group.value_base is None, -(group.value_base or 0), group.key))
     unnamed = next((group for group in groups if group.key == UNKNOWN), None)
     return DiversificationDocument(
-        as_of=valued.document.as_of,
+        as_of=valued.as_of,
         base_currency=scope.base_currency,
         by=by,
         total_base=nav,
         groups=tuple(groups),
         unknown_weight=unnamed.weight if unnamed else Decimal(0),
         unknown=sum(group.unknown for group in groups),
-        positions=concentration(row.market_value_base for row in combined(positions_of(valued))),
+        positions=concentration(one.market_value_base for one in together(positions_of(valued))),
         by_group=concentration(group.value_base for group in groups),
     )
 
@@ -150,73 +152,73 @@ def concentration(values: Iterable[Decimal | None]) -> Concentration:
     )
 
 
-def positions_of(valued: Valuation) -> list[Holding]:
-    """The holdings, without futures whose profit the account tells as a whole."""
+def positions_of(valued: Valuation) -> list[ValuedPosition]:
+    """The positions, without futures whose profit the account tells as a whole."""
     whole = {
-        (part.account.broker, part.account.account, part.currency)
+        (part.account.pk, part.currency)
         for parts in valued.parts.values()
         for part in parts
         if part.what == "futures"
     }
     return [
-        row
-        for row in valued.document.holdings
+        one
+        for one in valued.positions
         if not (
-            row.asset_class == AssetClass.FUTURE
-            and row.market_value is None
-            and (row.broker, row.account, row.currency) in whole
+            one.held.asset_class == AssetClass.FUTURE
+            and one.held.market_value is None
+            and (one.account.pk, one.held.currency) in whole
         )
     ]
 
 
-def members_of(valued: Valuation, by: By) -> list[tuple[str, Member]]:
-    nav = valued.document.totals.nav_base
-    rows = positions_of(valued)
-    if by not in ("account", "broker"):
-        rows = combined(rows)
-    members = [
-        (
-            _key_of_holding(row, by),
-            Member(
-                symbol=row.symbol,
-                name=row.name,
-                broker=row.broker,
-                broker_ref=row.broker_ref,
-                asset_class=row.asset_class,
-                value_base=row.market_value_base,
-                weight=row.weight,
-            ),
-        )
-        for row in rows
-    ]
+class MemberValue(NamedTuple):
+    """A member, which only becomes one when it is shown."""
+
+    symbol: str
+    name: str
+    broker: str
+    broker_ref: str | None
+    asset_class: str
+    value_base: Decimal | None
+    weight: Decimal | None
+
+    def member(self) -> Member:
+        return Member.made(self._asdict())
+
+
+def members_of(valued: Valuation, by: By) -> list[tuple[str, MemberValue]]:
+    """What is held and the cash, each with the key of its group."""
+    positions = positions_of(valued)
+    is_each = by in ("account", "broker")
+    rows = [Together([one]) for one in positions] if is_each else together(positions)
+    members = [(_key_of(row, by), _value_of(row)) for row in rows]
     others = [part for parts in valued.parts.values() for part in parts if part.what != "position"]
     by_member = grouped(others, lambda part: (key_of_part(part, by), part.what, part.currency))
     for (key, what, currency), parts in by_member.items():
         if all(part.amount == 0 for part in parts):
             continue
-        value = total(part.amount_base for part in parts)
-        members.append(
-            (
-                key,
-                Member(
-                    symbol=currency,
-                    name=f"{NAMES[what]} {currency}",
-                    broker="",
-                    broker_ref=None,
-                    asset_class=parts[0].asset_class,
-                    value_base=None if value.unknown else value.value,
-                    weight=None if value.unknown else share(value.value, nav),
-                ),
-            )
-        )
+        summed = total(part.amount_base for part in parts)
+        value = None if summed.unknown else summed.value
+        weight = share(value, valued.totals.nav_base)
+        name = f"{NAMES[what]} {currency}"
+        members.append((key, MemberValue(currency, name, "", None, parts[0].asset_class, value, weight)))
     return members
 
 
-def _key_of_holding(row: Holding, by: By) -> str:
-    return str(getattr(row, by) or UNKNOWN)
+def _value_of(row: Together) -> MemberValue:
+    one = row.instrument
+    broker = row.parts[0].account.broker
+    return MemberValue(
+        one.symbol, one.name, broker, one.broker_ref, one.asset_class, row.market_value_base, row.weight
+    )
 
 
-def _group(key: str, members: Sequence[Member], nav: Decimal | None) -> Group:
+def _key_of(row: Together, by: By) -> str:
+    of: Account | Held = row.parts[0].account if by in ("account", "broker") else row.instrument
+    return str(getattr(of, by) or UNKNOWN)
+
+
+def _group(key: str, members: Sequence[MemberValue], nav: Decimal | None) -> Group:
     value = total(member.value_base for member in members)
     ordered = sorted(members, key=lambda row: (row.value_base is None, -(row.value_base or 0), row.symbol))
     return Group(
@@ -224,5 +226,5 @@ def _group(key: str, members: Sequence[Member], nav: Decimal | None) -> Group:
         value_base=value.value,
         weight=share(value.value, nav),
         unknown=value.unknown,
-        members=tuple(ordered),
+        members=Rows(ordered, lambda some: [one.member() for one in some]),
     )

@@ -52,6 +52,10 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def __getitem__(self, name: str) -> Any:
+        """A field for templates, which look for an item first: to find that there is none takes long."""
+        return getattr(self, name)
+
     @classmethod
     def made(cls, fields: dict[str, Any]) -> Self:
         """One of thousands, of all its fields, which are known to be right: to check them takes longest."""

@@ -20,7 +20,7 @@ from stonks_overwatch.reports.booked import grouped, last_day, year_before
 from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, times, total
 from stonks_overwatch.reports.holdings import Valuation, valuation
 from stonks_overwatch.reports.kept import kept
-from stonks_overwatch.reports.rates import MAX_AGE, Rates
+from stonks_overwatch.reports.rates import MAX_AGE
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Held
 
@@ -246,11 +246,11 @@ def exposures(scope: Scope, rate: Decimal = RATE, dividend_yield: Decimal = Deci
     valued = valuation(scope)
     looked_at = accounts(scope)
     positions = _positions(valued, rate, dividend_yield)
-    nav = valued.document.totals.nav_base
+    nav = valued.totals.nav_base
     today = last_day(looked_at, scope.as_of)
     rungs = _bonds(positions)
     return ExposuresDocument(
-        as_of=valued.document.as_of,
+        as_of=valued.as_of,
         base_currency=scope.base_currency,
         rate=rate,
         dividend_yield=dividend_yield,
@@ -269,24 +269,21 @@ def exposures(scope: Scope, rate: Decimal = RATE, dividend_yield: Decimal = Deci
 
 
 def _positions(valued: Valuation, rate: Decimal, dividend_yield: Decimal) -> list[_Position]:
-    base = valued.document.base_currency
-    days = valued.state.days
-    rates = Rates.between(min(days.values()), max(days.values())) if days else Rates(())
     spots = _spots(valued)
-    by_id = {account.pk: account for account in valued.state.accounts}
     found = []
-    for row in valued.state.held:
-        on = days[row.account_id]
-        into_base = rates.rate(row.currency, base, on)
+    for one in valued.positions:
+        row, account, into_base = one.held, one.account, one.into_base
+        on = valued.state.days[row.account_id]
         option = None
-        exposure = times(row.exposure, into_base)
         if row.asset_class in _OPTIONS:
             spot = spots.get(row.instrument_id)
-            option = _option(row, by_id[row.account_id], on, spot, rate, dividend_yield, into_base)
+            option = _option(row, account, on, spot, rate, dividend_yield, into_base)
             exposure = option.delta_base
         elif row.asset_class == AssetClass.CASH:
             continue  # a currency pair: its money is in the cash balances
-        found.append(_Position(row, by_id[row.account_id], on, into_base, exposure, option))
+        else:
+            exposure = times(row.exposure, into_base)
+        found.append(_Position(row, account, on, into_base, exposure, option))
     return found
 
 

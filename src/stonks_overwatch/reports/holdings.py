@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import Field
@@ -114,44 +115,128 @@ class HoldingsDocument(Document):
 
 Kind = Literal["position", "futures", "cash", "accrued"]
 
-_NONE_OPEN = Decimal(0), Decimal(0)
+_ZERO = Decimal(0)
+_NONE_OPEN = _ZERO, _ZERO
 
 
 class Part(NamedTuple):
-    """One addend of NAV: in its own currency, in the account's and in the base currency; None is unknown.
-
-    `broker_ref` is empty for what is not a position.
-    """
+    """One addend of NAV: in its own currency, in the account's and in the base currency; None is unknown."""
 
     account: Account
     what: Kind
-    asset_class: str
-    currency: str
-    country: str | None
-    sector: str | None
-    exchange: str | None
+    of: Held | Balance
     amount: Decimal | None
     amount_account: Decimal | None
     amount_base: Decimal | None
-    broker_ref: str
-    symbol: str
+
+    @property
+    def held(self) -> Held | None:
+        """The position that it is of; None for what is of a currency."""
+        return self.of if isinstance(self.of, Held) else None
+
+    @property
+    def currency(self) -> str:
+        return self.of.currency
+
+    @property
+    def asset_class(self) -> str:
+        return self.of.asset_class if isinstance(self.of, Held) else _CLASSES.get(self.what, AssetClass.CASH)
 
 
-@dataclass(frozen=True, slots=True)
-class Valuation:
-    """The document and what is behind it: addends of NAV and number of unknown figures, by account row.
+class ValuedPosition(NamedTuple):
+    """One position with its figures in the base currency; None is unknown.
 
-    The rows of `state.held` and of the document's holdings are the same, in the same order.
+    There are thousands: what only those that are shown are asked for is worked out then.
     """
 
-    document: HoldingsDocument
+    account: Account
+    held: Held
+    into_base: Decimal | None
+    nav_base: Decimal | None  # of everything looked at
+    market_value_base: Decimal | None
+    unrealized_pnl_base: Decimal | None
+    realized_pnl_base: Decimal | None
+
+    @property
+    def cost_basis_base(self) -> Decimal | None:
+        return times(self.held.cost_basis, self.into_base)
+
+    @property
+    def weight(self) -> Decimal | None:
+        return share(self.market_value_base, self.nav_base)
+
+    def holding(self) -> Holding:
+        row = self.held
+        return Holding.made(
+            {
+                "account": self.account.account,
+                "broker": self.account.broker,
+                "symbol": row.symbol,
+                "name": row.name,
+                "asset_class": row.asset_class,
+                "isin": row.isin,
+                "broker_ref": row.broker_ref,
+                "currency": row.currency,
+                "quantity": row.quantity,
+                "multiplier": row.multiplier,
+                "price": row.price,
+                "price_as_of": row.price_as_of,
+                "market_value": row.market_value,
+                "market_value_base": self.market_value_base,
+                "exposure_base": times(row.exposure, self.into_base),
+                "cost_basis": row.cost_basis,
+                "cost_basis_base": self.cost_basis_base,
+                "average_cost": row.average_cost,
+                "unrealized_pnl": row.unrealized_pnl,
+                "unrealized_pnl_base": self.unrealized_pnl_base,
+                "realized_pnl_base": self.realized_pnl_base,
+                "weight": self.weight,
+                "country": row.country,
+                "sector": row.sector,
+                "exchange": row.exchange,
+                "exposure": row.exposure,
+                "expires_on": row.expires_on,
+                "strike": row.strike,
+                "right": row.right,
+                "underlying_symbol": row.underlying_symbol,
+                "description": row.description,
+                "instrument": row.instrument_id,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """Everything in the scope, valued: what the document says, and what is behind it.
+
+    `positions` are those of `state.held`, in the same order; `parts` the addends of NAV and `unknown` the
+    number of unknown figures, by account row.
+    """
+
+    as_of: datetime | date | None
+    base_currency: str
     state: State
     factors: "Factors"
+    positions: list[ValuedPosition]
     parts: dict[int, list[Part]]
     unknown: dict[int, int]
+    accounts: tuple[AccountNav, ...]
+    cash: tuple[Cash, ...]
+    totals: Totals
+
+    @cached_property
+    def document(self) -> HoldingsDocument:
+        return HoldingsDocument(
+            as_of=self.as_of,
+            base_currency=self.base_currency,
+            accounts=self.accounts,
+            holdings=tuple(one.holding() for one in self.positions),
+            cash=self.cash,
+            totals=self.totals,
+        )
 
     def nav(self, account: Account) -> AccountNav:
-        return self.document.accounts[self.state.accounts.index(account)]
+        return self.accounts[self.state.accounts.index(account)]
 
     def is_whole(self, account: Account) -> bool:
         """Whether every addend of its NAV is known in the base currency."""
@@ -238,26 +323,25 @@ def _valued(
     parts = _parts(state, by_id, factors)
     every = [part for of_account in parts.values() for part in of_account]
     nav_base = total(part.amount_base for part in every).value
-    rows = tuple(
-        _holding(
-            row,
-            by_id[row.account_id],
-            into_base=factors.into_base[row.account_id, row.currency],
-            nav_base=nav_base,
-            realized_pnl_base=earned.get((row.account_id, row.instrument_id), Decimal(0)),
-        )
-        for row in state.held
-    )
-    unknown = Counter(part.account.id for part in every if part.amount_base is None)
-    unknown.update(
-        row.account_id
-        for row, shown in zip(state.held, rows, strict=True)
-        if shown.unrealized_pnl_base is None and shown.market_value_base is not None
-    )
+    positions = []
+    unknown = Counter(part.account.pk for part in every if part.amount_base is None)
+    for row in state.held:
+        into_base = factors.into_base[row.account_id, row.currency]
+        value, profit = times(row.market_value, into_base), times(row.unrealized_pnl, into_base)
+        realized = earned.get((row.account_id, row.instrument_id), _ZERO)
+        account = by_id[row.account_id]
+        positions.append(ValuedPosition(account, row, into_base, nav_base, value, profit, realized))
+        if profit is None and value is not None:
+            unknown[row.account_id] += 1
     everything_earned = total(earned.values())
-    document = HoldingsDocument(
+    return Valuation(
         as_of=as_of,
         base_currency=base,
+        state=state,
+        factors=factors,
+        positions=positions,
+        parts=parts,
+        unknown=dict(unknown),
         accounts=tuple(
             AccountNav(
                 account=account.account,
@@ -268,7 +352,6 @@ def _valued(
             )
             for account in state.accounts
         ),
-        holdings=rows,
         cash=tuple(
             Cash(
                 account=by_id[row.account_id].account,
@@ -285,15 +368,23 @@ def _valued(
             cash_base=sum_of(every, "cash"),
             accrued_base=sum_of(every, "accrued"),
             nav_base=nav_base,
-            unrealized_pnl_base=total(row.unrealized_pnl_base for row in rows).value,
+            unrealized_pnl_base=total(one.unrealized_pnl_base for one in positions).value,
             realized_pnl_base=None if everything_earned.unknown else everything_earned.value,
             unknown=unknown.total(),
         ),
     )
-    return Valuation(document=document, state=state, factors=factors, parts=parts, unknown=dict(unknown))
 
 
-def unrealized_return(row: Holding) -> Decimal | None:
+class Bought(Protocol):
+    """One or more positions, in the instrument's currency; None is unknown."""
+
+    @property
+    def cost_basis(self) -> Decimal | None: ...
+    @property
+    def unrealized_pnl(self) -> Decimal | None: ...
+
+
+def unrealized_return(row: Bought) -> Decimal | None:
     """Unrealized P&L over what the position cost, as a fraction; None where there is no cost."""
     if row.unrealized_pnl is None or not row.cost_basis:
         return None
@@ -309,24 +400,9 @@ def _parts(state: State, by_id: dict[int, Account], factors: Factors) -> dict[in
     """The addends of NAV by account: positions, futures variation not told per position, cash, accruals."""
     parts: dict[int, list[Part]] = {pk: [] for pk in by_id}
     for row, what, amount in addends(state.held, state.balances):
-        key = (row.account_id, row.currency)
-        held = row if isinstance(row, Held) else None
-        parts[row.account_id].append(
-            Part(
-                account=by_id[row.account_id],
-                what=what,
-                asset_class=held.asset_class if held else _CLASSES.get(what, AssetClass.CASH),
-                currency=row.currency,
-                country=held and held.country,
-                sector=held and held.sector,
-                exchange=held and held.exchange,
-                amount=amount,
-                amount_account=times(amount, factors.into_account[key]),
-                amount_base=times(amount, factors.into_base[key]),
-                broker_ref=held.broker_ref if held else "",
-                symbol=held.symbol or held.name if held else "",
-            )
-        )
+        key = row.account_id, row.currency
+        own, in_base = times(amount, factors.into_account[key]), times(amount, factors.into_base[key])
+        parts[row.account_id].append(Part(by_id[row.account_id], what, row, amount, own, in_base))
     return parts
 
 
@@ -388,50 +464,3 @@ def _futures_as_a_whole(
             known = sum((value for value in by_position if value is not None), Decimal(0))
             whole[balance.account_id, balance.currency] = balance.futures_pnl - known
     return whole
-
-
-def _holding(
-    row: Held,
-    account: Account,
-    *,
-    into_base: Decimal | None,
-    nav_base: Decimal | None,
-    realized_pnl_base: Decimal | None,
-) -> Holding:
-    market_value_base = times(row.market_value, into_base)
-    return Holding.made(
-        {
-            "account": account.account,
-            "broker": account.broker,
-            "symbol": row.symbol,
-            "name": row.name,
-            "asset_class": row.asset_class,
-            "isin": row.isin,
-            "broker_ref": row.broker_ref,
-            "currency": row.currency,
-            "quantity": row.quantity,
-            "multiplier": row.multiplier,
-            "price": row.price,
-            "price_as_of": row.price_as_of,
-            "market_value": row.market_value,
-            "market_value_base": market_value_base,
-            "exposure_base": times(row.exposure, into_base),
-            "cost_basis": row.cost_basis,
-            "cost_basis_base": times(row.cost_basis, into_base),
-            "average_cost": row.average_cost,
-            "unrealized_pnl": row.unrealized_pnl,
-            "unrealized_pnl_base": times(row.unrealized_pnl, into_base),
-            "realized_pnl_base": realized_pnl_base,
-            "weight": share(market_value_base, nav_base),
-            "country": row.country,
-            "sector": row.sector,
-            "exchange": row.exchange,
-            "exposure": row.exposure,
-            "expires_on": row.expires_on,
-            "strike": row.strike,
-            "right": row.right,
-            "underlying_symbol": row.underlying_symbol,
-            "description": row.description,
-            "instrument": row.instrument_id,
-        }
-    )

@@ -76,7 +76,7 @@ class _Moving:
     def __init__(self, valued: Valuation, quotes: Quotes, ledgers: Ledgers) -> None:
         self._valued = valued
         self._quotes = quotes
-        self._base = valued.document.base_currency
+        self._base = valued.base_currency
         self._accounts = {account.pk: account for account in valued.state.accounts}
         self._ledgers = {
             pk: ledgers[account.broker, account.account]
@@ -132,19 +132,21 @@ class _Moving:
 
     def move_positions(self) -> None:
         state = self._valued.state
-        for held, row in zip(state.held, self._valued.document.holdings, strict=True):
+        for one in self._valued.positions:
+            held = one.held
             stored = self._stored_rate(held.account_id, held.currency)
             rate = self._rate(held.account_id, held.currency)
             if stored is None or rate is None or held.market_value is None:
                 continue
-            quote = self._quotes.get((row.broker, row.broker_ref))
-            is_latest = state.is_latest(self._accounts[held.account_id])
+            key = one.account.broker, held.broker_ref
+            quote = self._quotes.get(key)
+            is_latest = state.is_latest(one.account)
             moved = None if quote is None or not is_latest else _moved(held, quote.price)
             if moved is not None and quote is not None:
-                self._used[row.broker, row.broker_ref] = quote
+                self._used[key] = quote
             elif rate == stored:
                 continue
-            self._rows.append(_row(row, held, moved, rate.into_base, quote))
+            self._rows.append(_row(one.holding(), held, moved, rate.into_base, quote))
             value = held.market_value if moved is None else moved.market_value
             added = value * rate.into_base - held.market_value * stored.into_base
             self._change[held.asset_class] += added
@@ -230,7 +232,7 @@ class _Moving:
             )
 
     def now(self) -> Now:
-        totals = self._valued.document.totals
+        totals = self._valued.totals
         positions = sum(self._change.values(), _ZERO)
         whole = positions + self._cash_change + self._accrued_change
         nav_base = _plus(totals.nav_base, whole)
@@ -256,9 +258,7 @@ class _Moving:
                     _plus(shown.nav, self._by_account[account.pk][0]),
                     _plus(shown.nav_base, self._by_account[account.pk][1]),
                 )
-                for account, shown in zip(
-                    self._valued.state.accounts, self._valued.document.accounts, strict=True
-                )
+                for account, shown in zip(self._valued.state.accounts, self._valued.accounts, strict=True)
                 if account.pk in self._by_account
             },
             change=dict(self._change),
@@ -283,10 +283,9 @@ def largest(broker: str, login: str, base_currency: str, number: int) -> list[st
     its = [one for one in accounts(Scope(base_currency)) if (one.broker, one.login) == (broker, login)]
     sizes: dict[str, Decimal] = defaultdict(Decimal)
     for account in its:
-        document = valuation(Scope(base_currency, account=account.account, broker=broker)).document
-        for row in document.holdings:
-            if row.asset_class != AssetClass.CASH:
-                sizes[row.broker_ref] += abs(row.exposure_base or Decimal(0))
+        for one in valuation(Scope(base_currency, account=account.account, broker=broker)).positions:
+            if one.held.asset_class != AssetClass.CASH:
+                sizes[one.held.broker_ref] += abs(times(one.held.exposure, one.into_base) or _ZERO)
     return sorted(sizes, key=lambda ref: (-sizes[ref], ref))[:number]
 
 

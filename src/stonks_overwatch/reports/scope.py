@@ -23,10 +23,10 @@ def accounts(scope: Scope) -> list[Account]:
 
     Raises: UnknownAccountError when a named account or broker is not among the stored ones.
     """
-    stored = _stored()
+    every = stored()
     looked_at = [
         account
-        for account in stored
+        for account in every
         if scope.account in (None, account.account) and scope.broker in (None, account.broker)
     ]
     if looked_at or (scope.account is None and scope.broker is None):
@@ -34,7 +34,7 @@ def accounts(scope: Scope) -> list[Account]:
     named = " ".join(
         f"{word} {value}" for word, value in (("broker", scope.broker), ("account", scope.account)) if value
     )
-    known = ", ".join(f"{account.account} ({account.broker})" for account in stored)
+    known = ", ".join(f"{account.account} ({account.broker})" for account in every)
     raise UnknownAccountError(
         f"No stored account matches {named}.",
         next_step=f"Name one of these: {known}." if known else "Run stonks-overwatch sync first.",
@@ -42,5 +42,6 @@ def accounts(scope: Scope) -> list[Account]:
 
 
 @kept
-def _stored() -> tuple[Account, ...]:
+def stored() -> tuple[Account, ...]:
+    """All accounts, by broker and id."""
     return tuple(Account.objects.order_by("broker", "account"))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.db.models.functions import Cast
@@ -63,12 +63,13 @@ class Held(NamedTuple):
 # Thousands of rows: their texts are made numbers and days here, as for bookings.
 _COLUMNS: tuple[str | Cast, ...] = (
     "account_id", "instrument_id",
-    *(f"instrument__{name}" for name in ("broker_ref", "symbol", "name", "asset_class", "isin", "currency")),
-    *(f"instrument__{name}" for name in ("country", "sector", "exchange", "right", "underlying_symbol")),
-    "instrument__description",
-    *(plain(f"instrument__{name}") for name in ("multiplier", "quote_factor", "expires_on", "strike")),
     *map(plain, ("quantity", "price", "priced_at", "market_value", "exposure", "average_cost")),
     *map(plain, ("cost_basis", "unrealized_pnl")),
+    *(f"instrument__{name}" for name in ("broker_ref", "symbol", "name", "asset_class", "isin", "currency")),
+    *(plain(f"instrument__{name}") for name in ("multiplier", "quote_factor")),
+    *(f"instrument__{name}" for name in ("country", "sector", "exchange")),
+    *(plain(f"instrument__{name}") for name in ("expires_on", "strike")),
+    *(f"instrument__{name}" for name in ("right", "underlying_symbol", "description")),
 )  # fmt: skip
 
 
@@ -124,26 +125,39 @@ def state_of(accounts: Iterable[Account], as_of: date | None, instrument: int | 
 
 
 def _held(rows: QuerySet[Position], accounts: list[Account], instrument: int | None) -> list[Held]:
+    """By account, as they are given, and symbol."""
     rows = rows.filter(account__in=accounts)
     if instrument is not None:
         rows = rows.filter(instrument=instrument)
-    ordered = rows.order_by("account__broker", "account__account", "instrument__symbol", "instrument_id")
-    return [
-        Held(
-            account_id, instrument_id, broker_ref, symbol, name, asset_class, isin, currency,
-            Decimal(multiplier), Decimal(quote_factor), country, sector, exchange,
-            plain_day(expires_on) if expires_on else None, plain_number(strike), right, underlying_symbol,
-            description, Decimal(quantity), plain_number(price), plain_moment(priced_at),
-            plain_number(market_value), plain_number(exposure), plain_number(average_cost),
-            plain_number(cost_basis), plain_number(unrealized_pnl),
-        )
+    known: dict[int, tuple[Any, ...]] = {}  # several accounts may hold an instrument
+    held = [
+        Held._make((
+            account_id, pk, *(known.get(pk) or known.setdefault(pk, _of_instrument(*told))),
+            Decimal(quantity), plain_number(price), plain_moment(priced_at), plain_number(market_value),
+            plain_number(exposure), plain_number(average_cost), plain_number(cost_basis),
+            plain_number(unrealized_pnl),
+        ))
         for (
-            account_id, instrument_id, broker_ref, symbol, name, asset_class, isin, currency,
-            country, sector, exchange, right, underlying_symbol, description,
-            multiplier, quote_factor, expires_on, strike,
-            quantity, price, priced_at, market_value, exposure, average_cost, cost_basis, unrealized_pnl,
-        ) in ordered.values_list(*_COLUMNS)
+            account_id, pk, quantity, price, priced_at, market_value, exposure, average_cost, cost_basis,
+            unrealized_pnl, *told,
+        ) in rows.values_list(*_COLUMNS)
     ]  # fmt: skip
+    place = {account.pk: number for number, account in enumerate(accounts)}
+    held.sort(key=lambda row: (place[row.account_id], row.symbol, row.instrument_id))
+    return held
+
+
+def _of_instrument(
+    broker_ref: str, symbol: str, name: str, asset_class: str, isin: str | None, currency: str,
+    multiplier: str, quote_factor: str, country: str | None, sector: str | None, exchange: str | None,
+    expires_on: str | None, strike: str | None, *others: str | None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """What `Held` tells of an instrument, in its order."""
+    return (
+        broker_ref, symbol, name, asset_class, isin, currency, Decimal(multiplier), Decimal(quote_factor),
+        country, sector, exchange, plain_day(expires_on) if expires_on else None, plain_number(strike),
+        *others,
+    )  # fmt: skip
 
 
 def _balances(accounts: list[Account]) -> list[Balance]:

@@ -19,6 +19,7 @@ from stonks_overwatch.reports.documents import Computed, Document, Exact, share,
 from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.state import Held
 
 GroupBy = Literal[
     "asset_class", "currency", "country", "sector", "exchange", "account", "broker", "instrument"
@@ -160,13 +161,14 @@ def targets(
             "An amount of a plan is negative.", next_step="Give what there is to invest, 0 or more."
         )
     valued = valuation(scope)
-    nav = valued.document.totals.nav_base
+    nav = valued.totals.nav_base
+    has_plan = bool(money) or two_sided
     wanted = {row.key: row for row in Target.objects.filter(by=by)}
-    groups = _groups(valued, by, wanted, has_plan=bool(money) or two_sided)
-    units = units_of(valued, by)
+    groups = _groups(valued, by, wanted, has_plan=has_plan)
+    units = units_of(valued, by) if has_plan else {}
     plan = _plan(groups, units, nav, money, minimum, two_sided=two_sided)
     after = (nav or _NONE) + money
-    of_cash = cash_key(by, valued.document.base_currency)
+    of_cash = cash_key(by, valued.base_currency)
     rows = [_row(group, nav, plan, after, of_cash) for group in groups]
     bought = sum((order.amount_base for order in plan.orders if order.side == "buy"), _NONE)
     sold = sum((order.amount_base for order in plan.orders if order.side == "sell"), _NONE)
@@ -190,9 +192,9 @@ def targets(
     )
 
 
-def instrument_key(row: Holding) -> str:
+def instrument_key(broker: str, row: Holding | Held) -> str:
     """An instrument across brokers by its ISIN, else by the broker's own number."""
-    return row.isin or f"{row.broker}:{row.broker_ref}"
+    return row.isin or f"{broker}:{row.broker_ref}"
 
 
 def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target], *, has_plan: bool) -> list[_Group]:
@@ -200,9 +202,10 @@ def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target], *, has_pl
     parts: dict[str, list[Decimal | None]] = {key: [] for key in wanted}
     names: dict[str, str] = {}
     if by == "instrument":
-        for row in valued.document.holdings:
-            parts.setdefault(instrument_key(row), []).append(row.market_value_base)
-            names[instrument_key(row)] = row.symbol or row.name
+        for one in valued.positions:
+            key = instrument_key(one.account.broker, one.held)
+            parts.setdefault(key, []).append(one.market_value_base)
+            names[key] = one.held.symbol or one.held.name
         cash = [
             part.amount_base
             for of in valued.parts.values()
@@ -213,7 +216,7 @@ def _groups(valued: Valuation, by: GroupBy, wanted: dict[str, Target], *, has_pl
     else:
         for key, member in members_of(valued, by):
             parts.setdefault(key, []).append(member.value_base)
-    parts.setdefault(cash_key(by, valued.document.base_currency), [])
+    parts.setdefault(cash_key(by, valued.base_currency), [])
     if not has_plan:
         parts.pop(UNPLACED, None)
     groups = []
@@ -244,7 +247,7 @@ def units_of(valued: Valuation, by: GroupBy) -> dict[str, list[Unit]]:
             continue
         if row.quantity is None or row.quantity <= 0 or row.market_value_base <= 0:
             continue
-        key = instrument_key(row) if by == "instrument" else str(getattr(row, by) or UNKNOWN)
+        key = instrument_key(row.broker, row) if by == "instrument" else str(getattr(row, by) or UNKNOWN)
         units.setdefault(key, []).append(Unit(row, row.quantity, row.market_value_base, _lot_size(row)))
     return units
 

@@ -51,13 +51,12 @@ def diversification_page(request: HttpRequest) -> HttpResponse:
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="diversification", problem=err)
     chosen = next((group for group in document.groups if group.key == request.GET.get("key", "")), None)
-    tables = {
-        "groups": Table(Group, document.groups),
-        "members": Table(Member, chosen.members if chosen else _every_member(document)),
-    }
-    table = tables.get(request.GET.get("csv", ""))
-    if table is not None:
-        return csv_answer(f"diversification-{request.GET['csv']}", table)
+    csv = request.GET.get("csv", "")
+    if csv == "groups":
+        return csv_answer("diversification-groups", Table(Group, document.groups))
+    if csv == "members":
+        members = chosen.members if chosen else _every_member(document)
+        return csv_answer("diversification-members", Table(Member, members))
     return render_page(
         request,
         "diversification.html",
@@ -103,9 +102,7 @@ def _treemap(document: DiversificationDocument) -> dict[str, Any]:
 
 
 def _drawn(members: Sequence[Member]) -> list[Member]:
-    return [member for member in members if member.value_base is not None and member.value_base > 0][
-        :MOST_DRAWN
-    ]
+    return [one for one in members[:MOST_DRAWN] if one.value_base is not None and one.value_base > 0]
 
 
 def _leaf(member: Member, base: str) -> dict[str, str]:

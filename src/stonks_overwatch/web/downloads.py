@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from django.http import HttpResponse, StreamingHttpResponse
 
-from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.reports.documents import Document, Rows
 
 # A spreadsheet takes a text that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -44,11 +44,12 @@ def _saved(answer: _Answer, name: str) -> _Answer:
 def _lines(model: type[Document], rows: Iterable[Document]) -> Iterator[str]:
     """The file in portions, its columns first."""
     columns = list(_columns(model))
+    fields = {column[0] for column in columns}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["_".join(column) for column in columns])
     for row in rows:
-        cells = row.model_dump(mode="json")
+        cells = row.model_dump(mode="json", include=fields)
         writer.writerow([_cell(row, cells, column) for column in columns])
         if text.tell() > _PORTION:
             yield text.getvalue()
@@ -65,7 +66,7 @@ def _columns(model: type[Document], inside: tuple[str, ...] = ()) -> Iterator[tu
             continue
         if isinstance(told, type) and issubclass(told, Document):
             yield from _columns(told, (*inside, name))
-        elif get_origin(told) is not tuple or get_args(told)[0] is str:
+        elif get_origin(told) not in (tuple, Rows) or get_args(told)[0] is str:
             yield (*inside, name)
 
 

@@ -1,12 +1,12 @@
 """The table of the holdings page: which rows, in which order, in which groups, on which page."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from stonks_overwatch.reports.combined import matches
+from stonks_overwatch.reports.booked import grouped
+from stonks_overwatch.reports.combined import Together, matches
 from stonks_overwatch.reports.documents import Total, share, total
 from stonks_overwatch.reports.holdings import Holding, unrealized_return
 from stonks_overwatch.web.paging import Sheet
@@ -32,8 +32,8 @@ _ORDER = (
 )
 
 
-_KEYS: dict[str, Callable[[Holding], Any]] = {
-    "name": lambda row: (row.symbol or row.name).casefold(),
+_KEYS: dict[str, Callable[[Together], Any]] = {
+    "name": lambda row: (row.instrument.symbol or row.instrument.name).casefold(),
     "quantity": lambda row: row.quantity,
     "price": lambda row: row.price,
     "value": lambda row: row.market_value_base,
@@ -155,14 +155,12 @@ class Table:
     sheet: Sheet
 
 
-def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Table:
+def table(rows: Iterable[Together], nav_base: Decimal | None, asked: Asked) -> Table:
     """The page that is asked for. The rows are those of the accounts asked for; `nav_base` is their NAV."""
-    by_class: dict[str, list[Holding]] = defaultdict(list)
-    for row in rows:
-        by_class[row.asset_class].append(row)
+    by_class = grouped(rows, lambda row: row.instrument.asset_class)
     classes = tuple((name, len(by_class[name])) for name in _ORDER if name in by_class)
     chosen = {
-        name: _sorted([row for row in by_class[name] if matches(row, asked.query)], asked)
+        name: _sorted([row for row in by_class[name] if matches(row.instrument, asked.query)], asked)
         for name, _ in classes
         if asked.asset_class in ("", name)
     }
@@ -175,20 +173,24 @@ def table(rows: Iterable[Holding], nav_base: Decimal | None, asked: Asked) -> Ta
         if shown:
             lines = tuple(
                 Line(row, unrealized_return(row), _account(row, by_itself=asked.account == SEPARATE))
-                for row in shown
+                for row in (one.holding() for one in shown)
             )
             groups.append(_group(name, found, lines, nav_base, is_continued=before < start))
         before += len(found)
     return Table(groups=tuple(groups), classes=classes, sheet=sheet)
 
 
-def filtered(rows: Iterable[Holding], asked: Asked) -> list[Holding]:
+def filtered(rows: Iterable[Together], asked: Asked) -> list[Holding]:
     """All rows that are asked for, whatever the page, in their order."""
-    chosen = [row for row in rows if asked.asset_class in ("", row.asset_class) and matches(row, asked.query)]
-    return _sorted(chosen, asked)
+    chosen = [
+        row
+        for row in rows
+        if asked.asset_class in ("", row.instrument.asset_class) and matches(row.instrument, asked.query)
+    ]
+    return [row.holding() for row in _sorted(chosen, asked)]
 
 
-def _sorted(rows: list[Holding], asked: Asked) -> list[Holding]:
+def _sorted(rows: list[Together], asked: Asked) -> list[Together]:
     """In the order asked for; rows whose figure is not known come last either way."""
     key = _KEYS[asked.sort]
     keyed = [(key(row), row) for row in rows]
@@ -205,7 +207,7 @@ def _account(row: Holding, *, by_itself: bool) -> str:
 
 
 def _group(
-    name: str, found: list[Holding], lines: tuple[Line, ...], nav_base: Decimal | None, *, is_continued: bool
+    name: str, found: list[Together], lines: tuple[Line, ...], nav_base: Decimal | None, *, is_continued: bool
 ) -> Group:
     market_value = total(row.market_value_base for row in found)
     return Group(

@@ -5,7 +5,7 @@ the page writes them; without a quote a figure is what the page was made with.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,15 @@ from stonks_overwatch.reports.combined import combined
 from stonks_overwatch.reports.dashboard import AccountDay, DayChange, dashboard
 from stonks_overwatch.reports.documents import share, total
 from stonks_overwatch.reports.explain import Arguments, Explanation
-from stonks_overwatch.reports.holdings import Cash, Holding, Totals, Valuation, unrealized_return, valuation
+from stonks_overwatch.reports.holdings import (
+    Cash,
+    Holding,
+    Totals,
+    Valuation,
+    ValuedPosition,
+    unrealized_return,
+    valuation,
+)
 from stonks_overwatch.reports.live import Ledgers, Now, Quotes, at
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.base import LiveState, LiveStatus
@@ -149,7 +157,7 @@ class Follower:
     def _currencies(self) -> dict[str, str]:
         """The currency that each account of the page is kept in."""
         made = self._made
-        return {} if made is None else {row.account: row.currency for row in made.valued.document.accounts}
+        return {} if made is None else {row.account: row.currency for row in made.valued.accounts}
 
     def _make(self) -> _Page | None:
         try:
@@ -163,16 +171,16 @@ class Follower:
         return _Page(valued, document.day_change, document.accounts)
 
     def _written(self, made: _Page, now: Now, ledgers: Ledgers) -> Figures:
-        base = made.valued.document.base_currency
+        base = made.valued.base_currency
         streamed = max(
             (balance.at for ledger in ledgers.values() for balance in ledger.balances.values()), default=None
         )
         by_key = {(row.broker, row.broker_ref, row.account): row for row in now.holdings}
         moved = {(row.broker, row.broker_ref) for row in now.holdings}
         rows = [
-            by_key.get((row.broker, row.broker_ref, row.account), row)
-            for row in made.valued.document.holdings
-            if (row.broker, row.broker_ref) in moved
+            by_key.get((one.account.broker, one.held.broker_ref, one.account.account)) or one.holding()
+            for one in made.valued.positions
+            if (one.account.broker, one.held.broker_ref) in moved
         ]
         written: Figures = {}
         for row in rows if self._is_separate else combined(rows):
@@ -184,7 +192,7 @@ class Follower:
         written |= _of_totals(now.totals, base, said)
         written |= _of_cash(made, now, base, streamed, each=self._page == "holdings")
         if self._page == "holdings":
-            return written | _of_groups(made.valued.document.holdings, now, base, said)
+            return written | _of_groups(made.valued.positions, now, base, said)
         return written | _of_dashboard(made, now, base, said)
 
 
@@ -224,7 +232,7 @@ def _of_cash(made: _Page, now: Now, base: str, streamed: datetime | None, *, eac
         return {}
     said = f"{_BALANCES} {streamed.astimezone():%H:%M:%S}"
     written = _known(said, ("cash", now.totals.cash_base, lambda v: figures.money(v, base)))
-    stored = made.valued.document
+    stored = made.valued
     rows = {(row.broker, row.account, row.currency): row for row in (*stored.cash, *now.cash)}
     of: dict[tuple[str, str], list[Cash]] = defaultdict(list)
     moved = {row.currency for row in now.cash}
@@ -251,14 +259,14 @@ def _of_totals(totals: Totals, base: str, said: str) -> Figures:
     )
 
 
-def _of_groups(rows: tuple[Holding, ...], now: Now, base: str, said: str) -> Figures:
+def _of_groups(positions: Sequence[ValuedPosition], now: Now, base: str, said: str) -> Figures:
     """The sums over all rows of an asset class; a page that shows only some of them has no names there."""
     written: Figures = {}
     for asset_class, change in now.change.items():
-        group = [row for row in rows if row.asset_class == asset_class]
-        value = _plus(total(row.market_value_base for row in group).value, change)
+        group = [one for one in positions if one.held.asset_class == asset_class]
+        value = _plus(total(one.market_value_base for one in group).value, change)
         profit = _plus(
-            total(row.unrealized_pnl_base for row in group).value, now.profit_change.get(asset_class)
+            total(one.unrealized_pnl_base for one in group).value, now.profit_change.get(asset_class)
         )
         written |= _known(
             said,
@@ -272,7 +280,7 @@ def _of_groups(rows: tuple[Holding, ...], now: Now, base: str, said: str) -> Fig
 def _of_dashboard(made: _Page, now: Now, base: str, said: str) -> Figures:
     written: Figures = {}
     if made.day_change is not None:
-        change = _change(made.day_change, made.valued.document.totals.nav_base, now.whole_change)
+        change = _change(made.day_change, made.valued.totals.nav_base, now.whole_change)
         written |= _known(
             said,
             ("change", change.value_base, lambda v: figures.signed(v, base)),

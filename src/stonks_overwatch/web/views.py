@@ -23,10 +23,10 @@ from stonks_overwatch.errors import ConfigError, UnknownAccountError
 from stonks_overwatch.reports import syncs
 from stonks_overwatch.reports.accounts import AccountRow, account_rows
 from stonks_overwatch.reports.allocation import Slice
-from stonks_overwatch.reports.combined import per_instrument
+from stonks_overwatch.reports.combined import Together, together
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DashboardDocument, dashboard
 from stonks_overwatch.reports.documents import Computed, Document
-from stonks_overwatch.reports.holdings import Cash, Holding, holdings
+from stonks_overwatch.reports.holdings import Cash, Holding, valuation
 from stonks_overwatch.reports.reconcile import AccountLines, Line, latest, lines_of
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.services.brokers.base import Finding
@@ -126,25 +126,26 @@ def holdings_page(request: HttpRequest) -> HttpResponse:
     account = asked.account if asked.account != SEPARATE else ""
     scope = Scope(base, account=account or None)
     try:
-        document = holdings(scope)
+        valued = valuation(scope)
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="holdings", problem=err)
-    rows = document.holdings if asked.account == SEPARATE else per_instrument(scope)
+    is_each = asked.account == SEPARATE
+    rows = [Together([one]) for one in valued.positions] if is_each else together(valued.positions)
     if request.GET.get("csv") == "holdings":
         return csv_answer("holdings", Table(Holding, filtered(rows, asked)))
     if request.GET.get("csv") == "cash":
-        return csv_answer("cash", Table(Cash, document.cash))
+        return csv_answer("cash", Table(Cash, valued.cash))
     return render_page(
         request,
         "holdings.html",
         around,
-        document=document,
-        as_of=document.as_of,
-        explained={"account": account, "each": "1" if asked.account == SEPARATE else ""},
+        document=valued,
+        as_of=valued.as_of,
+        explained={"account": account, "each": "1" if is_each else ""},
         everyone=everyone,
         asked=asked,
         orders=ORDERS,
-        table=table(rows, document.totals.nav_base, asked),
+        table=table(rows, valued.totals.nav_base, asked),
     )
 
 

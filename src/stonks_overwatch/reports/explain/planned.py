@@ -69,7 +69,7 @@ def _value(seen: Seen) -> Made:
     if key == CASH:
         parts = [part for part in every(seen) if part.what in ("cash", "accrued")]
         return sum_of([addend(seen, part, "") for part in parts], "sum of all cash")
-    rows = [row for row in seen.valued.document.holdings if targets.instrument_key(row) == key]
+    rows = [row for row in seen.valued.document.holdings if targets.instrument_key(row.broker, row) == key]
     inputs = [
         seen.input(
             f"in {row.account}",

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from stonks_overwatch.reports import diversification
 from stonks_overwatch.reports.allocation import key_of_part
-from stonks_overwatch.reports.combined import combined
+from stonks_overwatch.reports.combined import together
 from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen, by_of
 from stonks_overwatch.reports.explain.keys import key_of
@@ -89,7 +89,7 @@ def _shares(seen: Seen) -> list[Input]:
         where = "holdings.combined.market_value_base"
         values = [
             (row.symbol, row.market_value_base, where, key_of(row))
-            for row in combined(diversification.positions_of(seen.valued))
+            for row in (one.holding() for one in together(diversification.positions_of(seen.valued)))
         ]
     whole = sum((abs(value) for _, value, _, _ in values if value), Decimal(0))
     inputs = [

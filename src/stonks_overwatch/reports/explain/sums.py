@@ -112,15 +112,16 @@ _NAMES = {"cash": "cash", "accrued": "accrued interest and dividends", "futures"
 
 def addend(seen: Seen, part: Part, unit: str) -> Input:
     account = part.account
-    text = part.symbol if part.what == "position" else f"{_NAMES[part.what]} {part.currency}"
+    held = part.held
+    text = held.symbol or held.name if held else f"{_NAMES[part.what]} {part.currency}"
     if len(seen.valued.state.accounts) > 1:
         text = f"{text} in {account.account}"
     value = part.amount_account if unit else part.amount_base
     figure_name = ""
     rows: tuple[str, ...] = ()
-    if part.what == "position":
+    if held:
         figure_name = "holdings.holdings.market_value" + ("" if unit else "_base")
-        rows = (f"{account.broker} {part.broker_ref} {account.account}",)
+        rows = (f"{account.broker} {held.broker_ref} {account.account}",)
     elif part.what == "cash" and part.amount != 0:
         figure_name = "holdings.cash.amount" + ("" if unit else "_base")
         rows = (f"{account.broker} {account.account} {part.currency}",)
