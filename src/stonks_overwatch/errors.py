@@ -197,6 +197,12 @@ class LotsRefusedError(StonksError):
     code = "lots_refused"
 
 
+class UnusableInputError(StonksError):
+    """Something typed into a form or an address of the pages cannot be used; the page does without it."""
+
+    code = "unusable_input"
+
+
 class SyncInterruptedError(StonksError):
     """The process that was at work on a run ended before the run did."""
 

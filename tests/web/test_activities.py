@@ -53,7 +53,7 @@ def kinds(reader: Client, query: str) -> list[str]:
         ("q=asml+bank", []),
         ("state=derived", []),
         (f"from={TODAY - timedelta(days=2)}&to={TODAY - timedelta(days=1)}", ["sell", "buy"]),
-        ("kind=nonsense&from=nonsense&page=nonsense&sort=nonsense", ["dividend", "sell", "buy", "deposit"]),
+        ("kind=nonsense&page=nonsense&sort=nonsense", ["dividend", "sell", "buy", "deposit"]),
     ],
 )
 def test_the_file_has_what_the_filter_lets_through_in_its_order(

@@ -126,7 +126,7 @@ def test_a_sale_is_tried_by_each_method(reader: Client, traded: Instrument) -> N
 @pytest.mark.parametrize(("sell", "why"), [("7", "6 are open in lots"), ("x", "is not a number")])
 def test_a_sale_that_cannot_be_says_why(reader: Client, traded: Instrument, sell: str, why: str) -> None:
     answer = reader.get(f"/instrument/{traded.pk}?sell={sell}")
-    assert answer.status_code == 200
+    assert answer.status_code == 400
     assert why in text(answer)
 
 

@@ -124,7 +124,25 @@ def test_days_of_ones_own_and_tax_are_in_the_address(reader: Client) -> None:
     shown = text(reader.get(f"/performance?from={ago(29)}&to={ago(10)}&tax=before"))
     assert "before tax" in shown
     assert "Chosen days" in shown
-    assert reader.get("/performance?from=nonsense&period=nonsense").status_code == 200
+    assert reader.get("/performance?period=nonsense").status_code == 200
+
+
+@pytest.mark.usefixtures("portfolio")
+@pytest.mark.parametrize(
+    ("days", "why"),
+    [
+        ("from=nonsense", "'nonsense' is not a day, so it is left out."),
+        ("from=2026-05-01&to=2025-01-01", "The days end (1 Jan 2025) before they begin (1 May 2026)"),
+        ("from=2900-01-01", "Nothing is known of these days, so they are left out. Choose days from"),
+    ],
+)
+def test_days_that_cannot_be_used_are_left_out_and_said(days: str, why: str, reader: Client) -> None:
+    answer = reader.get(f"/performance?{days}&period=nonsense")
+    assert answer.status_code == 400
+    assert why in text(answer)
+    assert "Time-weighted return" in text(answer)
+    # No file of other days than those asked for.
+    assert reader.get(f"/performance?{days}&csv=days")["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.usefixtures("portfolio")

@@ -88,7 +88,7 @@ def test_a_day_of_a_statement_shows_that_statement(reader: Client) -> None:
 
 
 @pytest.mark.usefixtures("account")
-@pytest.mark.parametrize("query", ["?from=x&to=31&page=-1&show=1", "?page=99999", "?from=2026-03-01"])
+@pytest.mark.parametrize("query", ["?page=-1&show=1", "?page=99999", "?from=2026-03-01"])
 def test_whatever_the_address_asks_for_there_is_a_page(reader: Client, query: str) -> None:
     assert "By account" in page(reader, query)
 

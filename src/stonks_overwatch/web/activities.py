@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from stonks_overwatch.errors import UnknownAccountError
+from stonks_overwatch.errors import StonksError, UnknownAccountError
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.activities import (
     ROWS,
@@ -24,6 +23,7 @@ from stonks_overwatch.web.downloads import csv_stream
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.paging import Sheet
+from stonks_overwatch.web.typed import Reading
 
 ORDERS = (
     ("-date", "Newest first"),
@@ -39,21 +39,24 @@ ORDERS = (
 
 @dataclass(frozen=True, slots=True)
 class AskedActivities:
-    """What the address asks for; anything that cannot be used is left out."""
+    """What the address asks for. Days that cannot be used are left out and stand in `refused`."""
 
     account: str
     filter: Filter
     page: int
+    refused: tuple[StonksError, ...]
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> "AskedActivities":
         order = parameters.get("sort", "-date")
+        reading = Reading(parameters)
+        start, end = reading.days()
         sort = next((name for name in SORTS if name == order.removeprefix("-")), None)
         return cls(
             account=parameters.get("account", ""),
             filter=Filter(
-                start=_day(parameters.get("from", "")),
-                end=_day(parameters.get("to", "")),
+                start=start,
+                end=end,
                 kind=next((kind for kind in ActivityKind if kind == parameters.get("kind")), None),
                 instrument=_number(parameters.get("instrument", "")),
                 state=next((state for state in STATES if state == parameters.get("state")), None),
@@ -63,6 +66,7 @@ class AskedActivities:
                 descending=order.startswith("-") or sort is None,
             ),
             page=_number(parameters.get("page", "")) or 1,
+            refused=tuple(reading.refused),
         )
 
     @property
@@ -88,13 +92,6 @@ class AskedActivities:
         return self.filter != plain
 
 
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
@@ -112,7 +109,7 @@ def activities_page(request: HttpRequest) -> HttpResponseBase:
         document = listed(scope, asked.filter, asked.page)
     except UnknownAccountError as err:
         return render_page(request, "problem.html", around, status=404, page="activities", problem=err)
-    if request.GET.get("csv") == "activities":
+    if request.GET.get("csv") == "activities" and not asked.refused:
         return csv_stream("activities", ListedActivity, every_listed(scope, asked.filter))
     return render_page(
         request,
@@ -123,4 +120,5 @@ def activities_page(request: HttpRequest) -> HttpResponseBase:
         everyone=everyone,
         asked=asked,
         orders=ORDERS,
+        refused=asked.refused,
     )

@@ -1,6 +1,6 @@
 """The page of what the portfolio moves with: exposure, futures, options, expiries, bonds, margin."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +25,7 @@ from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.plots import over_time, series
+from stonks_overwatch.web.typed import Reading
 
 _LOWEST, _HIGHEST = Decimal(-10), Decimal(50)
 
@@ -37,7 +38,9 @@ def exposures_page(request: HttpRequest) -> HttpResponse:
     if not everyone:
         return nothing_yet(request, around, "exposures")
     account = request.GET.get("account", "")
-    rate = _percent(request.GET.get("percent", ""))
+    reading = Reading(request.GET)
+    typed = reading.number("percent", "The rate", _LOWEST, _HIGHEST)
+    rate = RATE * 100 if typed is None else typed
     try:
         document = exposures(Scope(base, account=account or None), rate / 100)
     except UnknownAccountError as err:
@@ -56,17 +59,9 @@ def exposures_page(request: HttpRequest) -> HttpResponse:
         explained={"account": account, "rate": document.rate},
         base=base,
         percent=rate,
+        refused=reading.refused,
         ladder=_ladder(document),
     )
-
-
-def _percent(text: str) -> Decimal:
-    """A rate as typed, in percent; the default for what is no number or no rate."""
-    try:
-        rate = Decimal(text.strip().removesuffix("%").replace(",", "."))
-    except InvalidOperation:
-        return RATE * 100
-    return rate if rate.is_finite() and _LOWEST <= rate <= _HIGHEST else RATE * 100
 
 
 def _tables(document: ExposuresDocument) -> dict[str, Table]:

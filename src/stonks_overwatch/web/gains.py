@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -33,6 +33,7 @@ from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.paging import ROWS, Sheet
 from stonks_overwatch.web.plots import over_time, series
 from stonks_overwatch.web.templatetags.figures import plain
+from stonks_overwatch.web.typed import number as typed_number
 
 
 class DayPrice(Document):
@@ -171,6 +172,7 @@ def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
         request,
         "instrument.html",
         around,
+        status=400 if refusal else 200,
         page="holdings",
         document=document,
         everyone=[account for account in everyone if account.broker == document.broker],
@@ -190,8 +192,8 @@ def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
         months=_month_ends(document),
         sale=sale,
         refusal=refusal,
-        sold=request.GET.get("sell", ""),
-        at=request.GET.get("at", ""),
+        sold=_again(request.GET.get("sell", "")),
+        at=_again(request.GET.get("at", "")),
         lot=request.GET.get("lot", ""),
     )
 
@@ -210,19 +212,20 @@ def _sale(
         return None, err
 
 
+def _again(text: str) -> str:
+    """A typed number as addresses carry it; what is no number as it was typed."""
+    typed = typed_number(text)
+    return text if typed is None else f"{typed:f}"
+
+
 def _number(text: str) -> Decimal | None:
     """Raises: LotsRefusedError."""
     if not text.strip():
         return None
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise LotsRefusedError(
-            f"{text!r} is not a number.", next_step="Write digits, with a point before decimals."
-        )
-    return number
+    typed = typed_number(text)
+    if typed is None:
+        raise LotsRefusedError(f"{text[:40]!r} is not a number.", next_step="Type one, for example 12.5.")
+    return typed
 
 
 def _years_plot(document: RealizedDocument) -> dict[str, Any]:

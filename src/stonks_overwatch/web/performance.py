@@ -33,7 +33,8 @@ from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import Frame, frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.plots import over_time, series
-from stonks_overwatch.web.templatetags.figures import position_class
+from stonks_overwatch.web.templatetags.figures import day, position_class
+from stonks_overwatch.web.typed import Reading
 
 DEFAULT = "1Y"
 NAMES = {
@@ -57,24 +58,35 @@ _HOT = (Decimal("0.005"), Decimal("0.02"), Decimal("0.05"))  # returns of a mont
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the address asks for. `period` is a key of `choices`, or empty when days are given."""
+    """What the address asks for. `period` is a key of `choices`, or empty when days are given.
+
+    Days that cannot be used are left out and stand in `refused`.
+    """
 
     account: str
     period: str
-    start: str
-    end: str
+    start: date | None
+    end: date | None
     benchmark: str
     only: str
     is_before_tax: bool
     is_price_return: bool
     choices: tuple[tuple[str, str], ...]
+    refused: tuple[StonksError, ...]
 
     @classmethod
     def of(cls, parameters: Mapping[str, str], daily: DailyTotal) -> "Asked":
         known = known_days(daily)
         years = periods.years(known.first - periods.DAY, known.last)
         choices = (*NAMES.items(), *((year, year) for year in years))
-        start, end = (_day(parameters.get(name, "")) for name in ("from", "to"))
+        reading = Reading(parameters)
+        start, end = reading.days()
+        if (start and start > known.last) or (end and end < known.first):
+            reading.refuse(
+                "Nothing is known of these days, so they are left out.",
+                f"Choose days from {day(known.first)} to {day(known.last)}.",
+            )
+            start = end = None
         period = parameters.get("period", DEFAULT)
         if start or end:
             period = ""
@@ -90,6 +102,7 @@ class Asked:
             is_before_tax=parameters.get("tax") == "before",
             is_price_return=parameters.get("price_return") == "1",
             choices=choices,
+            refused=tuple(reading.refused),
         )
 
     def days(self, daily: DailyTotal) -> Days:
@@ -98,20 +111,9 @@ class Asked:
         if self.period:
             days = periods.standard(self.period, known.first - periods.DAY, known.last)
         else:
-            days = Days(
-                date.fromisoformat(self.start) if self.start else known.first,
-                date.fromisoformat(self.end) if self.end else known.last,
-            )
+            days = Days(self.start or known.first, self.end or known.last)
         first, last = max(days.first, known.first), min(days.last, known.last)
         return Days(first, last) if first <= last else known
-
-
-def _day(text: str) -> str:
-    """The text if it is a date, else nothing."""
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        return ""
 
 
 class DayRow(Document):
@@ -171,7 +173,7 @@ def _answer(
     asked = Asked.of(request.GET, daily)
     days = asked.days(daily)
     wanted = request.GET.get("csv", "")
-    if wanted in TABLES:
+    if wanted in TABLES and not asked.refused:
         return csv_answer(f"performance-{wanted}", _table(wanted, daily, base, asked))
     attribution = heaviest = None
     if only is None and request.GET.get("part") == "holdings":
@@ -195,6 +197,7 @@ def _answer(
         around,
         everyone=everyone,
         asked=asked,
+        refused=asked.refused,
         explained={
             "account": asked.account,
             "from": document.start,

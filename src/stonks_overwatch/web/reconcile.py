@@ -7,7 +7,7 @@ from datetime import date, datetime
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from stonks_overwatch.errors import UnknownAccountError
+from stonks_overwatch.errors import StonksError, UnknownAccountError
 from stonks_overwatch.reports.broker_returns import BrokerReturn, broker_returns
 from stonks_overwatch.reports.documents import Computed, Document
 from stonks_overwatch.reports.reconcile import AccountLines, Line, ReconcileDocument, lines_of, reconcile
@@ -17,13 +17,14 @@ from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.paging import Sheet
+from stonks_overwatch.web.typed import Reading
 
 SHOWN = (("all", "All figures"), ("differences", "Differences only"))
 
 
 @dataclass(frozen=True, slots=True)
 class AskedLines:
-    """What the address asks for; anything that cannot be used is left out.
+    """What the address asks for. Days that cannot be used are left out and stand in `refused`.
 
     `start` and `end` are the days that statements end in; one day alone is the state of that day.
     """
@@ -33,29 +34,26 @@ class AskedLines:
     end: date | None
     shown: str
     page: int
+    refused: tuple[StonksError, ...]
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> "AskedLines":
         page = parameters.get("page", "")
         shown = parameters.get("show", "")
+        reading = Reading(parameters)
+        start, end = reading.days()
         return cls(
             account=parameters.get("account", ""),
-            start=_day(parameters.get("from", "")),
-            end=_day(parameters.get("to", "")),
+            start=start,
+            end=end,
             shown=shown if shown in dict(SHOWN) else "all",
             page=int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+            refused=tuple(reading.refused),
         )
 
     @property
     def day(self) -> date | None:
         return self.start if self.start == self.end else None
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 class Row(Document):
@@ -117,7 +115,7 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
     rows = _shown(document, asked)
     summary = [_summary(account) for account in document.accounts]
     names = {(one.broker, one.account): one for one in everyone}
-    csv = request.GET.get("csv")
+    csv = request.GET.get("csv") if not asked.refused else None
     if csv == "accounts":
         return csv_answer("reconcile-accounts", Table(Summary, summary))
     if csv == "figures":
@@ -133,6 +131,7 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
         returns=returns.returns,
         everyone=everyone,
         asked=asked,
+        refused=asked.refused,
         explained={
             "account": asked.account,
             "as_of": asked.day,

@@ -1,7 +1,7 @@
 """The page of wanted weights: what is away from them, a form to change them, a plan for new money."""
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +16,8 @@ from stonks_overwatch.reports.targets import GROUPS, GroupBy, Order, TargetRow, 
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
+from stonks_overwatch.web.templatetags.figures import in_percent
+from stonks_overwatch.web.typed import Reading, number
 
 CHOICES: tuple[tuple[GroupBy, str], ...] = (
     ("asset_class", "Class"),
@@ -29,6 +31,7 @@ CHOICES: tuple[tuple[GroupBy, str], ...] = (
 )
 BAND = Decimal("0.05")
 MOST_TARGETS = 500
+MOST_ROWS = 300
 _MOST = Decimal("1e15")
 
 
@@ -41,37 +44,40 @@ def targets_page(request: HttpRequest) -> HttpResponse:
 def save_targets(request: HttpRequest) -> HttpResponse:
     """Replace the targets of one kind of groups with what the form holds; an empty weight is no target."""
     by = _by(request.POST)
+    fields = (request.POST.getlist(name)[:MOST_TARGETS] for name in ("key", "weight", "band"))
+    typed = {key.strip(): (weight, band) for key, weight, band in zip(*fields, strict=False) if key.strip()}
     try:
         wanted = [
-            Wanted(key.strip(), _percent(weight, key), _percent(band, key) if band.strip() else BAND)
-            for key, weight, band in zip(
-                request.POST.getlist("key")[:MOST_TARGETS],
-                request.POST.getlist("weight"),
-                request.POST.getlist("band"),
-                strict=False,
-            )
-            if key.strip() and weight.strip()
+            Wanted(key, _percent(weight, key), _percent(band, key) if band.strip() else BAND)
+            for key, (weight, band) in typed.items()
+            if weight.strip()
         ]
         replace(by, wanted)
     except TargetsError as err:
-        return _page(request, request.POST, problem=err, status=409)
+        return _page(request, request.POST, typed, problem=err, status=409)
     return redirect(f"{reverse('targets')}?{urlencode({'by': by})}")
 
 
 def _page(
-    request: HttpRequest, asked: Mapping[str, str], problem: TargetsError | None = None, status: int = 200
+    request: HttpRequest,
+    asked: Mapping[str, str],
+    typed: Mapping[str, tuple[str, str]] | None = None,
+    problem: TargetsError | None = None,
+    status: int = 200,
 ) -> HttpResponse:
+    """`typed` are the weights and bands of a form that was refused: they stand in it again."""
     around = frame()
     base = around.config.base_currency
     if not accounts(Scope(base)):
         return nothing_yet(request, around, "targets")
     by = _by(asked)
+    reading = Reading(asked)
     document = targets(
         Scope(base),
         by,
-        _amount(asked.get("money", "")),
+        reading.number("money", "New money", Decimal(0), _MOST) or Decimal(0),
         two_sided=asked.get("sell") == "yes",
-        minimum=_amount(asked.get("minimum", "")),
+        minimum=reading.number("minimum", "The smallest order", Decimal(0), _MOST) or Decimal(0),
     )
     table = _tables(document).get(request.GET.get("csv", ""))
     if table is not None:
@@ -82,6 +88,9 @@ def _page(
         around,
         status=status,
         document=document,
+        rows=[(row, *_fields(row, typed)) for row in document.rows[:MOST_ROWS]],
+        more=_more(document, typed),
+        refused=reading.refused,
         explained={
             "by": by,
             "money": document.money_base or None,
@@ -106,20 +115,27 @@ def _tables(document: TargetsDocument) -> dict[str, Table]:
     return {"groups": Table(TargetRow, document.rows), "orders": Table(Order, document.orders)}
 
 
+def _fields(row: TargetRow, typed: Mapping[str, tuple[str, str]] | None) -> tuple[str, str]:
+    """What stands in the fields of a group, weight and band: what was typed, else what is stored."""
+    if typed is not None:
+        return typed.get(row.key, ("", ""))
+    weight, band = ("" if stored is None else in_percent(stored) for stored in (row.target, row.band))
+    return weight, band
+
+
+def _more(
+    document: TargetsDocument, typed: Mapping[str, tuple[str, str]] | None
+) -> tuple[str, tuple[str, str]]:
+    """The group that was typed below all others, with its weight and band."""
+    known = {row.key for row in document.rows}
+    return next((one for one in (typed or {}).items() if one[0] not in known), ("", ("", "")))
+
+
 def _percent(text: str, key: str) -> Decimal:
     """A fraction from a number typed in percent. Raises: TargetsError."""
-    try:
-        return Decimal(text.strip().removesuffix("%").strip().replace(",", ".")) / 100
-    except InvalidOperation as err:
+    typed = number(text.strip().removesuffix("%"))
+    if typed is None:
         raise TargetsError(
             f"{text[:20]!r} is no weight for {key[:50]}.", next_step="Type a number, for example 12.5."
-        ) from err
-
-
-def _amount(text: str) -> Decimal:
-    """An amount as typed; 0 for what is none."""
-    try:
-        amount = Decimal(text.strip().replace(",", "."))
-    except InvalidOperation:
-        return Decimal(0)
-    return amount if amount.is_finite() and 0 <= amount <= _MOST else Decimal(0)
+        )
+    return typed / 100
