@@ -363,7 +363,7 @@ def test_what_has_no_order_has_no_total_so_far_and_what_was_before_all_has_no_ad
 
     assert for_account.value is None
     assert for_account.inputs == ()
-    assert [(one.value, bool(one.explanation)) for one in growth.inputs] == [(5, True), (0, False)]
+    assert [(str(one.value), bool(one.explanation)) for one in growth.inputs] == [("5", True), ("0", False)]
 
 
 @pytest.mark.django_db

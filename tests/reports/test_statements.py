@@ -14,15 +14,17 @@ from django.core.management import call_command
 
 from stonks_overwatch.imports import import_file
 from stonks_overwatch.ledger import packed
-from stonks_overwatch.ledger.models import Activity
+from stonks_overwatch.ledger.models import Activity, Figure
 from stonks_overwatch.reports.broker_returns import broker_returns
 from stonks_overwatch.reports.explain import explain
-from stonks_overwatch.reports.explain.asked import Arguments
+from stonks_overwatch.reports.explain.asked import Arguments, asked_in
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.services.brokers.ibkr.sandbox.books import SECTIONS, Style, statement
 from stonks_overwatch.services.brokers.ibkr.sandbox.scenarios import small
+from tests.reports import builders
+from tests.reports.recombining import recombined
 
 pytestmark = pytest.mark.django_db
 MAIN = "U7654321"
@@ -193,19 +195,61 @@ def test_the_command_finds_a_cent_that_another_program_wrote(
         assert found in capsys.readouterr().out
 
 
-def test_what_a_statement_is_compared_with_can_be_summed_up_again(told: str, tmp_path: Path) -> None:
+def test_what_a_statement_is_compared_with_can_be_worked_out_again(told: str, tmp_path: Path) -> None:
     account = compared(told, tmp_path)
-    sums = {
-        (line.group, ", all in " in line.name): line
-        for line in account.lines
-        if line.on and not line.instrument and line.group != "NAV"
-    }
-    assert {("cash", False), ("dividends", False), ("dividends", True), ("commissions", True)} <= sums.keys()
-    for line in sums.values():
+    lines = {(line.group, ", all in " in line.name): line for line in account.lines if line.on}
+    assert {("cash", False), ("dividends", False), ("dividends", True), ("commissions", True)} <= lines.keys()
+    assert {(group, False) for group in _OF_POSITIONS} <= lines.keys()
+    of_positions = [line for line in account.lines if line.on and line.group in _OF_POSITIONS]
+    for line in (*lines.values(), *of_positions[::7]):
         asked = Arguments(base="EUR", row=(key_of(account), key_of(line)))
         explained = explain("reconcile.accounts.lines.computed", asked, size=10_000)
-        assert explained.how == "sum"
-        assert sum(one.value or 0 for one in explained.inputs) == line.computed, line.what
+        inputs = [(one.name, one.value, one.as_of) for one in explained.inputs]
+        assert line.computed is not None
+        assert explained.how != "reported"
+        given = recombined(explained.how, explained.formula, inputs, explained.title, line.computed)
+        assert given == line.computed, line.what
+        for one in explained.inputs:
+            if one.explanation:
+                name, words = asked_in(one.explanation)
+                assert explain(name, Arguments(**words)).value == one.value, one
+        reported = explain("reconcile.accounts.lines.reported", asked, size=10_000)
+        of_rows = [row.quantity or row.amount or 0 for row in reported.rows]
+        assert sum(of_rows) == line.reported, line.what
+
+
+_OF_POSITIONS = ("quantity", "market value", "cost basis", "unrealized P&L", "NAV")
+
+
+@pytest.mark.parametrize("asset_class", ["stock", "cfd"])
+def test_what_was_realized_leads_to_the_lots(asset_class: str) -> None:
+    """4 of 10 that cost 101 bring 47.50: 7.10, or 7.50 where the broker leaves the commission out."""
+    account = builders.account(opened_on=date(2026, 1, 1))
+    paper = builders.instrument(asset_class=asset_class)
+    builders.activity(
+        account, "buy", date(2026, 2, 2), paper, quantity="10", price="10", gross="-100", fee="-1"
+    )
+    earned = "7.10" if asset_class == "stock" else "7.50"
+    builders.activity(
+        account, "sell", date(2026, 2, 4), paper,
+        quantity="-4", price="12", gross="48", fee="-0.50", realized_pnl=earned,
+    )  # fmt: skip
+    Figure.objects.create(
+        account=account, section="CashReport", name="endingCash", since=date(2026, 2, 1), until=UNTIL,
+        currency="EUR", amount=Decimal(0),
+    )  # fmt: skip
+    (lines,) = reconcile(EUR).accounts
+    line = next(line for line in lines.lines if line.group == "realized P&L")
+    asked = Arguments(base="EUR", row=(key_of(lines), key_of(line)))
+    told = explain("reconcile.accounts.lines.computed", asked)
+
+    assert line.computed == Decimal(earned)
+    parts = [Decimal("7.10")] if asset_class == "stock" else [Decimal("7.10"), Decimal("0.40")]
+    assert [one.value for one in told.inputs] == parts
+    name, words = asked_in(told.inputs[0].explanation or "")
+    assert explain(name, Arguments(**words)).value == Decimal("7.10")
+    (row,) = explain("reconcile.accounts.lines.reported", asked).rows
+    assert row.what == f"sell {paper.symbol}"
 
 
 def test_one_day_is_compared_alone(told: str, tmp_path: Path) -> None:

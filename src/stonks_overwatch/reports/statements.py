@@ -41,12 +41,12 @@ MOST_ENDS = 4
 _FEW_DAYS = 150
 _OF_SPAN, _OF_END, _OF_TRADES = range(3)  # the order of the figures of one day
 _SECTIONS = ("CashReport", "ChangeInNAV", "OpenPositions")
-_ACCRUED = ("dividendAccruals", "interestAccruals")
+_ACCRUED = {"dividendAccruals": "accrued dividends", "interestAccruals": "accrued interest"}
 _DAY = timedelta(days=1)
 _SHOWN = 5
 
 # By what a line is about: the names of IBKR's cash report and change in NAV that belong together.
-_GROUPS: dict[str, tuple[str, ...]] = {
+GROUPS: dict[str, tuple[str, ...]] = {
     "deposits and withdrawals": (
         "deposits", "withdrawals", "depositsWithdrawals", "debitCardActivity", "billPay", "donations",
     ),
@@ -58,7 +58,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "other taxes": ("transactionTax", "salesTax", "billableSalesTax"),
     "trades": ("netTradesSales", "netTradesPurchases"),
 }  # fmt: skip
-_GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
+_GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 _SETTLED = ("cashSettlingMtm", "realizedVm")  # the daily profit of futures, told for the whole period
 _TOPICS = {"trades": "trades", "commissions": "trades"}  # of the other groups: cash
 _ACTIONS = (ActivityKind.CORPORATE_ACTION, ActivityKind.SPLIT)
@@ -314,7 +314,7 @@ def compared(
             figures = figures.filter(until__gte=start)
         if end is not None:
             figures = figures.filter(until__lte=end)
-        comparison = _Comparison(account, figures, base)
+        comparison = Comparison(account, figures, base)
         found[account.pk] = made = comparison.all()
         if is_all and comparison.last is not None:
             content = json.dumps([made.number, [figure.text() for figure in made.figures]])
@@ -388,7 +388,7 @@ def _by_day(figures: QuerySet[Figure]) -> dict[date, Amounts]:
     return days
 
 
-class _Comparison:
+class Comparison:
     """One account against its statements; `base` names the books of lots that are stored."""
 
     def __init__(self, account: Account, figures: QuerySet[Figure], base: str) -> None:
@@ -402,6 +402,7 @@ class _Comparison:
         self.found = _Folded()
         self.told = _Told()  # of the day that is looked at
         self.cash: dict[str, Found] = {}  # of that day, by currency
+        self.worth: tuple[Worth, ...] = ()  # what NAV is made of at its end
         self.listed: tuple[date, dict[str, Amounts]] | None = None  # the last positions that were listed
         self.last: date | None = None
         self._walked: dict[Span, list[date]] = {}
@@ -409,19 +410,43 @@ class _Comparison:
     def all(self) -> Compared:
         first, last = date.max, date.min
         for on, told in _told(self.figures):
-            self.last, self.told, self.cash = on, told, {}
+            self.last = on
             for span in told.spans:
                 first, last = min(first, span[0]), max(last, on)
-                own = self._reported(span)
-                self._cash_report(span, own)
-                self._change_in_nav(span, own)
+            self._end(on, told)
             if told.positions:
-                self._positions(on)
                 self.listed = on, told.positions
         if last == date.min:
             first, last = last, first
         self._realized(first, last)
         return self.found.compared()
+
+    def end(self, on: date, since: date | None) -> None:
+        """Look at one day alone, as if those from `since` (None: from the first) on had been before.
+
+        `told`, `worth` and `listed` are that day's then.
+        """
+        listed = Figure.objects.filter(account=self.account, section="OpenPositions", until__lt=on)
+        if since is not None:
+            listed = listed.filter(until__gte=since)
+        last = listed.aggregate(last=Max("until"))["last"]
+        for before, told in _told(listed.filter(until=last)):
+            self.listed = before, told.positions
+        for _, told in _told(self.figures):
+            self._end(on, told)
+
+    def computed(self) -> dict[str, Decimal | None]:
+        """Our side of what was found, by what it is about."""
+        return {one.what: one.computed for one in self.found.compared().figures}
+
+    def _end(self, on: date, told: _Told) -> None:
+        self.told, self.cash, self.worth = told, {}, ()
+        for span in told.spans:
+            own = self._reported(span)
+            self._cash_report(span, own)
+            self._change_in_nav(span, own)
+        if told.positions:
+            self._positions(on)
 
     def _take(self, line: Found, rank: int) -> None:
         self.found.add(line, line.on or date.min, rank)
@@ -632,16 +657,19 @@ class _Comparison:
     def _positions(self, on: date) -> None:
         """Quantity, value, cost and profit of what statements list at their ends, and NAV of these days."""
         told, held = self.told.positions, self._held(on)
-        values: list[tuple[Decimal | None, Decimal | None]] = []
+        values: list[Worth] = []
         for ref in sorted({*told, *(ref for ref, quantity in held.items() if quantity)}):
             paper, quantity = self.papers.get(ref), held.get(ref, ZERO)
             if paper is None or quantity is None:
-                values.append((None, None))
+                values.append(Worth(paper.symbol if paper else ref, "", None, None))
             elif paper.asset_class != AssetClass.CASH:  # their money is in the cash
                 end = _End(on, ref, paper, quantity, told.get(ref, {}))
-                rate = self.rates.rate(paper.currency, self.account.currency, on)
-                values.append((self._position(end, self.lots.get(on)), rate))
+                value = self._position(end, self.lots.get(on))
+                values.append(self._worth(paper.symbol, paper.currency, value, on))
         self._nav(on, values, self.navs.get(on, {}))
+
+    def _worth(self, name: str, currency: str, amount: Decimal | None, on: date) -> "Worth":
+        return Worth(name, currency, amount, self.rates.rate(currency, self.account.currency, on))
 
     def _lots_at(self, ends: Sequence[date]) -> dict[date, _Lots]:
         """The lots at the ends of these days: today's where nothing has moved since, else matched anew."""
@@ -711,17 +739,16 @@ class _Comparison:
             )  # fmt: skip
             self._take(line, _OF_END)
 
-    def _nav(self, on: date, values: list[tuple[Decimal | None, Decimal | None]], day: Amounts) -> None:
+    def _nav(self, on: date, values: Sequence["Worth"], day: Amounts) -> None:
         """Positions and cash as computed, with the accruals as the broker tells them in `day`."""
         kept_in = self.account.currency
         cash = self.cash.values()
         if not cash or "total" not in day:
             return
-        balances = [(line.computed, self.rates.rate(line.currency, kept_in, on)) for line in cash]
-        accrued = sum((day.get(name, ZERO) for name in _ACCRUED), ZERO)
-        computed, slack = _converted([*values, *balances])
-        if computed is not None:
-            computed += accrued
+        balances = [self._worth(line.what, line.currency, line.computed, on) for line in cash]
+        accrued = [Worth(words, kept_in, day[name], ONE) for name, words in _ACCRUED.items() if name in day]
+        self.worth = (*values, *balances, *accrued)
+        computed, slack = _converted([(one.amount, one.rate) for one in self.worth])
         line = Found(
             self.account.pk, "NAV", "NAV", None, on, computed, day["total"], slack,
             currency=kept_in, first_on=on, rounded="rates",
@@ -729,74 +756,101 @@ class _Comparison:
         self._take(line, _OF_END)
 
     def _held(self, on: date) -> dict[str, Decimal | None]:
-        """Quantities by the broker's reference; None where they are not known.
-
-        What the statement before listed and everything since; without one, or with a gap after it, the
-        opening balances and all activities. An account told from its first day on has no opening balance.
-        """
+        """Quantities by the broker's reference; None where they are not known."""
         held: dict[str, Decimal | None] = defaultdict(Decimal)
+        for ref, _, quantity in self.moves_until(on):
+            known = held[ref]
+            held[ref] = None if known is None or quantity is None else known + quantity
+        return held
+
+    def moves_until(self, on: date) -> Iterator[tuple[str, Event | None, Decimal | None]]:
+        """What quantities are made of: reference, what moved it and by how much; None where that is unknown.
+
+        What the statement before listed (without an event) and everything since; without one, or with a gap
+        after it, the opening balances and all activities. An account told from its first day on has no
+        opening balance.
+        """
         opened_on = self.account.opened_on
         before, listed = self.listed or (None, {})
         follows = before is not None and self._is_covered((before + _DAY, on), "trades")
         is_whole = opened_on is not None and self._is_covered((opened_on, on), "trades")
         if before is not None and follows:
             for ref, told in listed.items():
-                held[ref] = told.get("position", told.get("quantity"))
+                yield ref, None, told.get("position", told.get("quantity"))
         first = before + _DAY if before is not None and follows else date.min
         for event in self._between(first, on if follows else date.max):
             is_opening = event.kind == ActivityKind.OPENING
             is_counted = not event.is_derived or (is_opening and not follows and not is_whole)
             if event.ref is None or event.kind == ActivityKind.FX or not is_counted:
                 continue
-            known = held[event.ref]
             if event.on > on:
-                # The opening balance came later: what was there before it is not known.
-                held[event.ref] = None if is_opening and event.quantity else known
-            elif event.quantity is not None:
-                held[event.ref] = None if known is None else known + event.quantity
-            elif event.kind == ActivityKind.SPLIT:
-                held[event.ref] = None
-        return held
+                if is_opening and event.quantity:
+                    # The opening balance came later: what was there before it is not known.
+                    yield event.ref, event, None
+            elif event.quantity is not None or event.kind == ActivityKind.SPLIT:
+                yield event.ref, event, event.quantity
 
     def _realized(self, first: date, last: date) -> None:
         """What closing trades earned in these days, against what the broker says of each."""
-        trades: dict[str, list[Event]] = defaultdict(list)
-        for event in self._between(first, last):
-            if event.realized is not None and event.ref and event.kind in _SIDES:
-                trades[event.ref].append(event)
+        trades = self.closing(first, last)
         for ref, paper in self.papers.items():
             if ref in trades:
                 self._realized_of(ref, paper, trades[ref])
 
-    def _realized_of(self, ref: str, paper: Paper, rows: Sequence[Event]) -> None:
+    def closing(self, first: date, last: date) -> dict[str, list[Event]]:
+        """The trades of which the broker tells what they earned, by its reference."""
+        trades: dict[str, list[Event]] = defaultdict(list)
+        for event in self._between(first, last):
+            if event.realized is not None and event.ref and event.kind in _SIDES:
+                trades[event.ref].append(event)
+        return trades
+
+    def earned(
+        self, paper: Paper, trades: Iterable[Event]
+    ) -> Iterator[tuple[Event, list[Close], Decimal | None]]:
+        """Each of the trades that closed something, what it closed, and what that earned."""
         closed: dict[str, list[Close]] = defaultdict(list)
         for close in self.lots_now.get(paper.pk, NO_LOTS).closed:
             closed[close.closed_by].append(close)
-        rows = [row for row in rows if row.realized or row.key in closed]
-        if not rows:
-            return
-        ours: list[Decimal | None] = []
-        off: list[tuple[Event, Decimal | None]] = []
-        for row in rows:
+        for row in trades:
             of_row = closed[row.key]
+            if not row.realized and not of_row:
+                continue
             brought = known_sum(close.proceeds for close in of_row)
             without = at_prices(of_row, self.contracts.get(paper.pk), self.prices)
             bare = None if brought is None or without is None else brought - without
-            earned = nearest(row.realized, known_sum(close.realized_pnl for close in of_row), bare)
-            ours.append(earned)
-            if earned is None or abs(earned - (row.realized or ZERO)) >= CENT:
-                off.append((row, earned))
-        reported = sum((row.realized or ZERO for row in rows), ZERO)
+            yield row, of_row, nearest(row.realized, known_sum(close.realized_pnl for close in of_row), bare)
+
+    def _realized_of(self, ref: str, paper: Paper, trades: Sequence[Event]) -> None:
+        found = [(row, earned) for row, _, earned in self.earned(paper, trades)]
+        if not found:
+            return
+        off = [
+            (row, earned)
+            for row, earned in found
+            if earned is None or abs(earned - (row.realized or ZERO)) >= CENT
+        ]
+        reported = sum((row.realized or ZERO for row, _ in found), ZERO)
         # Each trade's is rounded by the broker.
-        slack = CENT if off else CENT * len(rows)
+        slack = CENT if off else CENT * len(found)
+        first, last, computed = found[0][0].on, found[-1][0].on, known_sum(earned for _, earned in found)
         line = Found(
-            self.account.pk, "realized P&L", f"realized P&L {paper.symbol} ({ref})", rows[0].on, rows[-1].on,
-            known_sum(ours), reported, slack, paper.pk, paper.currency, rounded="amounts",
+            self.account.pk, "realized P&L", f"realized P&L {paper.symbol} ({ref})", first, last,
+            computed, reported, slack, paper.pk, paper.currency, rounded="amounts",
         )  # fmt: skip
         if off:
             suspects = tuple(self._suspect(row, earned, row.realized) for row, earned in off[:_SHOWN])
             line = line._replace(suspects=suspects, first_on=off[0][0].on)
         self._take(line, _OF_TRADES)
+
+
+class Worth(NamedTuple):
+    """What NAV is made of at the end of a day; `rate` is the account's currency for one unit."""
+
+    name: str
+    currency: str
+    amount: Decimal | None
+    rate: Decimal | None
 
 
 class _End(NamedTuple):

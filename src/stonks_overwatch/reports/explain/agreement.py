@@ -1,17 +1,19 @@
 """How what is computed agrees with what brokers report: the figures of reconcile."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
-from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Position
+from stonks_overwatch.ledger.lots import Lot, Method
+from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument, Position
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.books import moving
+from stonks_overwatch.reports.books import NO_LOTS, moving
 from stonks_overwatch.reports.cash import Effect, effects_on
-from stonks_overwatch.reports.documents import Rows, times, total
-from stonks_overwatch.reports.explain.documents import Input, Ledger, Made, RateUsed
+from stonks_overwatch.reports.documents import Rows, known_sum, times
+from stonks_overwatch.reports.explain.asked import of_account
+from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.sums import addend, every, rates_of
@@ -24,13 +26,15 @@ from stonks_overwatch.reports.explain.told import (
 from stonks_overwatch.reports.explain.used import (
     activities,
     balances,
+    by_ids,
     money,
     positions,
+    told_by,
     told_with,
 )
-from stonks_overwatch.reports.lot_books import lot_books
+from stonks_overwatch.reports.lot_books import lot_books, papers
 from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
-from stonks_overwatch.reports.statements import Event, booked
+from stonks_overwatch.reports.statements import GROUPS, Comparison, Event, Paper, at_prices, booked
 
 REPORTS["reconcile"] = lambda arguments, _: reconcile(arguments.scope, arguments.start, arguments.end)
 
@@ -46,10 +50,15 @@ def _compared(seen: Seen) -> tuple[Account, str, str]:
 
 
 def _line_unit(seen: Seen) -> str:
-    if _is_sum(seen.holder):
-        return str(seen.holder.name).rpartition(" ")[2]
-    account, what, currency = _compared(seen)
-    return "" if what == "quantity" else currency or (account.currency if what else "")
+    line: Line = seen.holder
+    if line.group == "quantity":
+        return ""
+    if line.instrument is not None:
+        return Instrument.objects.values_list("currency", flat=True).get(pk=line.instrument)
+    if _is_sum(line):
+        return line.name.rpartition(" ")[2]
+    account, _, currency = _compared(seen)
+    return currency or account.currency
 
 
 @figure(Line, "computed", "Computed", _line_unit, "From positions, opening balances and activities.")
@@ -57,7 +66,9 @@ def _computed(seen: Seen) -> Made:
     line: Line = seen.holder
     account, what, currency = _compared(seen)
     if line.on is not None:
-        return _of_statement(seen, account, line, currency)
+        return _of_statement(seen, account, line, line.on)
+    if line.group == "unrealized P&L":
+        return _profit(seen, line, {})
     if line.instrument is not None:
         return _POSITIONS[line.group](seen, account, line)
     if what == "cash" and currency:
@@ -72,18 +83,102 @@ def _computed(seen: Seen) -> Made:
     return sum_of(inputs, "values, cash and accruals of the account", rates_of(seen, parts, unit))
 
 
-def _of_statement(seen: Seen, account: Account, line: Line, currency: str) -> Made:
-    """What the ledger makes of a statement's days: sums of rows; of positions the rows themselves tell it."""
-    rows = Activity.objects.current().filter(account=account, trade_date__lte=line.on)
-    if line.since is not None:
-        rows = rows.filter(trade_date__gte=line.since)
-    if line.instrument is not None:
-        rows = rows.filter(instrument=line.instrument)
-    if currency:
-        rows = rows.filter(currency=currency)
-    if line.on is not None and _is_sum(line):
-        return _sum_of_days(seen, account, line, (line.since or line.on, line.on), [activities(rows)])
-    return reported("what the ledger's rows of these days come to", [activities(rows)])
+def _of_statement(seen: Seen, account: Account, line: Line, on: date) -> Made:
+    """What the ledger makes of a statement's days."""
+    if _is_sum(line):
+        rows = Activity.objects.current().filter(account=account, trade_date__lte=on)
+        if line.since is not None:
+            rows = rows.filter(trade_date__gte=line.since)
+        return _sum_of_days(seen, account, line, (line.since or on, on), [activities(rows)])
+    figures = Figure.objects.filter(account=account)
+    if line.group == _REALIZED:
+        return _earned(seen, account, line, Comparison(account, figures, seen.base))
+    comparison = Comparison(account, figures.filter(until=on), seen.base)
+    comparison.end(on, seen.arguments.as_of or seen.arguments.start)
+    if line.group == "NAV":
+        return _value_of_day(seen, account, on, comparison)
+    if line.group == "unrealized P&L":
+        return _profit(seen, line, comparison.computed())
+    return _ENDS[line.group](seen, account, line, on, comparison)
+
+
+def _value_of_day(seen: Seen, account: Account, on: date, comparison: Comparison) -> Made:
+    into, inputs = account.currency, []
+    foreign = [one for one in comparison.worth if one.currency != into and one.amount]
+    for one in comparison.worth:
+        source = f"{one.amount:f} {one.currency}" if one in foreign else ""
+        value = times(one.amount, one.rate if one.amount else Decimal(1))
+        inputs.append(seen.input(one.name, value, into, as_of=on, source=source))
+    words = "positions, cash, and accruals as the statement has them, at the rates of the day"
+    return sum_of(inputs, words, seen.every_rate_used((one.currency, into, on) for one in foreign))
+
+
+def _paper(line: Line, comparison: Comparison) -> tuple[str, Paper]:
+    return next(pair for pair in comparison.papers.items() if pair[1].pk == line.instrument)
+
+
+def _quantity_at_end(seen: Seen, account: Account, line: Line, on: date, comparison: Comparison) -> Made:
+    ref, _ = _paper(line, comparison)
+    inputs = []
+    for of, event, quantity in comparison.moves_until(on):
+        if of != ref:
+            continue
+        if event is not None:
+            name = f"{event.kind.replace('_', ' ')} on {event.on.isoformat()}"
+            inputs.append(seen.input(name, quantity, "", as_of=event.on))
+        elif comparison.listed:
+            before = comparison.listed[0]
+            inputs.append(seen.input("as the statement before listed it", quantity, "", as_of=before))
+    rows = Activity.objects.current().filter(account=account, instrument=line.instrument)
+    words = "what was there before and everything that changed the quantity since"
+    return sum_of(inputs, words, ledger=[activities(rows.filter(trade_date__lte=on))])
+
+
+def _value_at_end(seen: Seen, account: Account, line: Line, on: date, comparison: Comparison) -> Made:
+    ref, paper = _paper(line, comparison)
+    told = comparison.told.positions.get(ref, {})
+    rows = Figure.objects.filter(account=account, section="OpenPositions", until=on, broker_ref=ref)
+    inputs = [
+        _beside(seen, line, "quantity", comparison.computed()),
+        seen.input("price, as the statement has it", told.get("markPrice"), paper.currency, as_of=on),
+        seen.input("multiplier", paper.units, ""),
+    ]
+    return Made("product", "quantity × price × multiplier", inputs, ledger=[told_by(rows)])
+
+
+def _cost_at_end(seen: Seen, account: Account, line: Line, on: date, comparison: Comparison) -> Made:
+    _, paper = _paper(line, comparison)
+    lots = comparison.lots.get(on, {}).get(paper.pk, NO_LOTS)
+    return _sum_of_lots(seen, account, paper.pk, lots.open)
+
+
+_REALIZED = "realized P&L"
+_ENDS = {
+    "quantity": _quantity_at_end,
+    "market value": _value_at_end,
+    "cost basis": _cost_at_end,
+}
+
+
+def _earned(seen: Seen, account: Account, line: Line, comparison: Comparison) -> Made:
+    """Lot by lot; of futures and CFDs without the commission, where the broker leaves it out."""
+    ref, paper = _paper(line, comparison)
+    first, last = line.since or line.on or date.min, line.on or date.max
+    asked = {**of_account(account), "method": Method.BROKER, "start": None, "end": None}
+    inputs, keys = [], []
+    for trade, closes, earned in comparison.earned(paper, comparison.closing(first, last)[ref]):
+        keys.append(f"{account.broker}:{account.account}:{trade.key}")
+        for one in closes:
+            key = f"{account.broker} {account.account} {ref} {one.opened_by} {one.closed_by} {one.quantity}"
+            name = f"lot of {one.opened_on.isoformat()}, closed on {one.closed_on.isoformat()}"
+            where = ("realized.lots.gain", key)
+            value = one.realized_pnl
+            inputs.append(seen.input(name, value, paper.currency, *where, as_of=one.closed_on, asked=asked))
+        own = known_sum(one.realized_pnl for one in closes)
+        if earned is not None and own is not None and earned != own:
+            name = "commission of the purchase, which the broker leaves out"
+            inputs.append(seen.input(name, earned - own, paper.currency, as_of=trade.on))
+    return sum_of(inputs, "sum of the closed lots", ledger=[by_ids(keys)])
 
 
 def _is_sum(line: Line) -> bool:
@@ -98,7 +193,6 @@ def _sum_of_days(
     is_whole = ", all in " in line.name
     unit = line.name.rpartition(" ")[2]
     inputs: list[Input] = []
-    rates: list[RateUsed] = []
     if line.group == "cash":
         told = Figure.objects.filter(
             account=account, section="CashReport", name="startingCash", currency=unit
@@ -107,22 +201,23 @@ def _sum_of_days(
         inputs.append(
             seen.input("cash at the beginning, as the statement has it", before, unit, as_of=span[0])
         )
-    for row, code, amount in booked(account, line.group, span):
-        name = row.description or row.kind
-        if is_whole:
-            used = _rate(seen, row, code, unit)
-            rates += used
-            rate = Decimal(1) if code == unit or not amount else used[0].rate if used else None
-            inputs.append(seen.input(name, times(amount, rate), unit, as_of=row.on))
-        elif code == unit:
-            inputs.append(seen.input(name, amount, unit, as_of=row.on))
-    return sum_of(inputs, "all rows of these days", unique(rates), ledger)
+    rows = [one for one in booked(account, line.group, span) if is_whole or one[1] == unit]
+    used = seen.every_rate_used((code, unit, row.on) for row, code, _ in rows if not _is_told(row, code))
+    of_days = {(one.base, one.for_day): one.rate for one in used}
+    for row, code, amount in rows:
+        rate: Decimal | None = Decimal(1)
+        if code != unit and amount:
+            rate = of_days.get((code, row.on))
+            if row.fx_rate is not None and _is_told(row, code):
+                rate = row.fx_rate
+                used.append(told_with(code, unit, rate, row.on))
+        inputs.append(seen.input(row.description or row.kind, times(amount, rate), unit, as_of=row.on))
+    return sum_of(inputs, "all rows of these days", unique(used), ledger)
 
 
-def _rate(seen: Seen, row: Event, code: str, into: str) -> list[RateUsed]:
-    if code == into or row.fx_rate is None or code != row.currency:
-        return seen.rates_used(code, into, row.on)
-    return [told_with(code, into, row.fx_rate, row.on)]
+def _is_told(row: Event, code: str) -> bool:
+    """Whether it was booked with a rate of the currency, into the account's."""
+    return row.fx_rate is not None and code == row.currency
 
 
 def _cash(seen: Seen, account: Account, currency: str) -> Made:
@@ -178,49 +273,97 @@ def _value(seen: Seen, account: Account, line: Line) -> Made:
 
 
 def _cost(seen: Seen, account: Account, line: Line) -> Made:
-    kept = lot_books([account], seen.base)
+    number = line.instrument or 0
+    kept = lot_books([account], seen.base, method=Method.BROKER)
+    return _sum_of_lots(seen, account, number, [row.lot for row in kept.open([number])])
+
+
+def _sum_of_lots(seen: Seen, account: Account, instrument: int, lots: Sequence[Lot]) -> Made:
+    """At what they cost; of futures and CFDs at the prices of the trades, where the broker counts so."""
+    words, costs = "sum of the open lots", [lot.cost for lot in lots]
+    paper = papers([instrument])[instrument]
+    if paper.is_margined and seen.value is not None and known_sum(costs) != seen.value:
+        words = "sum of the open lots at the prices of their trades, without the commissions"
+        rows = Activity.objects.current().filter(account=account, instrument=instrument)
+        prices = {key: price for key, price in rows.values_list("key", "price") if price is not None}
+        costs = [at_prices([lot], paper, prices) for lot in lots]
     inputs = [
-        seen.input(f"lot of {one.lot.opened_on.isoformat()}", one.lot.cost, "", as_of=one.lot.opened_on)
-        for one in kept.open([line.instrument or 0])
+        seen.input(f"lot of {lot.opened_on.isoformat()}", cost, paper.currency, as_of=lot.opened_on)
+        for lot, cost in zip(lots, costs, strict=True)
     ]
-    found = total(one.value for one in inputs)
-    if seen.value is not None and not found.unknown and seen.value != found.value:
-        rest = seen.value - (found.value or Decimal(0))
-        inputs.append(seen.input("commissions, which the broker leaves out", rest, ""))
-    return sum_of(inputs, "sum of the open lots")
+    keys = [f"{account.broker}:{account.account}:{lot.opened_by}" for lot in lots]
+    return sum_of(inputs, words, ledger=[by_ids(keys)])
 
 
-def _profit(seen: Seen, account: Account, line: Line) -> Made:
-    del account
-    lines = next(one for one in seen.parents if isinstance(one, AccountLines)).lines
-    named = line.name.removeprefix(line.group)
-    inputs = []
-    for group in ("market value", "cost basis"):
-        other = next((one for one in lines if one.name == f"{group}{named}" and one.on is None), None)
-        value = other.computed if other else None
-        key = (seen.rows[0], key_of(other)) if other else ()
-        inputs.append(
-            seen.input(group, value, "", "reconcile.accounts.lines.computed" if other else "", *key)
-        )
+def _profit(seen: Seen, line: Line, computed: Mapping[str, Decimal | None]) -> Made:
+    inputs = [_beside(seen, line, group, computed) for group in ("market value", "cost basis")]
     return Made("difference", "market value − cost basis", inputs)
+
+
+def _beside(seen: Seen, line: Line, group: str, computed: Mapping[str, Decimal | None]) -> Input:
+    """Another figure of the position and the day that the line is about; `computed` has what is no line."""
+    lines = next(one for one in seen.parents if isinstance(one, AccountLines)).lines
+    name = f"{group}{line.name.removeprefix(line.group)}"
+    unit = "" if group == "quantity" else _line_unit(seen)
+    other = next((one for one in lines if one.name == name and one.on == line.on), None)
+    if other is None:
+        return seen.input(group, computed.get(name), unit)
+    key = (seen.rows[0], key_of(other))
+    return seen.input(group, other.computed, unit, "reconcile.accounts.lines.computed", *key)
 
 
 _POSITIONS = {
     "quantity": _quantity,
     "market value": _value,
     "cost basis": _cost,
-    "unrealized P&L": _profit,
 }
+
+
+_NAMES = {
+    "quantity": ("position", "quantity"),
+    "market value": ("positionValue",),
+    "cost basis": ("costBasisMoney",),
+    "unrealized P&L": ("fifoPnlUnrealized",),
+    "NAV": ("total",),
+    "cash": ("endingCash",),
+}
+
+
+def _told(account: Account, line: Line, on: date) -> QuerySet[Figure]:
+    """What statements say of it."""
+    names = _NAMES.get(line.group) or GROUPS[line.group]
+    rows = Figure.objects.filter(account=account, until=on)
+    if line.instrument is not None:
+        ref = Instrument.objects.values_list("broker_ref", flat=True).get(pk=line.instrument)
+        return rows.filter(section="OpenPositions", name__in=names, broker_ref=ref)
+    if line.group == "NAV":
+        return rows.filter(section="EquitySummaryInBase", name__in=names)
+    rows = rows.filter(since=line.since or on)
+    if ", all in " in line.name:
+        in_sum = ("depositWithdrawals",) if "deposits" in names else ()
+        return rows.filter(section="ChangeInNAV", name__in=(*names, *in_sum))
+    return rows.filter(section="CashReport", name__in=names, currency=line.name.rpartition(" ")[2])
+
+
+def _closing(account: Account, line: Line, on: date) -> QuerySet[Activity]:
+    days = (line.since or on, on)
+    counted = Q(booked_on__range=days) | Q(booked_on=None, trade_date__range=days)
+    rows = Activity.objects.current().filter(counted, account=account, instrument=line.instrument)
+    return rows.filter(realized_pnl__isnull=False)
 
 
 @figure(Line, "reported", "Reported", _line_unit, "The broker's own figure.")
 def _reported(seen: Seen) -> Made:
-    account, what, currency = _compared(seen)
-    if seen.holder.instrument:
-        rows = Position.objects.filter(account=account, instrument=seen.holder.instrument)
+    account, _, currency = _compared(seen)
+    line: Line = seen.holder
+    if line.on is not None and line.group == _REALIZED:
+        trades = _closing(account, line, line.on)
+        return reported("as the broker tells it with its trades", [activities(trades)])
+    if line.on is not None:
+        return reported("as the broker's statement has it", [told_by(_told(account, line, line.on))])
+    if line.instrument:
+        rows = Position.objects.filter(account=account, instrument=line.instrument)
         return reported("as the broker reported it", [positions(rows)])
-    if not what:
-        return reported("as the broker's statement has it")
     held = CashBalance.objects.filter(account=account)
     return reported(
         "as the broker reported it", [balances(held.filter(currency=currency) if currency else held)]

@@ -4,7 +4,7 @@ The name is the report's and the path in its JSON: `holdings.totals.nav_base`. W
 list, the argument `row` says which element, by its key (keys.py); of several lists, one `row` each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -19,7 +19,7 @@ from stonks_overwatch.reports.documents import Document, Rows
 from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.keys import key_of, name_of
-from stonks_overwatch.reports.explain.used import rates_used
+from stonks_overwatch.reports.explain.used import Wanted, rates_used
 from stonks_overwatch.reports.holdings import Valuation, valuation
 from stonks_overwatch.reports.rates import Rates
 
@@ -101,7 +101,13 @@ class Seen:
 
     def rates_used(self, currency: str, into: str, on: date) -> list[RateUsed]:
         """Where the rate of a day is from; none between a currency and itself."""
-        return rates_used(self.reports.rates(on, on), currency, into, on)
+        return self.every_rate_used([(currency, into, on)])
+
+    def every_rate_used(self, wanted: Iterable[Wanted]) -> list[RateUsed]:
+        """The same of several currencies and days, each once."""
+        needed = [one for one in wanted if one[0] != one[1]]
+        days = [on for _, _, on in needed]
+        return rates_used(self.reports.rates(min(days), max(days)), needed) if days else []
 
 
 Unit = str | Callable[[Seen], str]

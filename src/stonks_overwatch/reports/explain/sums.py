@@ -24,7 +24,6 @@ from stonks_overwatch.reports.explain.told import (
     own,
     reported,
     sum_of,
-    unique,
 )
 from stonks_overwatch.reports.explain.used import (
     balances,
@@ -140,8 +139,8 @@ def addend(seen: Seen, part: Part, unit: str) -> Input:
 
 
 def rates_of(seen: Seen, parts: Iterable[Part], into: str) -> list[RateUsed]:
-    wanted = dict.fromkeys((part.currency, seen.valued.state.days[part.account.pk]) for part in parts)
-    return [rate for currency, on in wanted for rate in seen.rates_used(currency, into, on)]
+    days = seen.valued.state.days
+    return seen.every_rate_used((part.currency, into, days[part.account.pk]) for part in parts)
 
 
 def every(seen: Seen) -> list[Part]:
@@ -370,9 +369,9 @@ def _nav_of_day(seen: Seen) -> Made:
             point = found.get(account.pk)
             value = None if point is None else rates.convert(point.nav, point.currency, seen.base, on)
             inputs.append(seen.input(f"value of {account.account}", value, seen.base, as_of=on))
-    used = [rate for point in found.values() for rate in seen.rates_used(point.currency, seen.base, on)]
+    used = seen.every_rate_used((point.currency, seen.base, on) for point in found.values())
     words = "sum of the brokers' values of the day, unknown when an account has none"
-    return sum_of(inputs, words, unique(used), [points(NavPoint.objects.filter(account__in=accounts, on=on))])
+    return sum_of(inputs, words, used, [points(NavPoint.objects.filter(account__in=accounts, on=on))])
 
 
 # Allocation

@@ -74,7 +74,7 @@ def reported(
 
 def unique(rates: Iterable[RateUsed]) -> list[RateUsed]:
     """Each rate once, in the order in which they first come."""
-    return list({(rate.base, rate.quote, rate.for_day): rate for rate in rates}.values())
+    return list({(rate.base, rate.quote, rate.for_day, rate.rate): rate for rate in rates}.values())
 
 
 FLOATING = "Computed in floating point: the inputs give it to about nine digits."

@@ -1,7 +1,7 @@
 """Which stored rows and rates stand behind a figure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from stonks_overwatch.ledger.models import (
     Activity,
     ActivitySource,
     CashBalance,
+    Figure,
     FxRate,
     NavPoint,
     Position,
@@ -28,22 +29,34 @@ from stonks_overwatch.reports.rates import MAX_AGE, Rates
 _LATEST = "the broker's latest answer"
 
 
-def rates_used(rates: Rates, currency: str, into: str, on: date) -> list[RateUsed]:
-    """The rate between two currencies on a day with where it is from; empty when there is none to need."""
-    found = None if currency == into else rates.found(currency, into, on)
-    if found is None:
-        return []
-    if not found.legs:
-        source = "reference rate of the European Central Bank"
-    else:
-        told = Q()
-        for base, quote, day in found.legs:
-            told |= Q(base=base, quote=quote, on=day)
-        rows = {
-            (row.base, row.quote, row.on): row for row in FxRate.objects.filter(told).order_by("is_imported")
-        }
-        source = ", ".join(_leg(rows[leg]) for leg in found.legs)
-    return [RateUsed(base=currency, quote=into, rate=found.rate, for_day=on, on=found.on, source=source)]
+Wanted = tuple[str, str, date]
+"""A rate by the currency, the one that it is wanted in, and the day."""
+
+
+def rates_used(rates: Rates, wanted: Iterable[Wanted]) -> list[RateUsed]:
+    """The rates between currencies on some days, each once, with where they are from.
+
+    Without those that nobody needs or knows.
+    """
+    found = {one: rates.found(*one) for one in dict.fromkeys(wanted) if one[0] != one[1]}
+    told = Q()
+    for base, quote, day in {leg for rate in found.values() if rate for leg in rate.legs}:
+        told |= Q(base=base, quote=quote, on=day)
+    stored = FxRate.objects.filter(told).order_by("is_imported") if told else FxRate.objects.none()
+    rows = {(row.base, row.quote, row.on): _leg(row) for row in stored}
+    ecb = "reference rate of the European Central Bank"
+    return [
+        RateUsed(
+            base=currency,
+            quote=into,
+            rate=rate.rate,
+            for_day=on,
+            on=rate.on,
+            source=", ".join(rows[leg] for leg in rate.legs) or ecb,
+        )
+        for (currency, into, on), rate in found.items()
+        if rate
+    ]
 
 
 def told_with(base: str, quote: str, rate: Decimal, on: date) -> RateUsed:
@@ -151,6 +164,28 @@ def _points(rows: Sequence[NavPoint]) -> list[LedgerRow]:
             amount=row.nav,
             currency=row.currency,
             source="the broker's history",
+        )
+        for row in rows
+    ]
+
+
+def told_by(rows: QuerySet[Figure]) -> Ledger:
+    """The figures of statements."""
+    return _ledger(rows.select_related("account").order_by("-until", "section", "name", "id"), _figures)
+
+
+def _figures(rows: Sequence[Figure]) -> list[LedgerRow]:
+    return [
+        LedgerRow(
+            kind="statement",
+            id=None,
+            on=row.until,
+            account=row.account.account,
+            what=row.name if row.since == row.until else f"{row.name} since {row.since.isoformat()}",
+            quantity=row.amount if row.name in ("position", "quantity") else None,
+            amount=None if row.name in ("position", "quantity") else row.amount,
+            currency=row.currency,
+            source=f"the broker's statement, {row.section}",
         )
         for row in rows
     ]
