@@ -22,7 +22,8 @@ from stonks_overwatch.ledger.types import (
     Instrument,
     Position,
 )
-from stonks_overwatch.reports import moved
+from stonks_overwatch.reports import charges, moved
+from stonks_overwatch.reports.fees import FeeGroup, fees
 from stonks_overwatch.reports.reconcile import ReconcileDocument, reconcile
 from stonks_overwatch.reports.scope import Scope
 from tests.imports.test_any_order import NOW, Answer, Fill, Statement, answers, batch, fills, statements, xml
@@ -35,6 +36,7 @@ CHECKED = settings(max_examples=3, deadline=None, suppress_health_check=[HealthC
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moved, "_MANY", 1)
+    monkeypatch.setattr(charges, "_MANY", 1)
 
 
 def told(document: ReconcileDocument) -> list[tuple[object, ...]]:
@@ -45,16 +47,21 @@ def told(document: ReconcileDocument) -> list[tuple[object, ...]]:
     ]
 
 
+def charged() -> list[tuple[FeeGroup, ...]]:
+    whole, since = fees(USD), fees(USD, date(2024, 1, 15))
+    return [tuple(rows) for of in (whole, since) for rows in (of.by_month, of.by_kind, of.by_instrument)]
+
+
 def nothing_stored_is_old() -> None:
     """Twice, because the first may store what the second reads."""
     blocks = models.ActivityBlock.objects.order_by("account", "month").values_list("account", "month", "rows")
     packed_before = list(blocks)
-    seen = [told(reconcile(USD)), told(reconcile(USD))]
+    seen = [(told(reconcile(USD)), charged()) for _ in range(2)]
     packed.look_again()
     assert list(blocks.all()) == packed_before
     models.Checkpoint.objects.all().delete()
     models.LotBook.objects.all().delete()
-    anew = told(reconcile(USD))
+    anew = told(reconcile(USD)), charged()
     assert seen == [anew, anew]
 
 
@@ -151,6 +158,7 @@ def booked(at: datetime, rows: Sequence[Booking]) -> Batch:
                 {ActivityKind.DEPOSIT: None, ActivityKind.FX: "EUR"}.get(kind, "1"),
                 quantity=_QUANTITIES.get(kind),
                 gross=gross,
+                fee=None if gross is None else -gross / 7,
             )
             for number, day, kind, gross in {row[0]: row for row in rows}.values()
         ),

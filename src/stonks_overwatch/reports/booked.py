@@ -4,9 +4,10 @@ The rate is the one booked with the activity, else the broker's of the day, else
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
 from django.db.models import Q, QuerySet
@@ -16,6 +17,8 @@ from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.rows import plain, plain_number
 from stonks_overwatch.reports.documents import Computed, Document, times
 from stonks_overwatch.reports.rates import Rates
+
+DAY = timedelta(days=1)
 
 _Item = TypeVar("_Item")
 _Key = TypeVar("_Key", bound=Hashable)
@@ -106,7 +109,12 @@ def booked(
 ) -> list[Booked]:
     """The reported activities that fit, oldest first; `start` and `end` are included. Three queries."""
     by_id = {account.pk: account for account in accounts}
-    rows = list(_reported(by_id, what, start, end).values_list(*_COLUMNS))
+    return booked_of(by_id, base, reported(by_id, what, start, end))
+
+
+def booked_of(by_id: Mapping[int, Account], base: str, found: QuerySet[Activity]) -> list[Booked]:
+    """Activities of these accounts, in their order. Three queries."""
+    rows = list(found.values_list(*_COLUMNS))
     days = {text: date.fromisoformat(text) for text in {row[9] for row in rows}}
     # Most rows share their day and currency with others.
     factors = _factors(base, by_id, {(row[0], row[6], row[9], row[17]) for row in rows}, days)
@@ -154,7 +162,7 @@ def entries(
 ) -> list[Entry]:
     """As `booked`, where there are tens of thousands to be summed up. Two queries."""
     by_id = {account.pk: account for account in accounts}
-    rows = list(_reported(by_id, what, start, end).values_list(*_OF_ENTRY))
+    rows = list(reported(by_id, what, start, end).values_list(*_OF_ENTRY))
     days = {text: date.fromisoformat(text) for text in {row[6] for row in rows}}
     factors = _factors(base, by_id, {(row[0], row[5], row[6], row[10]) for row in rows}, days)
     return [
@@ -167,7 +175,10 @@ def entries(
     ]  # fmt: skip
 
 
-def _reported(accounts: Iterable[int], what: Q, start: date | None, end: date | None) -> QuerySet[Activity]:
+def reported(
+    accounts: Iterable[int], what: Q, start: date | None = None, end: date | None = None
+) -> QuerySet[Activity]:
+    """The reported activities that fit, oldest first; `start` and `end` are included."""
     found = Activity.objects.reported().filter(what, account__in=list(accounts))
     if start:
         found = found.filter(trade_date__gte=start)
@@ -235,30 +246,83 @@ class Sums(Document):
     unknown: int
 
 
+class Tally(NamedTuple):
+    """What rows come to; `unknown` of them have an amount that is not known, or both."""
+
+    gross: Decimal = _NONE
+    tax: Decimal = _NONE
+    rows: int = 0
+    unknown: int = 0
+    without_gross: int = 0
+    without_tax: int = 0
+
+    @classmethod
+    def of(cls, rows: Iterable[Amounts]) -> "Tally":
+        gross = tax = _NONE
+        count = unknown = without_gross = without_tax = 0
+        for one, other in rows:
+            count += 1
+            if one is None or other is None:
+                unknown += 1
+            if one is None:
+                without_gross += 1
+            elif one:
+                gross += one
+            if other is None:
+                without_tax += 1
+            elif other:
+                tax += other
+        return cls(gross, tax, count, unknown, without_gross, without_tax)
+
+    @classmethod
+    def told(cls, told: Sequence[Any], before: Sequence[Any] | None = None) -> "Tally":
+        """From JSON; without what was told before."""
+        if before is None:
+            gross, tax, *counts = told
+            return cls(Decimal(gross), Decimal(tax), *counts)
+        a, b, c, d, e, f = told
+        g, h, i, j, k, m = before
+        # Most have fees alone, or taxes alone.
+        return cls(
+            _NONE if a == g else Decimal(a) - Decimal(g), _NONE if b == h else Decimal(b) - Decimal(h),
+            c - i, d - j, e - k, f - m,
+        )  # fmt: skip
+
+    def plus(self, other: "Tally") -> "Tally":
+        a, b, c, d, e, f = self
+        g, h, i, j, k, m = other
+        return Tally(a + g, b + h, c + i, d + j, e + k, f + m)
+
+    @classmethod
+    def together(cls, tallies: Iterable["Tally"]) -> "Tally":
+        return reduce(cls.plus, tallies, cls())
+
+    @property
+    def net(self) -> Decimal | None:
+        is_known = not self.rows or self.rows not in (self.without_gross, self.without_tax)
+        return self.gross + self.tax if is_known else None
+
+    def sums(self) -> dict[str, Any]:
+        """The fields of `Sums`."""
+        return {
+            "gross_base": None if self.rows and self.without_gross == self.rows else self.gross,
+            "tax_base": None if self.rows and self.without_tax == self.rows else self.tax,
+            "net_base": self.net,
+            "unknown": self.unknown,
+        }
+
+
 def sums(rows: Iterable[Amounts]) -> dict[str, Any]:
     """The fields of `Sums`."""
-    gross = tax = _NONE
-    count = unknown = without_gross = without_tax = 0
-    for one, other in rows:
-        count += 1
-        if one is None or other is None:
-            unknown += 1
-        if one is None:
-            without_gross += 1
-        elif one:
-            gross += one
-        if other is None:
-            without_tax += 1
-        elif other:
-            tax += other
-    gross_base = None if count and without_gross == count else gross
-    tax_base = None if count and without_tax == count else tax
-    return {
-        "gross_base": gross_base,
-        "tax_base": tax_base,
-        "net_base": None if gross_base is None or tax_base is None else gross_base + tax_base,
-        "unknown": unknown,
-    }
+    return Tally.of(rows).sums()
+
+
+def together(parts: Iterable[tuple[_Key, Tally]]) -> dict[_Key, Tally]:
+    """By key, keys in the order in which they first come."""
+    found: dict[_Key, Tally] = {}
+    for key, tally in parts:
+        found[key] = found[key].plus(tally) if key in found else tally
+    return found
 
 
 def grouped(rows: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:
@@ -273,6 +337,12 @@ def months(first: date, last: date) -> list[str]:
     """Every month from the one day's to the other's, as 2026-01."""
     start, end = first.year * 12 + first.month - 1, last.year * 12 + last.month - 1
     return [f"{number // 12}-{number % 12 + 1:02}" for number in range(start, end + 1)]
+
+
+def days_of_month(month: str) -> tuple[date, date]:
+    """The first day of a month (2026-01) and of the one after it."""
+    first = date.fromisoformat(f"{month}-01")
+    return first, (first + 31 * DAY).replace(day=1)
 
 
 def last_day(accounts: Iterable[Account], as_of: date | None) -> date | None:
@@ -294,6 +364,3 @@ def year_before(on: date, years: int = 1) -> date:
         return on.replace(year=on.year - years)
     except ValueError:
         return on.replace(year=on.year - years, day=28)
-
-
-DAY = timedelta(days=1)

@@ -5,9 +5,11 @@ exponent, dates are ISO 8601, unknown is null. Figures as the broker gave them k
 computed ones (conversions, weights, totals) are rounded to ten decimals, and to cents only when shown.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
+from itertools import accumulate
 from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args, overload
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer
@@ -127,6 +129,37 @@ class Rows(Sequence[_Row]):
         as_list = core_schema.plain_serializer_function_ser_schema(list, return_schema=rows)
         is_rows = core_schema.is_instance_schema(cls)
         return core_schema.json_or_python_schema(rows, is_rows, serialization=as_list)
+
+
+class ByPart(Sequence[int]):
+    """The keys of very many rows, read part by part (month by month) when they are looked at."""
+
+    def __init__(self, sizes: Mapping[str, int], read: Callable[[str], Sequence[int]]) -> None:
+        """`sizes` tells how many each part has, by its name and in their order; `read` gives those of one."""
+        self._names = list(sizes)
+        self._ends = list(accumulate(sizes.values()))
+        # One portion after the other is asked for.
+        self._read = lru_cache(2)(read)
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[int]: ...
+    def __getitem__(self, place: int | slice) -> int | Sequence[int]:
+        if isinstance(place, int):
+            at = range(len(self))[place]
+            return self[at : at + 1][0]
+        first, last, _ = place.indices(len(self))
+        found: list[int] = []
+        for number in range(bisect_right(self._ends, first), len(self._ends)):
+            begin = self._ends[number - 1] if number else 0
+            if begin >= last:
+                break
+            found += self._read(self._names[number])[max(first - begin, 0) : last - begin]
+        return found
 
 
 _PORTION = 500

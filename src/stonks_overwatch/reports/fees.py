@@ -7,35 +7,48 @@ one is what was taken, the other what is left.
 
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from pydantic import Field
 
+from stonks_overwatch.engine.series import numbers as floats
 from stonks_overwatch.ledger.models import Account, Activity
-from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.ledger.rows import plain, plain_number
 from stonks_overwatch.reports.booked import (
+    DAY,
     Amounts,
     Booked,
     Entry,
     Paper,
     Sums,
-    booked,
+    Tally,
+    booked_of,
+    days_of_month,
     entries,
-    grouped,
-    in_base,
     last_day,
     months,
     papers,
-    sums,
+    reported,
+    together,
 )
-from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, known_sum, share
+from stonks_overwatch.reports.charges import (
+    CHARGED,
+    Charges,
+    Part,
+    amounts_of,
+    charges,
+    number_of_parts,
+    parts,
+)
+from stonks_overwatch.reports.daily import daily_total
+from stonks_overwatch.reports.documents import ByPart, Computed, Document, Exact, Rows, known_sum, share
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
-from stonks_overwatch.reports.series import series
+from stonks_overwatch.reports.series import decimals
 
 _DAYS_OF_YEAR = 365
 _NONE = Decimal(0)
@@ -95,7 +108,7 @@ class FeesDocument(Document):
     by_year: tuple[FeeGroup, ...]
     by_kind: tuple[FeeGroup, ...]
     by_account: tuple[FeeGroup, ...]
-    by_instrument: tuple[FeeGroup, ...]
+    by_instrument: Rows[FeeGroup]
     charges: Rows[Charge]
 
 
@@ -118,20 +131,8 @@ class Taken(NamedTuple):
         return self.paper.symbol if self.paper else None
 
     @property
-    def name(self) -> str | None:
-        return self.paper.name if self.paper else None
-
-    @property
     def broker_ref(self) -> str | None:
         return self.paper.broker_ref if self.paper else None
-
-
-_CHARGED = (
-    Q(kind__in=(ActivityKind.FEE, ActivityKind.TAX))
-    | Q(fee__isnull=False) & ~Q(fee="0")
-    | Q(tax__isnull=False) & ~Q(tax="0")
-)
-_TRADES = (ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX, ActivityKind.CORPORATE_ACTION)
 
 
 def charged(
@@ -139,19 +140,12 @@ def charged(
 ) -> list[Taken]:
     """What was charged from `start` to `end`, both included, oldest first; with the accounts of the scope."""
     names = {account.pk: account.account for account in looked_at}
-    rows = entries(looked_at, scope.base_currency, _CHARGED, start, _last(looked_at, scope, end))
+    rows = entries(looked_at, scope.base_currency, CHARGED, start, _last(looked_at, scope, end))
     of_row = papers({row.instrument_id for row in rows if row.instrument_id is not None})
     return [
-        Taken(
-            row,
-            part,
-            kind,
-            Amounts(in_base(fee, row.into_base), in_base(tax, row.into_base)),
-            names[row.account_id],
-            None if row.instrument_id is None else of_row[row.instrument_id],
-        )
+        Taken(row, number, kind, amounts, names[row.account_id], of_row.get(row.instrument_id or 0))
         for row in rows
-        for part, (kind, fee, tax) in enumerate(_parts(row))
+        for number, (kind, amounts) in enumerate(amounts_of(row))
     ]
 
 
@@ -163,148 +157,215 @@ def _last(looked_at: Sequence[Account], scope: Scope, end: date | None) -> date 
 def fees(scope: Scope, start: date | None = None, end: date | None = None) -> FeesDocument:
     """What was charged from `start` to `end`, both included."""
     looked_at = accounts(scope)
-    base = scope.base_currency
-    taken = charged(looked_at, scope, start, end)
     end = _last(looked_at, scope, end)
-    first = start or (date.fromisoformat(taken[0].entry.on) if taken else None)
+    of_account = charges(looked_at, scope.base_currency, start, end) if end else {}
+    first = start or min((of.first for of in of_account.values() if of.first), default=None)
+    by_month = together(
+        (month, tally)
+        for of in of_account.values()
+        for month, kinds in of.months.items()
+        for tally in kinds.values()
+    )
     values = _values(scope, first, end)
-    summed = sums(charge.amounts for charge in taken)
-    average = _average(values, first, end)
-    days = (end - first).days + 1 if first and end else 0
-    of_value = share(_cost(summed["net_base"]), average)
-    aliases = {account.pk: account.alias for account in looked_at}
+    taken = Tally.together(by_month.values())
     return FeesDocument(
         start=first,
         end=end,
-        base_currency=base,
-        totals=FeeTotals(
-            **summed,
-            average_nav_base=average,
-            valued_days=len(values),
-            of_value=of_value,
-            of_value_yearly=None if of_value is None or not days else of_value * _DAYS_OF_YEAR / days,
+        base_currency=scope.base_currency,
+        totals=_totals(
+            taken, _Value.together(values.values()), (end - first).days + 1 if first and end else 0
         ),
-        by_month=_by_month(taken, first, end, values),
-        by_year=_by_year(taken, values),
-        by_kind=_groups(taken, lambda charge: (charge.kind, "")),
-        by_account=_groups(taken, lambda charge: (charge.account, aliases[charge.entry.account_id])),
-        by_instrument=_groups(
-            [charge for charge in taken if charge.broker_ref and charge.entry.kind != ActivityKind.FX],
-            lambda charge: (charge.symbol or charge.broker_ref or "", charge.name or ""),
+        by_month=tuple(
+            _group(month, "", by_month.get(month, Tally()), None, values.get(month))
+            for month in (months(first, end) if by_month and first and end else ())
         ),
-        charges=charges_of(looked_at, base, taken),
+        by_year=_by_year(by_month, values),
+        by_kind=tuple(_groups(_of_kinds(of_account.values()))),
+        by_account=tuple(
+            _groups(
+                ((account.account, account.alias), tally)
+                for account in looked_at
+                for kinds in of_account[account.pk].months.values()
+                for tally in kinds.values()
+            )
+        ),
+        by_instrument=_groups(_of_instruments(of_account.values())),
+        charges=_all_charges(looked_at, scope.base_currency, first, end, by_month),
     )
 
 
+_Named = Iterable[tuple[tuple[str, str], Tally]]
+"""Parts of groups, by the key and the name of the group."""
+
+
+def _of_kinds(charged: Iterable[Charges]) -> _Named:
+    for of in charged:
+        for kinds in of.months.values():
+            for kind, tally in kinds.items():
+                yield (kind, ""), tally
+
+
+def _of_instruments(charged: Iterable[Charges]) -> _Named:
+    every = list(charged)
+    of_row = papers({pk for of in every for pk in of.instruments})
+    for of in every:
+        for pk, tally in of.instruments.items():
+            paper = of_row[pk]
+            if paper.broker_ref:
+                yield (paper.symbol or paper.broker_ref, paper.name), tally
+
+
+def _cost(taken: Tally) -> Decimal | None:
+    return None if taken.net is None else -taken.net
+
+
+class _Value(NamedTuple):
+    """The value of the accounts together at the ends of the days for which it is known."""
+
+    summed: Decimal
+    days: int
+
+    @classmethod
+    def together(cls, parts: Iterable["_Value"]) -> "_Value":
+        every = list(parts)
+        return cls(sum((one.summed for one in every), _NONE), sum(one.days for one in every))
+
+    @property
+    def average(self) -> Decimal | None:
+        return self.summed / self.days if self.days else None
+
+
+def _values(scope: Scope, start: date | None, end: date | None) -> dict[str, _Value]:
+    """By month, of the days of the period."""
+    daily = daily_total(scope) if start and end else None
+    if daily is None or start is None or end is None:
+        return {}
+    begin = daily.total.first
+    first, last = max(begin, start.toordinal()), min(daily.total.last, end.toordinal())
+    found = {}
+    for month in months(date.fromordinal(first), date.fromordinal(last)) if first <= last else ():
+        own, after = (day.toordinal() for day in days_of_month(month))
+        days = daily.total.nav[max(own, first) - begin : min(after, last + 1) - begin]
+        values = [value for value in decimals(floats(days)) if value is not None]
+        found[month] = _Value(sum(values, _NONE), len(values))
+    return found
+
+
+def _totals(taken: Tally, value: _Value, days: int) -> FeeTotals:
+    of_value = share(_cost(taken), value.average)
+    return FeeTotals(
+        **taken.sums(),
+        average_nav_base=value.average,
+        valued_days=value.days,
+        of_value=of_value,
+        of_value_yearly=None if of_value is None or not days else of_value * _DAYS_OF_YEAR / days,
+    )
+
+
+def _by_year(by_month: Mapping[str, Tally], values: Mapping[str, _Value]) -> tuple[FeeGroup, ...]:
+    by_year = together((month[:4], tally) for month, tally in by_month.items())
+    return tuple(
+        _group(
+            year, "", tally, None, _Value.together(of for month, of in values.items() if month[:4] == year)
+        )
+        for year, tally in sorted(by_year.items())
+    )
+
+
+def _groups(parts: _Named) -> Rows[FeeGroup]:
+    """The largest first."""
+    tallies = together(parts)
+    whole = _cost(Tally.together(tallies.values()))
+
+    def rank(names: tuple[str, str]) -> tuple[bool, Decimal, str]:
+        net = tallies[names].net
+        return net is None, net or _NONE, names[0]
+
+    return Rows(
+        sorted(tallies, key=rank),
+        lambda some: [_group(key, name, tallies[key, name], whole, None) for key, name in some],
+    )
+
+
+def _group(key: str, name: str, taken: Tally, whole: Decimal | None, value: _Value | None) -> FeeGroup:
+    cost = _cost(taken)
+    of_value = share(cost, value.average) if value else None
+    return FeeGroup.made(
+        {**taken.sums(), "key": key, "name": name, "share": share(cost, whole), "of_value": of_value}
+    )
+
+
+# The charges one by one: a number is made of the row of an activity and of which of its charges it is.
+
+_PARTS = 4  # more than one activity has: itself, its fee, its tax
+
+
 def charges_of(looked_at: Sequence[Account], base: str, taken: Sequence[Taken]) -> Rows[Charge]:
-    """The last first. Read when looked at: a number is all that is kept of each of a hundred thousand."""
+    """These, the last first, read when they are looked at."""
     numbers = array("q", (one.entry.pk * _PARTS + one.part for one in reversed(taken)))
+    return Rows(numbers, lambda some: _made(looked_at, base, some))
 
-    def made(numbers: Sequence[int]) -> list[Charge]:
-        rows = booked(looked_at, base, Q(pk__in={number // _PARTS for number in numbers}))
-        charges = {
-            row.pk * _PARTS + part: _charge(row, *one) for row in rows for part, one in enumerate(_parts(row))
-        }
-        return [charges[number] for number in numbers if number in charges]
 
-    def found(name: str) -> list[int]:
+def _made(looked_at: Sequence[Account], base: str, numbers: Sequence[int]) -> list[Charge]:
+    wanted = Activity.objects.filter(pk__in={number // _PARTS for number in numbers})
+    rows = booked_of({account.pk: account for account in looked_at}, base, wanted)
+    found = {
+        row.pk * _PARTS + place: _charge(row, part) for row in rows for place, part in enumerate(parts(row))
+    }
+    return [found[number] for number in numbers if number in found]
+
+
+def _all_charges(
+    looked_at: Sequence[Account],
+    base: str,
+    start: date | None,
+    end: date | None,
+    by_month: Mapping[str, Tally],
+) -> Rows[Charge]:
+    """Those of the period, the last first."""
+    pks = [account.pk for account in looked_at]
+
+    def of_month(month: str) -> list[int]:
+        first, after = days_of_month(month)
+        rows = reported(pks, CHARGED, max(first, start or first), min(after - DAY, end or after - DAY))
+        return _numbers(rows.order_by("-trade_date", "-id"))
+
+    def named(name: str) -> list[int]:
         """Of the activity whose id the name begins with; what follows is the kind of the charge."""
         told = Q(pk__in=[])
         for account in looked_at:
             before, _, rest = name.partition(f"{account.broker}:{account.account}:")
             if not before:
-                told |= Q(account=account, key__in=[rest[: end.start()] for end in re.finditer(" ", rest)])
-        pks = set(Activity.objects.filter(told).values_list("pk", flat=True))
-        return [number for number in numbers if number // _PARTS in pks]
+                told |= Q(
+                    account=account, key__in=[rest[: found.start()] for found in re.finditer(" ", rest)]
+                )
+        return _numbers(reported(pks, CHARGED & told, start, end))
 
-    return Rows(numbers, made, found)
-
-
-_PARTS = 4  # more than one activity has: itself, its fee, its tax
-
-
-def _parts(row: Booked | Entry) -> list[tuple[str, Decimal | None, Decimal | None]]:
-    """The charges of one activity, by kind: itself, and the fee and the tax that are a part of it."""
-    found: list[tuple[str, Decimal | None, Decimal | None]] = []
-    if row.kind == ActivityKind.FEE:
-        found.append((row.subtype or "other fee", row.gross, _NONE))
-    elif row.kind == ActivityKind.TAX:
-        found.append((row.subtype or "other tax", _NONE, row.gross))
-    if row.fee:
-        found.append(("commission" if row.kind in _TRADES else "other fee", row.fee, _NONE))
-    if row.tax:
-        found.append(("transaction tax" if row.kind in _TRADES else "withholding tax", _NONE, row.tax))
-    return found
+    counts = {month: of.rows for month, of in sorted(by_month.items(), reverse=True)}
+    return Rows(ByPart(counts, of_month), lambda some: _made(looked_at, base, some), named)
 
 
-def _cost(net: Decimal | None) -> Decimal | None:
-    return None if net is None else -net
+def _numbers(rows: QuerySet[Activity]) -> list[int]:
+    """The numbers of all charges of the rows, of each row the last one first."""
+    return [
+        pk * _PARTS + place
+        for pk, kind, fee, tax in rows.values_list("pk", "kind", plain("fee"), plain("tax"))
+        for place in reversed(range(number_of_parts(kind, plain_number(fee), plain_number(tax))))
+    ]
 
 
-def _values(scope: Scope, start: date | None, end: date | None) -> dict[date, Decimal]:
-    """The value of the accounts together at the end of each day for which it is known."""
-    if start is None or end is None:
-        return {}
-    days = series(scope, start, end)
-    return {on: nav for on, nav in zip(days.dates, days.nav, strict=True) if nav is not None}
-
-
-def _average(values: dict[date, Decimal], start: date | None, end: date | None) -> Decimal | None:
-    known = [value for on, value in values.items() if start and end and start <= on <= end]
-    return sum(known, Decimal(0)) / len(known) if known else None
-
-
-def _by_month(
-    taken: Sequence[Taken], start: date | None, end: date | None, values: dict[date, Decimal]
-) -> tuple[FeeGroup, ...]:
-    if not taken or start is None or end is None:
-        return ()
-    by_month = grouped(taken, lambda charge: charge.entry.on[:7])
-    value_of = grouped(values.items(), lambda item: f"{item[0]:%Y-%m}")
-    return tuple(
-        _group(month, "", by_month.get(month, []), None, [value for _, value in value_of.get(month, [])])
-        for month in months(start, end)
-    )
-
-
-def _by_year(taken: Sequence[Taken], values: dict[date, Decimal]) -> tuple[FeeGroup, ...]:
-    by_year = grouped(taken, lambda charge: charge.entry.on[:4])
-    value_of = grouped(values.items(), lambda item: f"{item[0]:%Y}")
-    return tuple(
-        _group(year, "", charges, None, [value for _, value in value_of.get(year, [])])
-        for year, charges in sorted(by_year.items())
-    )
-
-
-def _groups(taken: Sequence[Taken], key: Callable[[Taken], tuple[str, str]]) -> tuple[FeeGroup, ...]:
-    whole = _cost(sums(charge.amounts for charge in taken)["net_base"])
-    groups = [_group(*names, charges, whole, []) for names, charges in grouped(taken, key).items()]
-    return tuple(sorted(groups, key=lambda group: (group.net_base is None, group.net_base or _NONE)))
-
-
-def _group(
-    key: str, name: str, charges: Sequence[Taken], whole: Decimal | None, values: Sequence[Decimal]
-) -> FeeGroup:
-    summed = sums(charge.amounts for charge in charges)
-    cost = _cost(summed["net_base"])
-    average = sum(values, Decimal(0)) / len(values) if values else None
-    return FeeGroup.made(
-        {**summed, "key": key, "name": name, "share": share(cost, whole), "of_value": share(cost, average)}
-    )
-
-
-def _charge(row: Booked, kind: str, fee: Decimal | None, tax: Decimal | None) -> Charge:
+def _charge(row: Booked, part: Part) -> Charge:
     return Charge(
         id=row.id,
         on=row.on,
         account=row.account.account,
         broker=row.account.broker,
-        kind=kind,
+        kind=part.kind,
         symbol=row.symbol,
         broker_ref=row.broker_ref,
         currency=row.currency,
-        fee=fee,
-        tax=tax,
-        amount_base=known_sum((row.in_base(fee), row.in_base(tax))),
+        fee=part.fee,
+        tax=part.tax,
+        amount_base=known_sum((row.in_base(part.fee), row.in_base(part.tax))),
         description=row.description,
     )
