@@ -53,7 +53,7 @@ def overview() -> str:
 
     ours = sorted(name for name, app in get_commands().items() if app == "stonks_overwatch")
     lines = [
-        f"  {name.replace('_', '-'):12} {load_command_class('stonks_overwatch', name).help}" for name in ours
+        f"  {name.replace('_', '-'):15}{load_command_class('stonks_overwatch', name).help}" for name in ours
     ]
     return "\n".join(["stonks-overwatch <command>; --help after it tells its options", *lines, ""])
 

@@ -56,14 +56,15 @@ def _currencies() -> frozenset[str]:
     )
 
 
-def _currency(value: str) -> str:
+def currency_in_use(value: str) -> str:
+    """The code in capital letters. Raises: ValueError."""
     code = value.strip().upper()
     if code not in _currencies():
-        raise ValueError
+        raise ValueError(f"{value!r} is not a currency code of ISO 4217 in use, such as EUR")
     return code
 
 
-Currency = Annotated[str, AfterValidator(_currency)]
+Currency = Annotated[str, AfterValidator(currency_in_use)]
 Minutes = Annotated[StrictInt, Field(ge=1, le=525_600)]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from stonks_overwatch.errors import ConfigError
-from stonks_overwatch.management.command import Command, ReadingCommand
+from stonks_overwatch.management.command import Command, PeriodCommand, ReadingCommand
 
 
 class Failing(Command):
@@ -24,12 +24,24 @@ def test_an_error_is_two_lines_on_standard_error_and_status_1(capsys: pytest.Cap
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("wrong", [["--as-of", "yesterday"], ["--base", "euro"], ["--such"]])
+@pytest.mark.parametrize(
+    "wrong", [["--as-of", "yesterday"], ["--base", "euro"], ["--base", "ZZZ"], ["--such"]]
+)
 def test_a_wrong_command_line_is_status_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         Reading().run_from_argv(["stonks-overwatch", "reading", *wrong])
     assert end.value.code == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.django_db
+def test_days_the_wrong_way_round_are_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        PeriodCommand().run_from_argv(
+            ["stonks-overwatch", "days", "--from", "2026-05-01", "--to", "2025-01-01"]
+        )
+    assert end.value.code == 2
+    assert capsys.readouterr().err.endswith("days: error: argument --from: it is after --to\n")
 
 
 @pytest.mark.django_db

@@ -39,6 +39,7 @@ def test_a_configuration_that_cannot_be_read_is_a_failed_run_with_its_code(tmp_p
     assert run["error"]["code"] == "config_invalid"
     assert "base_curency" in run["error"]["what"]
     assert ended.stderr == f"error: {run['error']['what']}\nnext step: {run['error']['next_step']}\n"
+    assert command(tmp_path, "sync").stdout == ""
 
 
 @pytest.mark.parametrize(

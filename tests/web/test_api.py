@@ -93,9 +93,11 @@ def test_an_unknown_account_is_not_found_and_says_which_there_are(api: Client) -
     [
         ("holdings?as_of=yesterday", "as_of"),
         ("holdings?base=EURO", "base"),
+        ("holdings?base=ZZZ", "base"),
         ("allocation?by=colour", "by"),
         ("activities?kind=gift", "kind"),
         ("activities?from=1", "from"),
+        ("performance?from=2026-05-01&to=2025-01-01", "to"),
     ],
 )
 def test_a_wrong_argument_is_named(path: str, argument: str, api: Client) -> None:

@@ -19,7 +19,6 @@ from pydantic import BaseModel
 
 from stonks_overwatch import config, database, logs
 from stonks_overwatch.errors import StonksError
-from stonks_overwatch.ledger.types import currency
 from stonks_overwatch.redaction import redact
 from stonks_overwatch.reports.scope import Scope
 
@@ -47,7 +46,10 @@ class Command(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         # Without abbreviations: `--as` must not change its meaning when an option is added.
-        return super().create_parser(prog_name, subcommand.replace("_", "-"), allow_abbrev=False, **kwargs)
+        self.parser = super().create_parser(
+            prog_name, subcommand.replace("_", "-"), allow_abbrev=False, **kwargs
+        )
+        return self.parser
 
     def run_from_argv(self, argv: list[str]) -> None:
         logs.configure()
@@ -121,6 +123,11 @@ class PeriodCommand(ReadingCommand):
         parser.add_argument("--from", dest="start", metavar="DATE", type=day, help="first day")
         parser.add_argument("--to", dest="end", metavar="DATE", type=day, help="last day")
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        if options["start"] and options["end"] and options["start"] > options["end"]:
+            self.parser.error("argument --from: it is after --to")
+        return super().execute(*args, **options)
+
 
 def day(text: str) -> date:
     """The day an argument names; for `type=` of an argument."""
@@ -128,6 +135,13 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as err:
         raise ArgumentTypeError(f"{text!r} is not a date like 2026-01-31") from err
+
+
+def year(text: str) -> int:
+    """The year an argument names; for `type=` of an argument."""
+    if not (text.isascii() and text.isdigit() and len(text) == 4):
+        raise ArgumentTypeError(f"{text!r} is not a year like 2026")
+    return int(text)
 
 
 def fraction(text: str) -> Decimal:
@@ -144,6 +158,6 @@ def fraction(text: str) -> Decimal:
 def base_currency(text: str) -> str:
     """The currency an argument names; for `type=` of an argument."""
     try:
-        return currency(text.upper())
+        return config.currency_in_use(text)
     except ValueError as err:
         raise ArgumentTypeError(str(err)) from err

@@ -140,7 +140,7 @@ def _priced(name: str) -> tuple[Instrument, Block]:
     if found is None or not found[0].numbers.size:
         raise UnknownInstrumentError(
             f"No prices are stored of an instrument {name}.",
-            next_step="Name one by its ISIN or symbol, or import its prices (docs/import.md).",
+            next_step="Name one by its ISIN or symbol, or import its prices (docs/Import.md).",
         )
     return found[1], found[0]
 

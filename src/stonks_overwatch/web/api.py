@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Query, Schema
 from ninja.errors import ValidationError
 from ninja.openapi.docs import Swagger
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from stonks_overwatch import config
 from stonks_overwatch.errors import (
@@ -35,7 +35,7 @@ from stonks_overwatch.reports.dashboard import DashboardDocument, dashboard
 from stonks_overwatch.reports.diversification import DiversificationDocument, diversification
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.explain import Explanation, explain
-from stonks_overwatch.reports.explain.asked import Arguments, Currency, Only
+from stonks_overwatch.reports.explain.asked import Arguments, Only
 from stonks_overwatch.reports.exposures import RATE, ExposuresDocument, exposures
 from stonks_overwatch.reports.fees import FeesDocument, fees
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
@@ -74,7 +74,7 @@ class Asked(Schema):
     account: str | None = None
     broker: str | None = None
     as_of: date | None = None
-    base: Currency | None = None
+    base: config.Currency | None = None
 
     def scope(self) -> Scope:
         return Scope(
@@ -90,6 +90,14 @@ class AskedDays(Asked):
 
     start: date | None = Field(None, alias="from")
     end: date | None = Field(None, alias="to")
+
+    @field_validator("end")
+    @classmethod
+    def _not_before_start(cls, end: date | None, info: ValidationInfo) -> date | None:
+        start = info.data.get("start")
+        if start and end and start > end:
+            raise ValueError("it is before from")
+        return end
 
 
 class AskedHoldings(AskedDays):
@@ -140,12 +148,13 @@ def tell(request: HttpRequest, error: StonksError) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def refuse(request: HttpRequest, error: ValidationError) -> HttpResponse:
     first = error.errors[0]
+    why = first["msg"].removeprefix("Value error, ")
     return api.create_response(
         request,
         {
             "error": {
                 "code": "wrong_argument",
-                "what": f"The argument {first['loc'][-1]} cannot be used: {first['msg']}.",
+                "what": f"The argument {first['loc'][-1]} cannot be used: {why}.",
                 "next_step": "See /api/v1/docs for the arguments and their forms.",
             }
         },

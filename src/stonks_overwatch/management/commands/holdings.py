@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import NOTHING, currency, moment, money, number, percent, table
+from stonks_overwatch.management.tables import NOTHING, about, currency, moment, money, number, percent, table
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 
 
@@ -50,7 +50,7 @@ def shown(document: HoldingsDocument) -> str:
                     money(row.market_value_base, base),
                     percent(row.weight),
                     money(row.unrealized_pnl_base, base),
-                    money(row.realized_pnl_base, base),
+                    about(money(row.realized_pnl_base, base), is_estimate=row.realized_is_estimate),
                 )
                 for row in document.holdings
             ],

@@ -19,7 +19,6 @@ class Command(BaseCommand):
     help = "import files (CSV of activities, prices and rates; IBKR's Flex XML), list or undo imports"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.parser = parser
         parser.add_argument("files", nargs="*", metavar="FILE", type=Path)
         parser.add_argument("--account", metavar="NAME", default="", help="the account of all rows")
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen, store nothing")

@@ -3,12 +3,12 @@
 from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_only, add_price_return
-from stonks_overwatch.management.tables import UNKNOWN, about, money, number, percent, table
+from stonks_overwatch.management.tables import NOTHING, UNKNOWN, about, money, number, percent, table
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 from stonks_overwatch.reports.realized import realized_between
 
@@ -30,8 +30,6 @@ class Command(PeriodCommand):
         )
 
     def handle(self, *, json: bool, **options: Any) -> None:
-        if options["start"] and options["end"] and options["start"] > options["end"]:
-            raise CommandError("argument --from: it is after --to", returncode=2)
         document = performance(
             self.scope(options),
             options["start"],
@@ -42,6 +40,9 @@ class Command(PeriodCommand):
         )
         if json:
             self.print_document(document)
+            return
+        if document.end is None:
+            self.stdout.write(NOTHING)
             return
         realized: Decimal | None = None
         if document.start and document.end:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.ledger.lots import Method
-from stonks_overwatch.management.command import ReadingCommand
+from stonks_overwatch.management.command import ReadingCommand, year
 from stonks_overwatch.management.tables import about, money, number, table
 from stonks_overwatch.reports.realized import RealizedDocument, realized
 
@@ -15,7 +15,7 @@ class Command(ReadingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--year", type=int, metavar="YEAR", help="only what was closed in this year")
+        parser.add_argument("--year", type=year, metavar="YEAR", help="only what was closed in this year")
         parser.add_argument(
             "--method", choices=[m.value for m in Method], help="in place of each account's own method"
         )
@@ -63,15 +63,16 @@ def shown(document: RealizedDocument) -> str:
                 str(row.year),
                 str(row.lots),
                 money(row.proceeds_base, base),
-                money(row.cost_base, base),
-                money(row.gain_base, base),
+                about(money(row.cost_base, base), is_estimate=row.estimates > 0),
+                about(money(row.gain_base, base), is_estimate=row.estimates > 0),
                 money(row.short_term_base, base),
                 money(row.long_term_base, base),
             )
             for row in document.by_year
         ],
     )
-    last = f"Realized {money(document.totals.gain_base, base)} {base}"
+    gain = about(money(document.totals.gain_base, base), is_estimate=document.totals.estimates > 0)
+    last = f"Realized {gain} {base}"
     if document.totals.unknown:
         last += f"; {document.totals.unknown} unknown and not included"
     return f"{lots}\n\n{years}\n\n{last}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.tables import NOTHING, UNKNOWN, number, percent, table
@@ -18,8 +18,6 @@ class Command(PeriodCommand):
         parser.add_argument("--differences", action="store_true", help="show only what differs")
 
     def handle(self, *, json: bool, **options: Any) -> None:
-        if options["start"] and options["end"] and options["start"] > options["end"]:
-            raise CommandError("argument --from: it is after --to", returncode=2)
         scope, days = self.scope(options), (options["start"], options["end"])
         document = reconcile_anew(scope, *days)
         if json:

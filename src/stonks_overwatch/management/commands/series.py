@@ -24,7 +24,8 @@ class Command(PeriodCommand):
             self.print_document(document)
             return
         if not document.dates:
-            self.stdout.write(NOTHING)
+            given = options["start"] or options["end"]
+            self.stdout.write("Nothing is known of these days." if given else NOTHING)
             return
         rows = zip(
             document.dates,

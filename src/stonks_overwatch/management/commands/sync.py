@@ -31,7 +31,8 @@ class Command(BaseCommand):
         if json:
             self.print_document(document)
         for run in document.runs:
-            if not json:
+            # A configuration that cannot be read is a run of no broker, of which there is only the error.
+            if not json and run.broker:
                 self.stdout.write(summary(run))
             if run.error is not None:
                 kind = "error" if run.status == "failed" else "warning"
