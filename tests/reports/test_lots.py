@@ -115,7 +115,17 @@ def test_a_purchase_whose_day_is_not_known_makes_its_cost_in_another_currency_an
     assert [earned.unrealized_is_estimate, earned.realized_is_estimate] == [is_estimate, is_estimate]
     # The newest ten are the ones that were bought; the oldest ten are of both.
     assert [outcomes[Method.LIFO].is_estimate, outcomes[Method.FIFO].is_estimate] == [False, is_estimate]
-    for figure in ("instrument.earned.currency_effect_base", "realized.totals.gain_base"):
+    for until in (None, builders.TODAY):  # stored, and worked out
+        of_sales, valued = realized(Scope("EUR", as_of=until)), holdings(Scope("EUR", as_of=until))
+        sums = (of_sales.totals, *of_sales.by_year, *of_sales.by_instrument)
+        assert [one.estimates for one in sums] == [int(is_estimate)] * 3
+        assert valued.totals.realized_is_estimate == is_estimate
+        assert [one.realized_is_estimate for one in valued.holdings] == [is_estimate]
+    for figure in (
+        "instrument.earned.currency_effect_base",
+        "realized.totals.gain_base",
+        "dashboard.totals.realized_pnl_base",
+    ):
         told = explain(figure, asked)
         assert (told.is_estimate, "not known" in told.note) == (is_estimate, is_estimate)
 

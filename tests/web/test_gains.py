@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils.html import strip_tags
 
-from stonks_overwatch.ledger.models import Account, Instrument
+from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.web.paging import ROWS
 from tests.reports import builders
 from tests.web.conftest import Configure
@@ -53,6 +53,19 @@ def test_a_year_s_gains_are_told_lot_by_lot(reader: Client, traded: Instrument) 
     assert "Of both together −10.00 EUR" in shown
     assert "5 Mar 2024 – 5 Jun 2025 457 days, more than a year" in shown
     assert f'href="/instrument/{traded.pk}"' in reader.get("/realized").content.decode()
+
+
+def test_sums_of_gains_are_marked_where_one_of_them_is_an_estimate(
+    reader: Client, traded: Instrument
+) -> None:
+    shown = "about +40.00 EUR"
+    Activity.objects.filter(instrument=traded, kind="buy").update(
+        kind="opening", is_derived=True, cost=Decimal(1000), gross=Decimal(0)
+    )
+    sums = text(reader.get("/realized"))
+    assert sums.count(shown) == 4  # of all, of the year, of the instrument, of the lot
+    assert "Of the currency ~ about −40.00 EUR" in sums
+    assert shown in text(reader.get("/"))
 
 
 def test_the_method_is_in_the_address(reader: Client, traded: Instrument) -> None:

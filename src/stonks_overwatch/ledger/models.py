@@ -528,7 +528,8 @@ class ClosedLots(models.Model):
 class GainSum(models.Model):
     """What closed lots earned: by instrument and year, by year, by instrument, and all.
 
-    A year of 0 is all years, no instrument all of them. Sums are of what is known, null where nothing is.
+    A year of 0 is all years, no instrument all of them. Sums are of what is known, null where nothing is;
+    `unknown` counts the lots whose gain is not, `estimates` those whose gain is an estimate.
     """
 
     book = models.ForeignKey(LotBook, on_delete=models.CASCADE, db_index=False)
@@ -536,6 +537,7 @@ class GainSum(models.Model):
     year = models.IntegerField()
     lots = models.IntegerField()
     unknown = models.IntegerField()
+    estimates = models.IntegerField()
     gain = ExactDecimalField(null=True)
     proceeds_base = ExactDecimalField(null=True)
     cost_base = ExactDecimalField(null=True)

@@ -371,6 +371,7 @@ class Migration(migrations.Migration):
                 ('year', models.IntegerField()),
                 ('lots', models.IntegerField()),
                 ('unknown', models.IntegerField()),
+                ('estimates', models.IntegerField()),
                 ('gain', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('proceeds_base', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),
                 ('cost_base', stonks_overwatch.ledger.fields.ExactDecimalField(null=True)),

@@ -113,6 +113,8 @@ def as_one(parts: list[Holding]) -> Holding:
             "account": ", ".join([part.account for part in parts]),
             "average_cost": _average_cost(parts, sums["quantity"]),
             **sums,
+            "realized_is_estimate": sums["realized_pnl_base"] is not None
+            and any(part.realized_is_estimate for part in parts),
         }
     )
 

@@ -22,9 +22,18 @@ from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
-from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, times, total
+from stonks_overwatch.reports.documents import (
+    Computed,
+    Document,
+    Exact,
+    KeptIn,
+    known_sum,
+    share,
+    times,
+    total,
+)
 from stonks_overwatch.reports.kept import kept
-from stonks_overwatch.reports.lot_books import MOST_NAMED, Live, Stored, lot_books
+from stonks_overwatch.reports.lot_books import MOST_NAMED, NOT_CLOSED, Earned, Live, Stored, lot_books
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.state import Balance, Held, State, state_of, told_at
@@ -39,7 +48,11 @@ class AccountNav(Document):
 
 
 class Holding(Document):
-    """One instrument in one account. The last fields are for the page only, not in the JSON document."""
+    """One instrument in one account. The last fields are for the page only, not in the JSON document.
+
+    `realized_is_estimate`: the day on which some of what was closed was bought, and with it the rate, is not
+    known.
+    """
 
     account: str
     broker: str
@@ -62,6 +75,7 @@ class Holding(Document):
     unrealized_pnl: Computed | None
     unrealized_pnl_base: Computed | None
     realized_pnl_base: Computed | None
+    realized_is_estimate: bool
     weight: Computed | None
     country: str | None
     sector: str | None
@@ -90,7 +104,8 @@ class Totals(Document):
 
     `market_value_base + cash_base + accrued_base = nav_base`. `unknown` counts the positions, balances
     and accruals whose value or unrealized profit is not known in the base currency and so is missing here.
-    `realized_pnl_base` includes positions that are closed; it is null as soon as one part is unknown.
+    `realized_pnl_base` includes positions that are closed; it is null as soon as one part is unknown, and
+    an estimate (`realized_is_estimate`) as soon as one is.
     """
 
     market_value_base: Computed | None
@@ -99,6 +114,7 @@ class Totals(Document):
     nav_base: Computed | None
     unrealized_pnl_base: Computed | None
     realized_pnl_base: Computed | None
+    realized_is_estimate: bool
     unknown: int
 
 
@@ -155,7 +171,7 @@ class ValuedPosition(NamedTuple):
     nav_base: Decimal | None  # of everything looked at
     market_value_base: Decimal | None
     unrealized_pnl_base: Decimal | None
-    realized_pnl_base: Decimal | None
+    realized: Earned
 
     @property
     def cost_basis_base(self) -> Decimal | None:
@@ -189,7 +205,8 @@ class ValuedPosition(NamedTuple):
                 "average_cost": row.average_cost,
                 "unrealized_pnl": row.unrealized_pnl,
                 "unrealized_pnl_base": self.unrealized_pnl_base,
-                "realized_pnl_base": self.realized_pnl_base,
+                "realized_pnl_base": self.realized.gain,
+                "realized_is_estimate": self.realized.is_estimate,
                 "weight": self.weight,
                 "country": row.country,
                 "sector": row.sector,
@@ -315,7 +332,7 @@ def _valued(
     as_of: datetime | date | None,
     state: State,
     rates: Rates,
-    earned: Mapping[Key, Decimal | None],
+    earned: Mapping[Key, Earned],
 ) -> Valuation:
     """`earned` is the realized P&L of what closed anything."""
     by_id = {account.pk: account for account in state.accounts}
@@ -328,12 +345,12 @@ def _valued(
     for row in state.held:
         into_base = factors.into_base[row.account_id, row.currency]
         value, profit = times(row.market_value, into_base), times(row.unrealized_pnl, into_base)
-        realized = earned.get((row.account_id, row.instrument_id), _ZERO)
+        realized = earned.get((row.account_id, row.instrument_id), NOT_CLOSED)
         account = by_id[row.account_id]
         positions.append(ValuedPosition(account, row, into_base, nav_base, value, profit, realized))
         if profit is None and value is not None:
             unknown[row.account_id] += 1
-    everything_earned = total(earned.values())
+    realized_pnl = known_sum(one.gain for one in earned.values())
     return Valuation(
         as_of=as_of,
         base_currency=base,
@@ -369,7 +386,8 @@ def _valued(
             accrued_base=sum_of(every, "accrued"),
             nav_base=nav_base,
             unrealized_pnl_base=total(one.unrealized_pnl_base for one in positions).value,
-            realized_pnl_base=None if everything_earned.unknown else everything_earned.value,
+            realized_pnl_base=realized_pnl,
+            realized_is_estimate=realized_pnl is not None and any(one.is_estimate for one in earned.values()),
             unknown=unknown.total(),
         ),
     )

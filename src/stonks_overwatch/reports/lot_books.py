@@ -72,6 +72,7 @@ class GainRow(NamedTuple):
     year: int
     lots: int
     unknown: int
+    estimates: int
     gain: Decimal | None
     proceeds_base: Decimal | None
     cost_base: Decimal | None
@@ -84,9 +85,21 @@ class GainRow(NamedTuple):
 
     @property
     def sums(self) -> tuple[Decimal | None, ...]:
-        return self[5:]
+        return self[6:]
 
 
+class Earned(NamedTuple):
+    """Proceeds minus cost of what closed anything of an instrument, each at the rate of its day.
+
+    In the base currency; unknown as soon as one lot's is, an estimate as soon as one lot's is.
+    """
+
+    gain: Decimal | None
+    is_estimate: bool
+
+
+NOT_CLOSED = Earned(Decimal(0), is_estimate=False)
+"""Of what closed nothing."""
 Positions = dict[Key, tuple[Decimal, Decimal | None]]
 """Quantity and cost of what is open, by account and instrument; unknown as soon as one lot's cost is."""
 
@@ -94,7 +107,7 @@ Rated = tuple[Close, Decimal | None]
 """A closed lot, and the base currency for one unit on the day it was closed."""
 
 _LOT = Lot._fields
-_COUNTS, GAINED = GainRow._fields[2:5], GainRow._fields[5:]
+_COUNTS, GAINED = GainRow._fields[2:6], GainRow._fields[6:]
 _OPEN_COLUMNS = "book", "instrument", "number", *_LOT
 _CLOSED_COLUMNS = "book", "instrument", "year", "lots"
 _GAIN_COLUMNS = "book", *GainRow._fields[1:]
@@ -172,18 +185,17 @@ class Stored:
         rows = rows.filter(year=year) if year is not None else rows.exclude(year=EVER)
         return _gain_rows(rows.order_by("book_id", "instrument_id", "year"), self.accounts)
 
-    def earned(self) -> dict[Key, Decimal | None]:
-        """Proceeds minus cost of what closed anything of an instrument, each at the rate of its day.
-
-        In the base currency, by account and instrument; unknown as soon as one lot's is.
-        """
+    def earned(self) -> dict[Key, "Earned"]:
+        """What was realized by account and instrument."""
         rows = GainSum.objects.filter(book__in=list(self.accounts), instrument__isnull=False, year=EVER)
         found = rows.order_by("book_id", "instrument_id").values_list(
-            "book_id", "instrument_id", "unknown", plain("gain_base")
+            "book_id", "instrument_id", "unknown", "estimates", plain("gain_base")
         )
         return {
-            (self.accounts[book], instrument): None if unknown else plain_number(gain)
-            for book, instrument, unknown, gain in found
+            (self.accounts[book], instrument): Earned(
+                None if unknown else plain_number(gain), bool(estimates and not unknown)
+            )
+            for book, instrument, unknown, estimates, gain in found
         }
 
 
@@ -224,14 +236,16 @@ class Live:
     def gains(self, year: int | None = None, *, by_instrument: bool = False) -> list[GainRow]:
         return [
             row
-            for row in _with_totals(_gains(self._closed()))
+            for row in _with_totals(_gains(self._closed(), self.books))
             if (row.instrument is not None) is by_instrument
             and (row.year == year if year is not None else row.year != EVER)
         ]
 
-    def earned(self) -> dict[Key, Decimal | None]:
+    def earned(self) -> dict[Key, "Earned"]:
         return {
-            (row.account, row.instrument): None if row.unknown else row.gain_base
+            (row.account, row.instrument): Earned(
+                None if row.unknown else row.gain_base, bool(row.estimates and not row.unknown)
+            )
             for row in self.gains(EVER, by_instrument=True)
             if row.instrument is not None
         }
@@ -358,7 +372,7 @@ def _store(
     Returns: the books by account.
     """
     closed = list(_closed(kept))
-    gains = _gains(closed)
+    gains = _gains(closed, kept)
     try:
         with impatient(), transaction.atomic():
             are_there = LotBook.objects.filter(pk__in=list(found.values())).count() == len(found)
@@ -425,10 +439,7 @@ def _written(
 
 
 def _gains_written(found: dict[int, int], gains: Iterable[GainRow]) -> Iterator[_Row]:
-    return (
-        (found[row.account], row.instrument, row.year, row.lots, row.unknown, *map(_text, row.sums))
-        for row in gains
-    )
+    return ((found[row.account], *row[1:6], *map(_text, row.sums)) for row in gains)
 
 
 def _replace(
@@ -548,21 +559,34 @@ def _by_year(closes: Iterable[Rated]) -> list[tuple[int, list[Rated]]]:
     return sorted(years.items())
 
 
-def _gains(closed: Iterable[tuple[Key, list[Rated]]]) -> list[GainRow]:
+def _gains(closed: Iterable[tuple[Key, list[Rated]]], kept: Books) -> list[GainRow]:
     """The sums of each account and instrument by year, and of all years."""
     found = []
     with localcontext(EXACT):
         for (account, instrument), closes in closed:
-            years = [_gain(account, instrument, year, of_year) for year, of_year in _by_year(closes)]
+            is_rated = is_cost_rated(kept.papers[instrument], kept.base)
+            years = [
+                _gain(account, instrument, year, of_year, is_rated=is_rated)
+                for year, of_year in _by_year(closes)
+            ]
             found += [*years, _row(account, instrument, EVER, years)]
     return found
 
 
-def _gain(account: int, instrument: int, year: int, closes: Sequence[Rated]) -> GainRow:
+def is_cost_rated(paper: Paper, base: str | None) -> bool:
+    """Whether what a lot cost takes a rate, which nobody knows where the day of the purchase is not known."""
+    return paper.currency != base and not paper.is_margined
+
+
+def _gain(account: int, instrument: int, year: int, closes: Sequence[Rated], *, is_rated: bool) -> GainRow:
     """The sums of one year, where the context is `EXACT`."""
     columns = list(zip(*(_parts(*one) for one in closes), strict=True))
-    unknown = columns[_GAIN_BASE].count(None)
-    return GainRow(account, instrument, year, len(closes), unknown, *map(_sum, columns))
+    gains = columns[_GAIN_BASE]
+    estimates = 0
+    if is_rated:
+        known = zip(closes, gains, strict=True)
+        estimates = sum(not close.is_dated and gain is not None for (close, _), gain in known)
+    return GainRow(account, instrument, year, len(closes), gains.count(None), estimates, *map(_sum, columns))
 
 
 def _parts(close: Close, rate: Decimal | None) -> tuple[Decimal | None, ...]:
@@ -586,8 +610,8 @@ def _gain_rows(sums: QuerySet[GainSum], accounts: Mapping[int, int]) -> list[Gai
     """Stored sums; `accounts` by book."""
     found = sums.values_list("book_id", "instrument_id", *_COUNTS, *map(plain, GAINED))
     return [
-        GainRow(accounts[book], instrument, year, lots, unknown, *map(plain_number, numbers))
-        for book, instrument, year, lots, unknown, *numbers in found
+        GainRow(accounts[book], instrument, year, lots, unknown, estimates, *map(plain_number, numbers))
+        for book, instrument, year, lots, unknown, estimates, *numbers in found
     ]
 
 
@@ -609,9 +633,9 @@ def _with_totals(rows: list[GainRow]) -> list[GainRow]:
 
 def _row(account: int, instrument: int | None, year: int, rows: Sequence[GainRow]) -> GainRow:
     """The sums of several sums, where the context is `EXACT`."""
-    lots, unknown = sum(row.lots for row in rows), sum(row.unknown for row in rows)
+    lots, unknown, estimates = map(sum, zip(*(row[3:6] for row in rows), strict=True))
     columns = zip(*(row.sums for row in rows), strict=True)
-    return GainRow(account, instrument, year, lots, unknown, *map(_sum, columns))
+    return GainRow(account, instrument, year, lots, unknown, estimates, *map(_sum, columns))
 
 
 def _sum(numbers: Sequence[Decimal | None]) -> Decimal | None:

@@ -28,6 +28,7 @@ from stonks_overwatch.reports.lot_books import (
     Live,
     OpenRow,
     Stored,
+    is_cost_rated,
     is_long_term,
     lot_books,
     papers,
@@ -244,7 +245,7 @@ def _row(
 
 def is_rate_guessed(lot: Lot | Close, paper: Paper, base: str) -> bool:
     """Whether what it cost is converted at another day's rate, because that of the purchase is not known."""
-    return not lot.is_dated and paper.currency != base and not paper.is_margined
+    return not lot.is_dated and is_cost_rated(paper, base)
 
 
 def _worth(lot: Lot, held: Held, paper: Paper) -> Decimal | None:

@@ -74,6 +74,8 @@ class ClosedLot(Document):
 class Gains(Document):
     """Sums over what is known, in the base currency; `unknown` counts closed lots whose gain is not.
 
+    `estimates` counts those whose gain is an estimate, see ClosedLot; so are then the sums of gains, costs
+    and effects, but not those by the time that a lot was held.
     `long_term_base` is of what was held for more than a year, `short_term_base` of the rest; both leave
     out lots whose day of purchase is not known.
     """
@@ -88,6 +90,7 @@ class Gains(Document):
     currency_effect_base: Computed | None
     cross_effect_base: Computed | None
     unknown: int
+    estimates: int
 
 
 class _Year(Document):
@@ -205,6 +208,7 @@ def _sums(rows: list[GainRow]) -> dict[str, Any]:
         "lots": sum([row.lots for row in filled]),
         **{name: total(column).value for name, column in zip(_SUMS, columns, strict=False)},
         "unknown": sum([row.unknown for row in filled]),
+        "estimates": sum([row.estimates for row in filled]),
     }
 
 

@@ -634,7 +634,7 @@ for _name, _title in (
 estimated(
     Gains,
     (*_IN_BASE, "gain_base"),
-    lambda seen: any(row.is_estimate for row in _closed(seen)),
+    lambda seen: seen.holder.estimates > 0,
     ONE_RATE_GUESSED,
 )
 figure(Gains, "short_term_base", "Gain of what was held up to a year", base)(

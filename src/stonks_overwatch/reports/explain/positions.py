@@ -14,9 +14,11 @@ from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.explain.lots import ONE_RATE_GUESSED
 from stonks_overwatch.reports.explain.told import (
     at_rate,
     base,
+    estimated,
     figure,
     fraction,
     over_nav,
@@ -411,6 +413,9 @@ def _realized(seen: Seen) -> Made:
     ]
     words = "sum of the gains of all closed lots, unknown when one of them is"
     return sum_of(inputs, words, ledger=[moves(held.account_id, held.instrument_id, _on(seen, held))])
+
+
+estimated(Holding, ("realized_pnl_base",), lambda seen: seen.holder.realized_is_estimate, ONE_RATE_GUESSED)
 
 
 @figure(Holding, "weight", "Weight", fraction, "The value as a part of the value of everything looked at.")

@@ -15,9 +15,11 @@ from stonks_overwatch.reports.explain.cash import moved_back
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen, by_of
 from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.explain.lots import ONE_RATE_GUESSED
 from stonks_overwatch.reports.explain.told import (
     at_rate,
     base,
+    estimated,
     figure,
     fraction,
     over_nav,
@@ -253,6 +255,9 @@ def _realized_total(seen: Seen) -> Made:
             )
         )
     return sum_of(inputs, "sum of the realized gains of every instrument, unknown when one of them is")
+
+
+estimated(Totals, ("realized_pnl_base",), lambda seen: seen.holder.realized_is_estimate, ONE_RATE_GUESSED)
 
 
 # Accounts
