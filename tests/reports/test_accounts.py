@@ -7,6 +7,7 @@ from stonks_overwatch.reports.accounts import account_rows
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders
 from tests.reports.builders import NOW
+from tests.reports.packing import pack
 
 pytestmark = pytest.mark.django_db
 EUR = Scope("EUR")
@@ -23,6 +24,7 @@ def test_an_account_shows_its_parts_in_the_base_currency() -> None:
     builders.position(account, share, "5", "20", cost="90")
     builders.cash(account, "USD", "50", accrued_dividends=Decimal(5))
     builders.activity(account, "buy", of=share, quantity="5", gross="-90")
+    pack()
     (row,) = account_rows(EUR).accounts
     assert (row.account, row.alias, row.kind, row.login) == ("U2", "Long term", "INDIVIDUAL", "main")
     assert (row.currency, row.nav, row.nav_base) == ("USD", Decimal(155), Decimal(124))

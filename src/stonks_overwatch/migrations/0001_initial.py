@@ -764,7 +764,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='gainsum',
-            index=models.Index(fields=['book', 'year'], name='stonks_over_book_id_ebfe69_idx'),
+            index=models.Index(fields=['book', 'year', 'instrument', 'unknown', 'gain_base'], name='stonks_over_book_id_3daaed_idx'),
         ),
         migrations.AddConstraint(
             model_name='gainsum',

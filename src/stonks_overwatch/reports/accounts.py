@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from django.db.models import Count
-
-from stonks_overwatch.ledger.models import Account, Activity
+from stonks_overwatch.ledger import packed
+from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, total
 from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, sum_of, valuation
@@ -53,8 +52,7 @@ class AccountsDocument(Document):
 @kept
 def account_rows(scope: Scope) -> AccountsDocument:
     valued = valuation(scope)
-    counted = Activity.objects.current().values("account_id").annotate(number=Count("id"))
-    activities = {row["account_id"]: row["number"] for row in counted}
+    activities = packed.counts()
     positions = grouped(valued.positions, lambda one: one.account.pk)
     return AccountsDocument(
         as_of=valued.as_of,

@@ -328,15 +328,18 @@ class _Facts:
         pks = [account.pk for account in looked_at]
         cash: dict[int, dict[str, float]] = defaultdict(dict)
         accruing = set()
-        for row in CashBalance.objects.filter(account__in=pks):
-            cash[row.account_id][row.currency] = float(row.amount)
-            if row.accrued_interest is not None or row.accrued_dividends is not None:
-                accruing.add(row.account_id)
+        balances = CashBalance.objects.filter(account__in=pks)
+        accruals = plain("accrued_interest"), plain("accrued_dividends")
+        for pk, currency, amount, *accrued in balances.values_list(
+            "account_id", "currency", plain_float("amount"), *accruals
+        ):
+            cash[pk][currency] = amount
+            if accrued != [None, None]:
+                accruing.add(pk)
         by_topic: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
-        for period in Period.objects.filter(account__in=pks, topic__in=_FLOW_TOPICS):
-            by_topic[period.account_id, period.topic].append(
-                (period.since.toordinal(), period.until.toordinal())
-            )
+        told = Period.objects.filter(account__in=pks, topic__in=_FLOW_TOPICS)
+        for pk, topic, since, until in told.values_list("account_id", "topic", "since", "until"):
+            by_topic[pk, topic].append((since.toordinal(), until.toordinal()))
         periods = {pk: _common([by_topic[pk, topic] for topic in _FLOW_TOPICS]) for pk in pks}
         return cls(cash, accruing, periods)
 

@@ -37,6 +37,7 @@ from stonks_overwatch.ledger.models import (
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.sql import impatient, insert, without_collector
 from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books, ties
+from stonks_overwatch.reports.scope import every_account
 
 log = logging.getLogger(__name__)
 
@@ -262,9 +263,8 @@ def lot_books(
     if until is not None:
         return Live(books(looked_at, base, until, method), methods)
     # A transfer takes lots from one account to another: those of a broker are kept together.
-    together = list(
-        Account.objects.filter(broker__in={account.broker for account in looked_at}).order_by("pk")
-    )
+    brokers = {account.broker for account in looked_at}
+    together = sorted((one for one in every_account() if one.broker in brokers), key=lambda one: one.pk)
     names = _names(together, method)
     stale = LotMark.objects.filter(book=OuterRef("pk"), is_stale=True)
     stored = LotBook.objects.filter(account__in=together, base=base).annotate(has_stale=Exists(stale))

@@ -23,10 +23,10 @@ def accounts(scope: Scope) -> list[Account]:
 
     Raises: UnknownAccountError when a named account or broker is not among the stored ones.
     """
-    every = stored()
+    stored = every_account()
     looked_at = [
         account
-        for account in every
+        for account in stored
         if scope.account in (None, account.account) and scope.broker in (None, account.broker)
     ]
     if looked_at or (scope.account is None and scope.broker is None):
@@ -34,7 +34,7 @@ def accounts(scope: Scope) -> list[Account]:
     named = " ".join(
         f"{word} {value}" for word, value in (("broker", scope.broker), ("account", scope.account)) if value
     )
-    known = ", ".join(f"{account.account} ({account.broker})" for account in every)
+    known = ", ".join(f"{account.account} ({account.broker})" for account in stored)
     raise UnknownAccountError(
         f"No stored account matches {named}.",
         next_step=f"Name one of these: {known}." if known else "Run stonks-overwatch sync first.",
@@ -42,6 +42,6 @@ def accounts(scope: Scope) -> list[Account]:
 
 
 @kept
-def stored() -> tuple[Account, ...]:
-    """All accounts, by broker and id."""
+def every_account() -> tuple[Account, ...]:
+    """By broker and id."""
     return tuple(Account.objects.order_by("broker", "account"))

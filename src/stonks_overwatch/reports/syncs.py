@@ -10,7 +10,7 @@ from pydantic import Field
 from stonks_overwatch.ledger.models import Account, InboxItem, Position, SyncRun
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.kept import kept
-from stonks_overwatch.reports.scope import stored
+from stonks_overwatch.reports.scope import every_account
 from stonks_overwatch.reports.state import told_at
 
 Status = Literal["running", "ok", "partial", "failed"]
@@ -159,19 +159,19 @@ def logins(broker: str | None = None) -> tuple[LoginState, ...]:
     )
     by_id = SyncRun.objects.in_bulk([row[which] for row in latest for which in ("last", "stored")])
     accounts: defaultdict[tuple[str, str], list[Account]] = defaultdict(list)
-    for account in stored() if latest else ():
+    for account in every_account() if latest else ():
         accounts[account.broker, account.login].append(account)
     states = []
     for row in latest:
         of_login = accounts[row["broker"], row["login"]]
-        last, useful = by_id[row["last"]], by_id.get(row["stored"])
+        last, stored = by_id[row["last"]], by_id.get(row["stored"])
         states.append(
             LoginState(
                 broker=last.broker,
                 login=last.login,
                 last_run=run(last),
                 is_running=last.status == "running",
-                updated_at=told_at(*of_login) if of_login or not useful else useful.finished_at,
+                updated_at=told_at(*of_login) if of_login or not stored else stored.finished_at,
                 retry_at=last.retry_at,
             )
         )
