@@ -89,6 +89,16 @@ def test_what_cannot_be_right_is_told_beside_the_form(reader: Client, server: Sa
     assert "notbase64!!" not in page
 
 
+@pytest.mark.usefixtures("server")
+def test_a_mistyped_consumer_key_can_be_corrected(reader: Client, certs: Path) -> None:
+    assert "Then: 2. Registration with IBKR, 3. Access token, 4. The first login." in shown(reader)
+    have_keys(certs)
+    assert "It is another one" in enter(reader, "registration", consumer_key="MISTYPEDX")
+    page = enter(reader, "registration", consumer_key=CONSUMER_KEY)
+    assert f"with the consumer key <code>{CONSUMER_KEY}</code>" in page
+    assert "Then: 4. The first login." in page
+
+
 def test_a_registration_that_is_not_active_is_waited_for_and_then_used(
     reader: Client, server: Sandbox, certs: Path
 ) -> None:
