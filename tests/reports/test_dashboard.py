@@ -7,6 +7,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.dashboard import DayChange, dashboard
+from stonks_overwatch.reports.explain import Arguments, explain
+from stonks_overwatch.reports.explain.asked import asked_in
 from stonks_overwatch.reports.holdings import holdings
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders
@@ -87,6 +89,9 @@ def test_without_the_earlier_rate_the_change_is_at_todays() -> None:
     builders.rate("XYZ", "EUR", "0.8", TODAY)
     builders.nav(worth("U1", "110", "XYZ"), "100", TUESDAY)
     assert dashboard(EUR).day_change.value_base == 8
+    told = explain("dashboard.accounts.day_change.value_base", Arguments(base="EUR", row=("ibkr U1",)))
+    assert [one.value for one in told.inputs] == [88, 80]
+    assert [(rate.rate, rate.for_day) for rate in told.rates] == [(Decimal("0.8"), TODAY)]
 
 
 def test_the_series_sums_the_accounts_and_ends_with_now() -> None:
@@ -123,7 +128,14 @@ def test_an_account_that_files_alone_tell_of_has_a_series_by_our_own_valuation()
     series = dashboard(EUR).series
     assert series.dates == (MONDAY, TUESDAY, TODAY)
     assert series.nav == (Decimal(90), Decimal(100), Decimal(100))
-    assert dashboard(EUR).day_change.since == TUESDAY
+    change = dashboard(EUR).accounts[0].day_change
+    assert builders.figures(change.value_base, change.since) == (0, TUESDAY)
+    asked = Arguments(base="EUR")
+    for figure, row in (("accounts.day_change.value_base", "ibkr U1"), ("series.nav", str(MONDAY))):
+        told = explain(f"dashboard.{figure}", asked.but(row=(row,)))
+        of_day = told.inputs[-1]
+        name, words = asked_in(of_day.explanation or "")
+        assert of_day.value == explain(name, Arguments(**words)).value == (90 if row == str(MONDAY) else 100)
 
 
 def test_an_account_counts_from_the_day_it_was_opened() -> None:

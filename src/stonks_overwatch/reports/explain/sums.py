@@ -8,6 +8,7 @@ from stonks_overwatch.ledger.models import Account, CashBalance, NavPoint
 from stonks_overwatch.reports.accounts import AccountRow, AccountsDocument, account_rows
 from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, allocation, key_of_part
 from stonks_overwatch.reports.cash import effects_on
+from stonks_overwatch.reports.daily import own_points
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DayChange, NavSeries, dashboard
 from stonks_overwatch.reports.documents import total
 from stonks_overwatch.reports.explain.asked import of_account
@@ -321,26 +322,29 @@ def _day_change(seen: Seen) -> Made:
     if since is None or seen.value is None or day.nav_base is None:
         before = seen.input("value at the end of the day before", None, seen.base)
         return Made("difference", "value now − value at the end of the day before", [now, before])
-    point = NavPoint.objects.get(account=account, on=since)
-    earlier = seen.input(
-        f"value at the end of {since.isoformat()}", _earlier(seen, point), seen.base, as_of=since
-    )
-    return Made(
-        "difference",
-        "value now − value at the end of the day before",
-        [now, earlier],
-        seen.rates_used(point.currency, seen.base, since),
-        [points(NavPoint.objects.filter(pk=point.pk))],
-    )
+    told = NavPoint.objects.filter(account=account, on=since)
+    rated_on, earlier = since, _end_of_day(seen, account, since, told.first())
+    if earlier.value is None:  # at today's rate, where that of the day is not known
+        rated_on = seen.valued.state.days[account.pk]
+        earlier = _end_of_day(seen, account, since, told.first(), rated_on)
+    used = [rate for point in told for rate in seen.rates_used(point.currency, seen.base, rated_on)]
+    words = "value now − value at the end of the day before"
+    return Made("difference", words, [now, earlier], used, [points(told)])
 
 
-def _earlier(seen: Seen, point: NavPoint) -> Decimal | None:
-    """The broker's value in the base currency at its day's rate; where that is unknown at today's."""
-    rates = seen.reports.rates(point.on, max(seen.valued.state.days.values()))
-    found = rates.convert(point.nav, point.currency, seen.base, point.on)
-    if found is not None:
-        return found
-    return rates.convert(point.nav, point.currency, seen.base, seen.valued.state.days[point.account_id])
+def _end_of_day(
+    seen: Seen, account: Account, on: date, point: NavPoint | None, rated_on: date | None = None
+) -> Input:
+    """The broker's value at the end of a day in the base currency; without any of the account our own."""
+    name, where, value = f"value of {account.account} at the end of {on.isoformat()}", "", None
+    if point is not None:
+        day = rated_on or on
+        value = seen.reports.rates(min(on, day), day).convert(point.nav, point.currency, seen.base, day)
+    elif not NavPoint.objects.filter(account=account).exists():
+        own = dict(own_points([account], seen.base).get(account.pk, ()))
+        value, where = (Decimal(f"{own[on]:.10f}"), "series.nav") if on in own else (None, "")
+    asked = {**of_account(account), "as_of": None}
+    return seen.input(name, value, seen.base, where, on.isoformat(), as_of=on, asked=asked)
 
 
 @figure(DayChange, "fraction", "Change of the day", fraction, "The change over the earlier value.")
@@ -367,15 +371,13 @@ def _nav_of_day(seen: Seen) -> Made:
         now = seen.input("total value now", seen.value, seen.base, "holdings.totals.nav_base")
         return sum_of([now], "the total value now")
     found = {point.account_id: point for point in NavPoint.objects.filter(account__in=accounts, on=on)}
-    rates = seen.reports.rates(on, on)
-    inputs = []
-    for account in accounts:
-        if account.opened_on is None or account.opened_on <= on:
-            point = found.get(account.pk)
-            value = None if point is None else rates.convert(point.nav, point.currency, seen.base, on)
-            inputs.append(seen.input(f"value of {account.account}", value, seen.base, as_of=on))
+    inputs = [
+        _end_of_day(seen, account, on, found.get(account.pk))
+        for account in accounts
+        if account.opened_on is None or account.opened_on <= on
+    ]
     used = seen.every_rate_used((point.currency, seen.base, on) for point in found.values())
-    words = "sum of the brokers' values of the day, unknown when an account has none"
+    words = "sum of the values of the day, unknown when an account has none"
     return sum_of(inputs, words, used, [points(NavPoint.objects.filter(account__in=accounts, on=on))])
 
 
