@@ -1,12 +1,12 @@
 """Activities of files."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from operator import itemgetter
+from hashlib import sha256
+from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, Max, OuterRef, Q
@@ -16,18 +16,22 @@ from stonks_overwatch.ledger import details
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.imported import BROKER, Counts, Refuse
 from stonks_overwatch.ledger.imported.beside import NOTHING, TOLD_BESIDE, prepared
-from stonks_overwatch.ledger.imported.closing import close_books, holders
+from stonks_overwatch.ledger.imported.closing import AtHand, close_books, holders
 from stonks_overwatch.ledger.imported.names import Names, Unit
 from stonks_overwatch.ledger.imported.quotes import share_prices
 from stonks_overwatch.ledger.lots import EXACT, MARGINED, Method
 from stonks_overwatch.ledger.models import Account, Activity, ActivitySource, Import, ImportedName, Instrument
-from stonks_overwatch.ledger.rows import Row, plain_day
+from stonks_overwatch.ledger.rows import plain_day
 from stonks_overwatch.ledger.sql import insert
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActivity
 
 _ZERO = Decimal(0)
 # Plain text: what is more than that goes into the database by a longer way.
 _KINDS = {kind: kind.value for kind in ActivityKind}
+_COLUMNS = [
+    "account", "is_derived", "recorded_at", "instrument", "key", "kind", "trade_date", "currency",
+    "description", "quantity", "price", "gross", "fee", "tax", "fx_rate", "ratio",
+]  # fmt: skip
 _AT_ONCE = 20_000
 
 
@@ -44,7 +48,7 @@ class _Holder:
 
     `known`: by key the row number of the activity; of those that are not stored yet, the negative number of
     how many were new before. `digests`: of the content, by key, where files may number their rows. `days` are
-    as the database keeps them. `rows` are all that is told of an account that is new itself.
+    as the database keeps them. `at_hand` is of an account that is new itself.
     """
 
     pk: int
@@ -52,7 +56,7 @@ class _Holder:
     equal: dict[str, int]
     days: set[str]
     moved: set[int]
-    rows: list[Row] | None
+    at_hand: AtHand | None
     digests: dict[str, str] | None = None
 
 
@@ -69,12 +73,11 @@ class _Activities:
         )
         self.holders: dict[str, _Holder | str] = {}
         self.beside = details.known()
-        self.nothing = tuple(prepared(NOTHING))
         # A column of which nothing is told takes time all the same.
-        nothing = dict(zip(TOLD_BESIDE, self.nothing, strict=True))
-        names = [n for n in Row._fields[1:] if self.beside.activities or nothing.get(n, "") is not None]
-        self.columns = ["account", "is_derived", "recorded_at", *names]
-        self.stored = itemgetter(*map(Row._fields.index, names))
+        nothing = zip(TOLD_BESIDE, prepared(NOTHING), strict=True)
+        told = {name: value for name, value in nothing if self.beside.activities or value is not None}
+        self.columns = [*_COLUMNS, *told]
+        self.nothing = tuple(told.values())
         self.recorded_at = connection.ops.adapt_datetimefield_value(now)
         # An import that is being made, of a file in the list: it is kept only if it brings something new.
         self.is_repeat = (
@@ -86,8 +89,8 @@ class _Activities:
         self.told = 0
         self.new = 0
         self.pks: list[int] = []  # of what was new, as far as it is stored
-        # Not stored yet: rows, each with its account, and who told what.
-        self.rows: list[tuple[int, Row]] = []
+        # Not stored yet: rows of `columns`, and who told what.
+        self.rows: list[tuple[Any, ...]] = []
         self.witnesses: list[tuple[int, str]] = []
 
     def run(self, rows: Iterable[ImportedActivity]) -> Counts:
@@ -106,14 +109,7 @@ class _Activities:
             share_prices(dict.fromkeys(self.names.adopted, date.min))
         if self.new:
             days |= place_payments()
-        # What a split added is written into its row.
-        at_hand = {
-            holder.pk: [
-                row if row.ratio is None else row._replace(pk=self.pks[-row.pk - 1]) for row in holder.rows
-            ]
-            for holder in holders_here
-            if holder.rows is not None
-        }
+        at_hand = {holder.pk: holder.at_hand for holder in holders_here if holder.at_hand is not None}
         close_books(moved, days, self.now, at_hand)
         return Counts(self.new, self.told - self.new)
 
@@ -150,12 +146,14 @@ class _Activities:
             holder.known[key] = known = -self.new
             beside = self.beside.activities.get((account, key), NOTHING)
             told = self.nothing if beside is NOTHING else prepared(beside)
-            stored = Row._make(
-                (-self.new, instrument, key, _KINDS[kind], on, currency, note, *numbers, *told)
-            )
-            self.rows.append((holder.pk, stored))
-            if holder.rows is not None:
-                holder.rows.append(stored)
+            self.rows.append(
+                (
+                    holder.pk, False, self.recorded_at, instrument, key, _KINDS[kind], on, currency, note,
+                    *numbers, *told,
+                )
+            )  # fmt: skip
+            if holder.at_hand is not None:
+                holder.at_hand.add(row, instrument, key, gross)
             holder.days.add(beside.booked_on.isoformat() if beside.booked_on else on)
             if named is not None and instrument is not None:
                 holder.moved.add(instrument)
@@ -207,8 +205,8 @@ class _Activities:
             },
         )
         known = dict(Activity.objects.filter(account=account).values_list("key", "pk"))
-        rows: list[Row] | None = [] if is_new and not self.beside.activities else None
-        return _Holder(account.pk, known, {}, set(), set(), rows)
+        at_hand = AtHand() if is_new and not self.beside.activities else None
+        return _Holder(account.pk, known, {}, set(), set(), at_hand)
 
     def _money(self, code: str) -> int:
         """The instrument that stands for a currency in exchanges."""
@@ -229,8 +227,7 @@ class _Activities:
         """Store what was taken in, and note of all that was told that this file told it."""
         if self.rows:
             last = Activity.objects.aggregate(last=Max("pk"))["last"] or 0
-            rows = ((pk, False, self.recorded_at, *self.stored(row)) for pk, row in self.rows)
-            insert(Activity, self.columns, rows)
+            insert(Activity, self.columns, self.rows)
             # Nobody else writes meanwhile: they are numbered in the order in which they came.
             self.pks += Activity.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
         insert(
@@ -262,7 +259,7 @@ def _digest(on: str, kind: str, ref: str, currency: str, note: str, numbers: Seq
         for number in numbers
     ]
     parts = (on, kind, ref, quantity, price, currency, *others, note)
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+    return sha256("\x1f".join(parts).encode()).hexdigest()[:24]
 
 
 def place_payments() -> set[tuple[int, date]]:

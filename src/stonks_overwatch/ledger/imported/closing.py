@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from itertools import chain
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -34,9 +33,9 @@ from stonks_overwatch.ledger.models import (
     Position,
     Price,
 )
-from stonks_overwatch.ledger.rows import Row, activity_of, plain, plain_day, read_rows
+from stonks_overwatch.ledger.rows import Row, activity_of, plain, plain_day, plain_number, read_rows
 from stonks_overwatch.ledger.sql import update, upsert
-from stonks_overwatch.ledger.types import TOPICS, ActivityKind
+from stonks_overwatch.ledger.types import TOPICS, ActivityKind, ImportedActivity
 
 _FX = ActivityKind.FX.value  # to look it up for each row takes longer than to compare it
 _TRADES = frozenset({ActivityKind.BUY, ActivityKind.SELL})
@@ -52,19 +51,53 @@ _SHARE = Decimal("0.000000000001")
 Key = tuple[int, int]
 """The rows of an account and an instrument."""
 
+Told = tuple[str, str, str, str, Decimal, Decimal | None, Decimal | None, Decimal | None, Decimal | None]
+"""A trade: day, time (empty where unknown), kind, key; quantity, price, gross, fee, tax.
+
+Sorted they are in the order of time, as `matching` has it: purchases before sales of the same moment."""
+
+
+class AtHand:
+    """What files tell of an account of which nothing was known: so much need not be read again.
+
+    `trades` by instrument, `otherwise` the instruments to which something else happened as well, `cash` the
+    sum of all that came and went, by currency.
+    """
+
+    def __init__(self) -> None:
+        self.trades: defaultdict[int, list[Told]] = defaultdict(list)
+        self.otherwise: set[int] = set()
+        self.cash: dict[str, Decimal] = {}
+
+    def add(self, row: ImportedActivity, instrument: int | None, key: str, gross: Decimal | None) -> None:
+        """Add one activity. `instrument` is a row number; `gross` counts in place of the row's own."""
+        (_, _, _, kind, on, _, exchanged, quantity, price, currency, _, fee, tax, _, ratio, _) = row
+        total = self.cash.get(currency, _ZERO)
+        for amount in (gross, fee, tax):
+            if amount is not None:
+                total = EXACT.add(total, amount)
+        self.cash[currency] = total
+        if exchanged is not None:
+            self.cash[exchanged] = EXACT.add(self.cash.get(exchanged, _ZERO), quantity or _ZERO)
+        elif instrument is not None:
+            if kind in _TRADES and quantity is not None:
+                self.trades[instrument].append((on, "", kind, key, quantity, price, gross, fee, tax))
+            elif quantity is not None or ratio is not None:
+                self.otherwise.add(instrument)
+
 
 def close_books(
     moved: set[Key],
     days: set[tuple[int, date]],
     now: datetime,
-    at_hand: Mapping[int, Iterable[Row]] = MappingProxyType({}),
+    at_hand: Mapping[int, AtHand] = MappingProxyType({}),
 ) -> None:
     """Work out positions and cash anew.
 
     Args:
         moved: the instruments whose quantity or cost may have changed, by account.
         days: on which activities came, changed or went, by account.
-        at_hand: all activities of an account of which CSV files alone tell, where they need not be read.
+        at_hand: what is at hand, by account.
     """
     accounts = {pk for pk, _ in moved} | {pk for pk, _ in days}
     known = Instrument.objects.filter(broker=BROKER).in_bulk()
@@ -87,7 +120,7 @@ def _close_positions(
     instruments: set[int],
     known: Mapping[int, Instrument],
     days: set[tuple[int, date]],
-    at_hand: Iterable[Row] | None,
+    at_hand: AtHand | None,
 ) -> None:
     """Quantities, first-in first-out costs, and what each split added. `known`: all, by row number."""
     current = Activity.objects.current().filter(account=account_pk)
@@ -96,28 +129,31 @@ def _close_positions(
         instruments = instruments | set(
             current.exclude(instrument=None).values_list("instrument_id", flat=True)
         )
-    moving: defaultdict[int, list[Row]] = defaultdict(list)
-    for row in _rows(current, instruments) if at_hand is None else at_hand:
-        if row.instrument_id in instruments and _moves(row):
-            moving[row.instrument_id].append(row)
-    alone = {
-        pk: rows
-        for pk, rows in moving.items()
-        if known[pk].asset_class not in MARGINED and all(map(_is_trade, rows))
-    }
+    alone: dict[int, list[Told]] = {}
+    if at_hand is not None:
+        alone = {
+            pk: trades
+            for pk, trades in at_hand.trades.items()
+            if pk not in at_hand.otherwise and known[pk].asset_class not in MARGINED
+        }
+    moving = _moving(current, instruments - alone.keys())
+    terms = {str(pk): _terms(known[pk]) for pk in (*alone, *moving)}
+    for pk in [
+        pk for pk, rows in moving.items() if not terms[str(pk)].is_margined and all(map(_is_trade, rows))
+    ]:
+        alone[pk] = [_told(row) for row in moving.pop(pk)]
     settled: dict[int, list[types.Activity]] = {}
     splits = []
     for pk, rows in moving.items():
-        if pk not in alone:
-            settled[pk], changed = _with_splits([(row.pk, activity_of(row, {pk: str(pk)})) for row in rows])
-            splits += [(activity.quantity, row_pk) for row_pk, activity in changed]
-            days |= {(account_pk, activity.booked_on or activity.trade_date) for _, activity in changed}
+        settled[pk], changed = _with_splits([(row.pk, activity_of(row, {pk: str(pk)})) for row in rows])
+        splits += [(activity.quantity, row_pk) for row_pk, activity in changed]
+        days |= {(account_pk, activity.booked_on or activity.trade_date) for _, activity in changed}
     update(Activity, ["quantity"], splits)
-    terms = {str(pk): _terms(known[pk]) for pk in moving}
     # What a corporate action comes from may have been traded alone.
-    for _, ref in {key for tied in ties(chain.from_iterable(settled.values()), terms) for key in tied}:
-        if rows := alone.pop(int(ref), []):
-            settled[int(ref)] = [activity_of(row, {int(ref): ref}) for row in rows]
+    tied = {int(ref) for tie in ties(chain.from_iterable(settled.values()), terms) for _, ref in tie}
+    for pk, rows in _moving(current, tied & alone.keys()).items():
+        settled[pk] = [activity_of(row, {pk: str(pk)}) for row in rows]
+        del alone[pk]
     found = matched(chain.from_iterable(settled.values()), terms)
     positions = [
         _position(
@@ -128,12 +164,14 @@ def _close_positions(
         )
         for pk, of_one in settled.items()
     ]
-    for pk, rows in alone.items():
-        trades = _trades(rows, terms[str(pk)].per_unit)
+    for pk, told in alone.items():
+        trades = _trades(told, terms[str(pk)].per_unit)
         quantity = summed(trade.quantity for trade in trades)
         positions.append(_position(known[pk], traded(trades), quantity, {trades[0].on, trades[-1].on}))
     upsert(Position, _POSITION, ((account_pk, *row) for row in positions), unique=["account", "instrument"])
-    Position.objects.filter(account=account_pk, instrument__in=instruments - moving.keys()).delete()
+    Position.objects.filter(
+        account=account_pk, instrument__in=instruments - alone.keys() - settled.keys()
+    ).delete()
 
 
 _POSITION = [
@@ -172,10 +210,14 @@ def _position(instrument: Instrument, lots: Lots, quantity: Decimal, days: set[d
     )
 
 
-def _rows(current: QuerySet[Activity], instruments: set[int]) -> Iterable[Row]:
-    """The activities of these instruments, and maybe of others."""
+def _moving(current: QuerySet[Activity], instruments: set[int]) -> dict[int, list[Row]]:
+    """What bears on quantities of these instruments or their cost."""
     named = {"instrument__in": instruments} if len(instruments) <= _FEW else {"instrument__isnull": False}
-    return (row for row, _ in read_rows(current.filter(**named)))
+    moving: defaultdict[int, list[Row]] = defaultdict(list)
+    for row, _ in read_rows(current.filter(**named)):
+        if row.instrument_id in instruments and _moves(row):
+            moving[row.instrument_id].append(row)
+    return moving
 
 
 def _moves(row: Row) -> bool:
@@ -200,19 +242,19 @@ def _is_trade(row: Row) -> bool:
     )
 
 
-def _trades(rows: list[Row], per_unit: Decimal) -> list[Trade]:
-    """In the order of time, as `matching` has it: purchases before sales of the same moment."""
-    rows.sort(key=lambda row: (row.trade_date, row.trade_at or "", row.kind, row.key))
-    trades = []
-    for row in rows:
-        quantity, price, gross, fee, tax = [
-            None if number is None else Decimal(number)
-            for number in (row.quantity, row.price, row.gross, row.fee, row.tax)
-        ]
-        size = quantity or _ZERO
-        cost = cost_of_trade(size, price, gross, fee, tax, per_unit)
-        trades.append(Trade(plain_day(row.trade_date), row.key, size, cost, None))
-    return trades
+def _told(row: Row) -> Told:
+    quantity, price, gross, fee, tax = map(
+        plain_number, (row.quantity, row.price, row.gross, row.fee, row.tax)
+    )
+    return row.trade_date, row.trade_at or "", row.kind, row.key, quantity or _ZERO, price, gross, fee, tax
+
+
+def _trades(told: list[Told], per_unit: Decimal) -> list[Trade]:
+    """In the order of time."""
+    return [
+        Trade(plain_day(on), key, quantity, cost_of_trade(quantity, price, gross, fee, tax, per_unit), None)
+        for on, _, _, key, quantity, price, gross, fee, tax in sorted(told)
+    ]
 
 
 def _with_splits(
@@ -243,25 +285,10 @@ def _order(row: tuple[int, types.Activity]) -> tuple[date, int, str]:
 
 
 def _close_cash(
-    account_pk: int, known: Mapping[int, Instrument], at_hand: Iterable[Row] | None, now: datetime
+    account_pk: int, known: Mapping[int, Instrument], at_hand: AtHand | None, now: datetime
 ) -> None:
     """The sum of all that came and went, by currency."""
-    names = ("kind", "instrument_id", "currency", "quantity", "gross", "fee", "tax")
-    if at_hand is None:
-        stored = Activity.objects.current().filter(account=account_pk)
-        rows = stored.values_list(*names[:3], *map(plain, names[3:])).iterator(_AT_ONCE)
-    else:
-        rows = map(attrgetter(*names), at_hand)
-    told: defaultdict[str, list[str | None]] = defaultdict(list)
-    for kind, instrument_pk, currency, quantity, *amounts in rows:
-        told[currency] += amounts
-        if kind == _FX and instrument_pk is not None:
-            told[known[instrument_pk].broker_ref].append(quantity)
-    with localcontext(EXACT):
-        sums = {
-            currency: sum((Decimal(amount) for amount in amounts if amount is not None), _ZERO)
-            for currency, amounts in told.items()
-        }
+    sums = _cash(account_pk, known) if at_hand is None else at_hand.cash
     CashBalance.objects.filter(account=account_pk).exclude(currency__in=sums).delete()
     upsert(
         CashBalance,
@@ -269,6 +296,23 @@ def _close_cash(
         ((account_pk, currency, amount, now) for currency, amount in sums.items()),
         unique=["account", "currency"],
     )
+
+
+def _cash(account_pk: int, known: Mapping[int, Instrument]) -> dict[str, Decimal]:
+    numbers = map(plain, ("quantity", "gross", "fee", "tax"))
+    rows = Activity.objects.current().filter(account=account_pk)
+    told: defaultdict[str, list[str | None]] = defaultdict(list)
+    for kind, instrument_pk, currency, quantity, *amounts in rows.values_list(
+        "kind", "instrument_id", "currency", *numbers
+    ).iterator(_AT_ONCE):
+        told[currency] += amounts
+        if kind == _FX and instrument_pk is not None:
+            told[known[instrument_pk].broker_ref].append(quantity)
+    with localcontext(EXACT):
+        return {
+            currency: sum((Decimal(amount) for amount in amounts if amount is not None), _ZERO)
+            for currency, amounts in told.items()
+        }
 
 
 def value_accounts(accounts: Iterable[Account], now: datetime) -> None:
