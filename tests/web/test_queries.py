@@ -1,13 +1,17 @@
 """How often the pages ask the database: as often for a thousand positions as for ten."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from stonks_overwatch.ledger.models import Account
+from stonks_overwatch.ledger import store
+from stonks_overwatch.ledger.models import Account, Figure
+from stonks_overwatch.ledger.types import ActivityKind
+from tests.builders import account, activity, batch
 from tests.reports import builders
 from tests.web.conftest import Configure
 
@@ -60,3 +64,34 @@ def test_a_page_asks_as_often_for_a_thousand_positions_as_for_ten(
 
     assert many == few
     assert max(many.values()) <= 30
+
+
+def test_reconcile_asks_as_often_for_accounts_in_six_currencies_as_for_one(
+    configure: Configure, reader: Client
+) -> None:
+    configure()
+    builders.run("ok", datetime.now(UTC))
+    today = datetime.now(UTC).date()
+
+    def asked(currency: str) -> int:
+        """With one account more, of which the broker tells a return."""
+        name, at = f"U{currency}", datetime.now(UTC)
+        put_in = [
+            activity(ActivityKind.DEPOSIT, today - timedelta(days=9), gross="9", ref=None, key="in",
+                     account=name, currency=currency)
+        ]  # fmt: skip
+        told = batch(None, at=at, cash=None, accounts=(account(name, currency),), activities=put_in)
+        store.record(told)
+        Figure.objects.create(
+            account=Account.objects.get(account=name),
+            section="ChangeInNAV",
+            name="twr",
+            since=today - timedelta(days=5),
+            until=today - timedelta(days=2),
+            currency=currency,
+            amount=Decimal(1),
+        )
+        return queries(reader, "/reconcile")
+
+    first, *others = map(asked, ("EUR", "USD", "GBP", "CHF", "JPY", "SEK"))
+    assert others == [first] * 5

@@ -1,10 +1,13 @@
 """The broker's own time-weighted returns beside ours, of the same days and in the account's currency."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
+
+from django.db.models import F
 
 from stonks_overwatch.ledger.models import Account, Figure, NavPoint
 from stonks_overwatch.reports.daily import DailyTotal, daily_totals
@@ -60,47 +63,80 @@ def broker_returns(scope: Scope, start: date | None = None, end: date | None = N
         told = told.filter(until__lte=scope.as_of or end)
     rows = list(told.order_by("-until", "since").values_list(*_COLUMNS))
     telling = [account for account in looked_at if any(row[0] == account.pk for row in rows)]
-    found: list[BrokerReturn] = []
     series = daily_totals(telling)
-    for account in telling:
-        own = [row[1:] for row in rows if row[0] == account.pk]
-        found += _of_account(account, own, series[account.pk])
+    compared = [
+        _Compared.of(account, series[account.pk], *row[1:])
+        for account in telling
+        for row in rows
+        if row[0] == account.pk
+    ]
+    points = _points([one for one in compared if one.is_off])
+    found = [_return(one, points[one.account.pk]) for one in compared]
     return BrokerReturnsDocument(returns=tuple(sorted(found, key=lambda row: row.end, reverse=True)))
 
 
-def _of_account(
-    account: Account,
-    told: Sequence[tuple[str, date, date, Decimal]],
-    daily: DailyTotal | None,
-) -> Iterator[BrokerReturn]:
-    for source, start, end, amount in told:
-        reported = amount * _UNITS[source]
+class _Compared(NamedTuple):
+    """A return that the broker tells, and ours of the same days."""
+
+    account: Account
+    daily: DailyTotal | None
+    source: str
+    start: date
+    end: date
+    computed: Decimal | None
+    reported: Decimal
+
+    @classmethod
+    def of(
+        cls, account: Account, daily: DailyTotal | None, source: str, start: date, end: date, amount: Decimal
+    ) -> "_Compared":
         ends = () if daily is None else _known_ends(daily, start - _DAY, end)
         computed = _growth(ends, max(start, account.opened_on or start), end)
-        off = None if computed is None else (computed - reported) / BASIS_POINT
-        agrees = off is not None and abs(off) <= 1
-        is_off = computed is not None and not agrees
-        days = _days(daily, start - _DAY, end) if daily is not None and is_off else []
-        worst = _worst(days, _values(account, start - _DAY, end)) if is_off else None
-        yield BrokerReturn(
-            account=account.account,
-            broker=account.broker,
-            source=source,
-            start=start,
-            end=end,
-            computed=computed,
-            reported=reported,
-            basis_points=off,
-            agrees=agrees,
-            deviates_on=None if worst is None else worst.on,
-            why="" if agrees else _why(computed, worst, days),
+        return cls(account, daily, source, start, end, computed, amount * _UNITS[source])
+
+    @property
+    def basis_points(self) -> Decimal | None:
+        return None if self.computed is None else (self.computed - self.reported) / BASIS_POINT
+
+    @property
+    def is_off(self) -> bool:
+        return self.basis_points is not None and abs(self.basis_points) > 1
+
+
+def _return(one: _Compared, points: Mapping[date, Decimal]) -> BrokerReturn:
+    """`points` are what the broker values the account at."""
+    off = one.basis_points
+    days = _days(one.daily, one.start - _DAY, one.end) if one.daily is not None and one.is_off else []
+    worst = _worst(days, points)
+    agrees = off is not None and not one.is_off
+    return BrokerReturn(
+        account=one.account.account,
+        broker=one.account.broker,
+        source=one.source,
+        start=one.start,
+        end=one.end,
+        computed=one.computed,
+        reported=one.reported,
+        basis_points=off,
+        agrees=agrees,
+        deviates_on=None if worst is None else worst.on,
+        why="" if agrees else _why(one.computed, worst, days),
+    )
+
+
+def _points(compared: Sequence[_Compared]) -> Mapping[int, Mapping[date, Decimal]]:
+    """What the broker values the accounts at on the days of these returns, by account row."""
+    points: defaultdict[int, dict[date, Decimal]] = defaultdict(dict)
+    if compared:
+        rows = NavPoint.objects.filter(
+            account__in={one.account.pk for one in compared},
+            currency=F("account__currency"),
+            on__gte=min(one.start for one in compared) - _DAY,
+            on__lte=max(one.end for one in compared),
         )
-
-
-def _values(account: Account, first: date, last: date) -> dict[date, Decimal]:
-    """What the broker values the account at on these days."""
-    points = NavPoint.objects.filter(account=account, currency=account.currency, on__gte=first, on__lte=last)
-    return dict(points.values_list("on", "nav"))
+        for account, on, nav in rows.values_list("account_id", "on", "nav"):
+            points[account][on] = nav
+    return points
 
 
 class _Day(NamedTuple):
@@ -146,7 +182,7 @@ def _growth(ends: Sequence[_Day], start: date, end: date) -> Decimal | None:
     return growth - 1
 
 
-def _worst(days: Sequence[_Day], points: dict[date, Decimal]) -> _Worst | None:
+def _worst(days: Sequence[_Day], points: Mapping[date, Decimal]) -> _Worst | None:
     found: _Worst | None = None
     for before, day in pairwise(days):
         theirs_before, theirs = points.get(before.on), points.get(day.on)

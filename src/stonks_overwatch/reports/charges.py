@@ -45,7 +45,7 @@ CHARGED = (
 _TRADES = (ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX, ActivityKind.CORPORATE_ACTION)
 _NONE = Decimal(0)
 _TOPIC = "charges"
-_MANY = 1000  # fewer are read faster than their sums are stored
+_MANY = 250  # fewer are read faster than their sums are stored
 
 
 class Part(NamedTuple):

@@ -4,12 +4,12 @@ What is stored is our own valuation of each account; it goes on from its checkpo
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import ClassVar, NamedTuple, TypeVar
 
-from django.db.models import FloatField, Q, QuerySet
+from django.db.models import F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast
 
 from stonks_overwatch.engine import series, valuation
@@ -106,12 +106,14 @@ def daily_totals(looked_at: Sequence[Account]) -> dict[int, DailyTotal | None]:
     """The series of each account by itself, in its own currency, by account row."""
     since = packed.clock()
     points, facts = _points(looked_at), _Facts.of(looked_at)
+    stored = DailySeries.objects.filter(account__in=looked_at, base=F("account__currency"))
+    in_own = {row.account_id: row for row in stored}
     alike: dict[tuple[str, date], list[Account]] = defaultdict(list)
     for account in looked_at:
         alike[account.currency, account.updated_at.date()].append(account)
     found: dict[int, DailyTotal | None] = {}
     for (currency, last), some in alike.items():
-        valuations = own_valuations(some, currency, last, since)
+        valuations = _own_valuations(some, currency, last, in_own, since)
         for account in some:
             pk = account.pk
             own = {pk: valuations[pk]} if pk in valuations else {}
@@ -415,20 +417,24 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 # Our own valuation
 
 
-def own_valuations(
-    looked_at: Sequence[Account], base: str, last: date, since: int | None = None
-) -> dict[int, Own]:
+def own_valuations(looked_at: Sequence[Account], base: str, last: date) -> dict[int, Own]:
     """Our own valuation of each account to the end of a day, stored as far as it was not yet.
 
-    By account row; without those that had no activities by then. `since` is where the clock stood before
-    anything was read, by default where it stands now.
+    By account row; without those that had no activities by then.
     """
-    since = packed.clock() if since is None else since
+    since = packed.clock()
     stored = {row.account_id: row for row in DailySeries.objects.filter(account__in=looked_at, base=base)}
+    return _own_valuations(looked_at, base, last, stored, since)
+
+
+def _own_valuations(
+    looked_at: Sequence[Account], base: str, last: date, stored: Mapping[int, DailySeries], since: int
+) -> dict[int, Own]:
+    """The same. `stored` may hold other accounts; `since` is where the clock stood before it was read."""
     found = {
         pk: _own(row, Daily.unpacked(row.columns).until((last - row.first_on).days + 1))
-        for pk, row in stored.items()
-        if row.valid_until >= last
+        for pk in (account.pk for account in looked_at)
+        if (row := stored.get(pk)) is not None and row.valid_until >= last
     }
     works = [_work(account, stored.get(account.pk), base) for account in looked_at if account.pk not in found]
     works = [work for work in works if work.first < last.toordinal()]

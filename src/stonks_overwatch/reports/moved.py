@@ -26,7 +26,7 @@ from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.cash import net
 
 MOVED = "moved"
-_MANY = 1000  # fewer are read faster than their sums are stored
+_MANY = 250  # fewer are read faster than their sums are stored
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
 

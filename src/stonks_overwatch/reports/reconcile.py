@@ -75,11 +75,37 @@ class Line(Document):
     suspects: tuple[Suspect, ...] = Field((), exclude=True)
 
 
+class Side(NamedTuple):
+    """A figure of a position on both sides; of thousands few are looked at.
+
+    `units` is what the position comes to at a price of 1, `prices` are those that the broker rounds.
+    """
+
+    position: "_Position"
+    group: str
+    computed: Decimal | None
+    reported: Decimal
+    units: Decimal
+    prices: tuple[Decimal | None, ...]
+
+    @property
+    def found(self) -> Found:
+        is_quantity = self.group == _QUANTITY
+        slack, off = EXACT if is_quantity else CENT, None
+        if self.computed is not None and not is_quantity:
+            off = abs(self.computed - self.reported)
+        if off is not None and off >= CENT:  # what the last digits of the prices leave open
+            slack = sum((CENT + abs(self.units) * last_digit(one) for one in self.prices), _NOTHING)
+        of = self.position
+        what = f"{self.group} {of.symbol} ({of.broker_ref})"
+        return _figure(of.account_id, self.group, what, self.computed, self.reported, slack, of.instrument_id)
+
+
 class AccountLines(Document):
     """`agrees`: every line does. `compared`: how many figures were; those of several days are one line.
 
     `figures` are what the lines are made of, in their order; of these `differing` do not agree, and
-    `rounded` only within the broker's rounding.
+    `rounded` only within the broker's rounding. Sides are equal to the cent.
     """
 
     account: str
@@ -88,7 +114,7 @@ class AccountLines(Document):
     agrees: bool
     compared: int = Field(exclude=True)
     broker: str = Field(exclude=True)
-    figures: SkipValidation[tuple[Found, ...]] = Field(exclude=True)
+    figures: SkipValidation[tuple[Side | Found, ...]] = Field(exclude=True)
     differing: SkipValidation[tuple[Found, ...]] = Field(exclude=True)
     rounded: SkipValidation[tuple[Found, ...]] = Field(exclude=True)
 
@@ -148,7 +174,7 @@ class _State(NamedTuple):
 
     account: Account
     as_of: datetime | date
-    figures: list[Found]
+    figures: Sequence[Side | Found]
 
 
 def _document(states: Sequence[_State], told: Mapping[int, Compared]) -> ReconcileDocument:
@@ -163,10 +189,9 @@ def _document(states: Sequence[_State], told: Mapping[int, Compared]) -> Reconci
 def _account(state: _State, told: Compared) -> AccountLines:
     of_day = {one.what for one in told.figures if one.on == state.as_of}
     # A statement of the day tells more of its NAV than prices and movements of other days do.
-    own = [one for one in state.figures if one.what not in of_day]
+    own = [one for one in state.figures if not of_day or found_of(one).what not in of_day]
     figures = (*own, *told.figures)
-    # Most are equal to the cent, which is told at once.
-    unequal = [one for one in figures if not one.is_equal]
+    unequal = [one for one in figures if isinstance(one, Found) and not one.is_equal]
     differing = tuple(one for one in unequal if not one.agrees)
     return AccountLines(
         account=state.account.account,
@@ -181,8 +206,12 @@ def _account(state: _State, told: Compared) -> AccountLines:
     )
 
 
-def lines_of(figures: Iterable[Found]) -> list[Line]:
-    return [_line(one) for one in figures]
+def found_of(figure: Side | Found) -> Found:
+    return figure if isinstance(figure, Found) else figure.found
+
+
+def lines_of(figures: Iterable[Side | Found]) -> list[Line]:
+    return [_line(found_of(one)) for one in figures]
 
 
 def _line(found: Found) -> Line:
@@ -249,11 +278,12 @@ def _latest(
     for row, what, amount in addends(still, list(map(balance_of, balances))):
         parts[row.account_id].append(_Part(what, row.currency, amount))
     sums = moved(looked_at, known, clock)
-    found = _totals(looked_at, parts)
+    found: dict[int, list[Side | Found]] = {pk: [*of] for pk, of in _totals(looked_at, parts).items()}
     for balance in balances:
         found[balance.account_id] += _of_currency(balance, parts[balance.account_id], sums)
     for position in positions:
-        found[position.account_id] += _of_position(position, sums, costs)
+        quantity = sums.quantities.get((position.account_id, position.instrument_id), _NOTHING)
+        found[position.account_id] += _of_position(position, quantity, costs)
     return [
         _State(account, account.reported_as_of or account.updated_at, found[account.pk])
         for account in looked_at
@@ -333,15 +363,13 @@ def _positions(accounts: Sequence[Account]) -> list[_Position]:
     return list(map(_Position._make, rows.values_list(*_POSITION).iterator(chunk_size=2000)))
 
 
-def _of_position(position: _Position, sums: Moved, costs: "_Costs | None") -> Iterator[Found]:
+def _of_position(position: _Position, quantity: Decimal, costs: "_Costs | None") -> Iterator[Side | Found]:
     """Opening and activities against the reported quantity; with costs, value and profit too."""
-    account, instrument = position.account_id, position.instrument_id
-    quantity = sums.quantities.get((account, instrument), _NOTHING)
-    name = f"{position.symbol} ({position.broker_ref})"
     reported = Decimal(position.quantity)
-    yield _figure(account, "quantity", f"quantity {name}", quantity, reported, EXACT, instrument)
+    side = Side(position, _QUANTITY, quantity, reported, _NOTHING, ())
+    yield side if quantity == reported else side.found
     if costs is not None and position.is_open:
-        yield from _worth(position, name, quantity, costs)
+        yield from _worth(position, quantity, costs)
 
 
 class _Costs:
@@ -388,29 +416,27 @@ def _at_prices_of_trades(accounts: Sequence[Account], books: Stored | Live) -> d
     return {key: at_prices(of_key, contracts[key[1]], prices[key[0]]) for key, of_key in lots.items()}
 
 
-def _worth(position: _Position, name: str, quantity: Decimal, costs: _Costs) -> Iterator[Found]:
+def _worth(position: _Position, quantity: Decimal, costs: _Costs) -> Iterator[Side | Found]:
     """Value, cost and profit: of the quantity at the price, and of its lots."""
     units = quantity * Decimal(position.multiplier) * Decimal(position.quote_factor)
     price, average_cost = plain_number(position.price), plain_number(position.average_cost)
     value = None if price is None else units * price
 
-    def figure(group: str, ours: Decimal | None, told: str | None, *of: Decimal | None) -> Iterator[Found]:
-        """`of` are the prices that the broker rounds: what their last digits leave open."""
-        if told is None:
-            return
-        theirs, slack = Decimal(told), CENT
-        if ours is not None and abs(ours - theirs) >= CENT:
-            slack = sum((CENT + abs(units) * last_digit(one) for one in of), _NOTHING)
-        account, instrument = position.account_id, position.instrument_id
-        yield _figure(account, group, f"{group} {name}", ours, theirs, slack, instrument)
+    def figure(group: str, ours: Decimal | None, told: Decimal, *prices: Decimal | None) -> Side | Found:
+        side = Side(position, group, ours, told, units, prices)
+        return side if ours is not None and -CENT < ours - told < CENT else side.found
 
-    yield from figure("market value", value, position.exposure, price)
+    if position.exposure is not None:
+        yield figure("market value", value, Decimal(position.exposure), price)
     if position.asset_class in _SETTLED_DAILY:
         return
-    cost = costs.of(position, quantity, plain_number(position.cost_basis))
-    profit = None if value is None or cost is None else value - cost
-    yield from figure("cost basis", cost, position.cost_basis, average_cost)
-    yield from figure("unrealized P&L", profit, position.unrealized_pnl, price, average_cost)
+    told = plain_number(position.cost_basis)
+    cost = costs.of(position, quantity, told)
+    if told is not None:
+        yield figure("cost basis", cost, told, average_cost)
+    if position.unrealized_pnl is not None:
+        profit = None if value is None or cost is None else value - cost
+        yield figure("unrealized P&L", profit, Decimal(position.unrealized_pnl), price, average_cost)
 
 
 def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Found]]:
@@ -440,4 +466,5 @@ def _figure(
     return Found(account, group, what, None, None, computed, reported, slack, instrument, rounded="prices")
 
 
+_QUANTITY = "quantity"
 _NOTHING = Decimal(0)

@@ -10,7 +10,14 @@ from django.views.decorators.http import require_safe
 from stonks_overwatch.errors import StonksError, UnknownAccountError
 from stonks_overwatch.reports.broker_returns import BrokerReturn, broker_returns
 from stonks_overwatch.reports.documents import Computed, Document
-from stonks_overwatch.reports.reconcile import AccountLines, Line, ReconcileDocument, lines_of, reconcile
+from stonks_overwatch.reports.reconcile import (
+    AccountLines,
+    Line,
+    ReconcileDocument,
+    Side,
+    lines_of,
+    reconcile,
+)
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.reports.statements import Found
 from stonks_overwatch.web.downloads import Table, csv_answer
@@ -94,7 +101,7 @@ class Shown:
     line: Line
 
 
-_Compared = tuple[AccountLines, Found]
+_Compared = tuple[AccountLines, Side | Found]
 """A figure and the account it is of: of thousands, the lines of one page are made."""
 
 
@@ -146,7 +153,9 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
 
 def _shown(document: ReconcileDocument, asked: AskedLines) -> list[_Compared]:
     """What differs first, then what only rounding explains; else in the order of the report."""
-    differing = [(account, found) for account in document.accounts for found in account.differing]
+    differing: list[_Compared] = [
+        (account, found) for account in document.accounts for found in account.differing
+    ]
     if asked.shown == "differences":
         return differing
     rounded = [(account, found) for account in document.accounts for found in account.rounded]
