@@ -1,6 +1,7 @@
 """What the user decides about lots: the method of an account, and which lots a sale closes."""
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 
 from stonks_overwatch.errors import LotsRefusedError
@@ -30,7 +31,8 @@ def choose(account: Account, closing: str, opening: str, quantity: Decimal) -> L
     closing, opening = closing.removeprefix(prefix), opening.removeprefix(prefix)
     rows = LotChoice.objects.filter(broker=account.broker, account=account.account, closing=closing)
     closes = Activity.objects.filter(account=account, key=closing, instrument__isnull=False)
-    packed.lots_changed(closes.values_list("account_id", "instrument_id"), Method.SPECIFIC)
+    keys = closes.values_list("account_id", "instrument_id")
+    packed.lots_changed(dict.fromkeys(keys, date.min), Method.SPECIFIC)
     if quantity == 0:
         rows.filter(opening=opening).delete()
         return None

@@ -195,15 +195,16 @@ class Trade(NamedTuple):
     cost_base: Decimal | None
 
 
-def traded(trades: Iterable[Trade]) -> Lots:
+def traded(trades: Iterable[Trade], before: Iterable[Lot] = ()) -> Lots:
     """First in, first out of what was bought and sold and had nothing else happen to it: as `matched` does.
 
     Most instruments are such, and tens of thousands of their trades take a fraction of the time so.
 
     Args:
         trades: of one instrument that is not margined, in one account, in the order of time.
+        before: what was open before them, oldest first.
     """
-    piled: deque[Lot] = deque()
+    piled = deque(before)
     closed: list[Close] = []
     with localcontext(EXACT):
         for on, key, quantity, cost, cost_base in trades:
@@ -230,6 +231,27 @@ def traded(trades: Iterable[Trade]) -> Lots:
             if left:
                 piled.append(Lot(on, left, own, key, base))
     return Lots(tuple(piled), tuple(closed))
+
+
+def untraded(lots: Iterable[Lot], closes: Iterable[Close], since: date) -> list[Lot]:
+    """What was open at the start of a day, oldest first, from what `traded` made of trades until later."""
+    closed_later = [
+        Lot(close.opened_on, close.quantity, close.cost, close.opened_by, close.cost_base)
+        for close in closes
+        if close.closed_on >= since
+    ]
+    open_then: list[Lot] = []
+    for part in (*closed_later, *lots):
+        if open_then and open_then[-1].opened_by == part.opened_by:
+            whole = open_then[-1]
+            open_then[-1] = whole._replace(
+                quantity=EXACT.add(whole.quantity, part.quantity),
+                cost=added(whole.cost, part.cost),
+                cost_base=added(whole.cost_base, part.cost_base),
+            )
+        elif part.opened_on < since:
+            open_then.append(part)
+    return open_then
 
 
 def _parted(total: Decimal | None, part: Decimal, whole: Decimal) -> tuple[Decimal | None, Decimal | None]:

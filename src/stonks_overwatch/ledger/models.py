@@ -479,15 +479,17 @@ class LotBook(models.Model):
 class LotMark(models.Model):
     """What is to be known of one instrument in a book, beside its lots.
 
-    `is_stale`: they have to be worked out again. `tie` is the same for all that one event concerned at once
-    (a merger, a transfer), in all books of a broker: whose lots are worked out again together. The row
-    outlives its instrument.
+    `stale_since`: from this day on they have to be worked out again; null where they need not be. `tie` is
+    the same for all that one event concerned at once (a merger, a transfer), in all books of a broker: whose
+    lots are worked out again together. `has_more`: more happened to it than that it was bought and sold,
+    first in, first out. The row outlives its instrument.
     """
 
     book = models.ForeignKey(LotBook, on_delete=models.CASCADE, db_index=False)
     instrument = models.ForeignKey(Instrument, on_delete=models.DO_NOTHING, db_constraint=False)
-    is_stale = models.BooleanField()
+    stale_since = models.DateField(null=True)
     tie = models.BigIntegerField(null=True)
+    has_more = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["book", "instrument"], name="lot_mark_once")]

@@ -239,14 +239,16 @@ def activities_changed(days: Iterable[tuple[int, date]]) -> None:
     for account_pk, day in days:
         by_account[account_pk].add(day)
     lots_changed(
-        (account_pk, instrument)
-        for account_pk, changed in by_account.items()
-        for instrument in _pack_activities(account_pk, changed)
+        {
+            (account_pk, instrument): since
+            for account_pk, changed in by_account.items()
+            for instrument, since in _pack_activities(account_pk, changed).items()
+        }
     )
 
 
-def _pack_activities(account_pk: int, days: set[date]) -> set[int]:
-    """Return the instruments whose quantities activities of these days moved, before or now."""
+def _pack_activities(account_pk: int, days: set[date]) -> dict[int, date]:
+    """Return the instruments whose quantities activities of these days moved, before or now, by the first."""
     months = {day.replace(day=1) for day in days}
     stored, new = _blocks(account_pk, months)
     unlike = {month for month in months if new.get(month, b"") != stored.get(month, b"")}
@@ -318,12 +320,12 @@ def _all_months() -> dict[int, set[date]]:
     return months
 
 
-def _concerned(blocks: Iterable[bytes], days: set[float]) -> tuple[set[int], date]:
-    """What activities of these days bear on: the instruments whose lots they can change, and the first day.
+def _concerned(blocks: Iterable[bytes], days: set[float]) -> tuple[dict[int, date], date]:
+    """What activities of these days bear on: the instruments whose lots they can change, and the first days.
 
     An opening balance bears on all days before its own.
     """
-    moved: set[int] = set()
+    moved: dict[int, float] = {}
     first = min(days)
     width, names = len(COLUMNS), ("day", "trade_day", "kind", "instrument", "quantity")
     for block in blocks:
@@ -331,10 +333,12 @@ def _concerned(blocks: Iterable[bytes], days: set[float]) -> tuple[set[int], dat
         columns = (numbers[COLUMNS.index(name) :: width] for name in names)
         for day, trade_day, kind, instrument, quantity in zip(*columns, strict=True):
             if day in days:
-                first = min(first, _EVER if instrument and kind == _OPENING else trade_day)
+                since = _EVER if instrument and kind == _OPENING else trade_day
+                first = min(first, since)
                 if instrument and (kind in _LOT_NUMBERS or not isnan(quantity)):
-                    moved.add(int(instrument))
-    return moved, date.fromordinal(int(first))
+                    moved[int(instrument)] = min(since, moved.get(int(instrument), since))
+    instruments = {instrument: date.fromordinal(int(since)) for instrument, since in moved.items()}
+    return instruments, date.fromordinal(int(first))
 
 
 def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
@@ -408,24 +412,32 @@ def _lots_changed(activities: QuerySet[Activity]) -> None:
     """The same for what these activities concern."""
     if LotBook.objects.exists():
         found = activities.filter(instrument__isnull=False).order_by().distinct()
-        lots_changed(found.values_list("account_id", "instrument_id"))
+        lots_changed(dict.fromkeys(found.values_list("account_id", "instrument_id"), date.min))
 
 
-def lots_changed(keys: Iterable[tuple[int, int]], method: Method | None = None) -> None:
-    """Mark the stored lots of these accounts and instruments, by their rows, as stale.
+def lots_changed(since: Mapping[tuple[int, int], date], method: Method | None = None) -> None:
+    """Mark stored lots as stale.
 
-    With `method`, only those that were matched by it.
+    Args:
+        since: by row numbers of the account and the instrument, the first day that changed.
+        method: only those that were matched by it.
     """
     instruments: defaultdict[int, set[int]] = defaultdict(set)
-    for account_pk, instrument_pk in keys:
+    for account_pk, instrument_pk in since:
         instruments[account_pk].add(instrument_pk)
     books = LotBook.objects.filter(account__in=list(instruments), method__contains=method or "")
+    of_books = dict(books.values_list("pk", "account_id"))
+    stale = LotMark.objects.filter(book__in=list(of_books), stale_since__isnull=False)
+    marked = {
+        (book, pk): day or date.min
+        for book, pk, day in stale.values_list("book_id", "instrument_id", "stale_since")
+    }
     marks = [
-        (book, pk, True)
-        for book, account_pk in books.values_list("pk", "account_id")
+        (book, pk, min(since[account_pk, pk], marked.get((book, pk), date.max)))
+        for book, account_pk in of_books.items()
         for pk in sorted(instruments[account_pk])
     ]
-    if upsert(LotMark, ["book", "instrument", "is_stale"], marks, unique=["book", "instrument"]):
+    if upsert(LotMark, ["book", "instrument", "stale_since"], marks, unique=["book", "instrument"]):
         _tick()
 
 

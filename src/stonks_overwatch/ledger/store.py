@@ -749,7 +749,7 @@ class _Recording:
             for f in self.batch.figures
             if f.section == "ClosedLots" and f.broker_ref in self.instruments
         )
-        packed.lots_changed(keys, Method.BROKER)
+        packed.lots_changed(dict.fromkeys(keys, date.min), Method.BROKER)
 
     def _save_reports(self) -> None:
         for value in self.batch.values:

@@ -1,7 +1,7 @@
 """The lots of accounts: activities read, matched by each account's method, converted into one currency."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from django.db.models import Case, ExpressionWrapper, F, IntegerField, Q, QueryS
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger import matching, models
-from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lots, Method, Pick, product
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lot, Lots, Method, Pick, product
 from stonks_overwatch.ledger.matching import Trade
 from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.types import Activity, ActivityKind
@@ -56,6 +56,16 @@ class Paper(NamedTuple):
         return self.asset_class in MARGINED
 
 
+class Begun(NamedTuple):
+    """What was open of an account's instrument at the start of a day, when it had been traded alone."""
+
+    on: date
+    lots: Sequence[Lot]
+
+
+NOT_BEGUN: Mapping[Key, Begun] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """The lots of the accounts looked at, and what they were worked out with."""
@@ -70,6 +80,10 @@ class Books:
     """Rates booked with activities, by account row and key: account currency for one unit."""
     ties: list[set[Key]]
     """What has to be worked out together; see `matching.ties`."""
+    more: Set[Key]
+    """What more happened to than being bought and sold, or what is not matched first in, first out."""
+    gone_on: Set[Key]
+    """What was matched from a day on alone: what it had closed before is not in its lots."""
 
     def rate(self, account: int, currency: str, on: date, closed_by: str | None = None) -> Decimal | None:
         """Base currency for one unit: as booked with the closing activity, else of the day."""
@@ -97,17 +111,19 @@ def books(
     until: date | None = None,
     method: Method | None = None,
     only: Collection[Key] | None = None,
+    begun: Mapping[Key, Begun] = NOT_BEGUN,
 ) -> Books:
     """Match everything that moved a quantity, to the end of a day.
 
     With `only`, of these: everything that is tied to one of them must be one of them. Then the rates of
-    the activities' own days are enough.
+    the activities' own days are enough. Where one of them was `begun`, and nothing but trades has happened
+    to it, it is matched from that day on.
 
     Without a base currency nothing is converted. `method` is used in place of each account's own. The
     activities of the other accounts of the same brokers are read too: a transfer takes its lots along.
     What the opening balance holds is converted at the rate of the balance's day.
     """
-    return read(looked_at, until, method, only).matched(base, until)
+    return read(looked_at, until, method, only, begun).matched(base, until)
 
 
 def ties(accounts: Sequence[models.Account]) -> list[set[Key]]:
@@ -205,6 +221,8 @@ class Moves:
     papers: Mapping[int, Paper]
     told: matching.Told
     is_part: bool
+    begun: Mapping[Key, Begun]
+    """Of these, `trades` are those from that day on."""
 
     def matched(self, base: str | None, until: date | None) -> Books:
         """See `books`."""
@@ -226,8 +244,10 @@ class Moves:
         lots = {_key(names): of_key for names, of_key in found.items()}
         rate = lru_cache(None)(partial(_base_rate, rates, base))
         for key, told in self.trades.items():
-            if trades := self._trades(key, told, rate if base else None, until, booked):
-                lots[key] = matching.traded(trades)
+            before = self.begun.get(key)
+            trades = self._trades(key, told, rate if base else None, until, booked)
+            if trades or before:
+                lots[key] = matching.traded(trades, before.lots if before else ())
         there = {(str(row.account_id), str(row.instrument_id)) for row in rows}
         tied = matching.ties(activities, terms, there)
         return Books(
@@ -239,6 +259,8 @@ class Moves:
             rates=rates,
             booked=booked,
             ties=[{_key(names) for names in some} for some in tied],
+            more={(row.account_id, row.instrument_id) for row in rows},
+            gone_on=self.begun.keys(),
         )
 
     def _trades(
@@ -297,6 +319,7 @@ def read(
     until: date | None = None,
     method: Method | None = None,
     only: Collection[Key] | None = None,
+    begun: Mapping[Key, Begun] = NOT_BEGUN,
 ) -> Moves:
     """What `books` matches."""
     wanted = {account.pk: account for account in looked_at}
@@ -308,7 +331,11 @@ def read(
         described = described.filter(pk__in={instrument for _, instrument in only})
     papers = {paper.pk: paper for paper in map(Paper._make, described.values_list(*PAPER))}
     trades: dict[Key, list[_TradeRow]] = {}
+    gone_on: dict[Key, list[_TradeRow]] = {}
     if Method.FIFO in methods.values():
+        if only is not None and begun:
+            gone_on = _gone_on(methods, papers, begun)
+            only = set(only) - gone_on.keys()
         trades, others = _apart(methods, papers, until, only)
         rows = _activities(everyone, until, others)
         # What a corporate action comes from may have been traded alone.
@@ -316,7 +343,7 @@ def read(
         terms = {str(pk): _terms(paper) for pk, paper in papers.items()} if actions else {}
         tied = {_key(names) for some in matching.ties(actions, terms) for names in some} & trades.keys()
         rows += _activities(everyone, until, tied)
-        trades = {key: of_key for key, of_key in trades.items() if key not in tied}
+        trades = {key: of_key for key, of_key in trades.items() if key not in tied} | gone_on
     else:
         rows = _activities(everyone, until, only)
     numbers = {row.instrument_id for row in rows} | {instrument for _, instrument in trades}
@@ -334,6 +361,7 @@ def read(
             price=_price,
         ),
         is_part=only is not None,
+        begun={key: begun[key] for key in gone_on},
     )
 
 
@@ -361,6 +389,28 @@ def _apart(
     }
     wanted = found.keys() if only is None else found.keys() & set(only)
     return {key: sorted(found[key], key=_in_turn) for key in wanted if key not in others}, others & wanted
+
+
+def _gone_on(
+    methods: Mapping[int, Method], papers: Mapping[int, Paper], begun: Mapping[Key, Begun]
+) -> dict[Key, list[_TradeRow]]:
+    """As the first of `_apart`, from the day on which each was begun."""
+    keys = {
+        (account, instrument)
+        for account, instrument in begun
+        if methods[account] is Method.FIFO and instrument in papers and not papers[instrument].is_margined
+    }
+    found: dict[Key, list[_TradeRow]] = {key: [] for key in keys}
+    first = min((begun[key].on for key in keys), default=date.min)
+    for rows in _moving(methods, None, keys):
+        wanted = rows.annotate(is_alone=_ALONE).filter(Q(is_alone="") | Q(trade_date__gte=first))
+        for row in wanted.values_list(*_TRADED, "is_alone"):
+            key = row[0], row[1]
+            if not row[-1]:
+                found.pop(key, None)
+            elif key in found and plain_day(row[2]) >= begun[key].on:
+                found[key].append(row)
+    return {key: sorted(of_key, key=_in_turn) for key, of_key in found.items()}
 
 
 def _in_turn(row: _TradeRow) -> tuple[str, str, bool, str]:

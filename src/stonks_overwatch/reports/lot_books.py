@@ -23,7 +23,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.fields import ExactDecimalField, text
 from stonks_overwatch.ledger.lots import EXACT, Close, Lot, Method, added, known_effects, negative
-from stonks_overwatch.ledger.matching import joined
+from stonks_overwatch.ledger.matching import joined, untraded
 from stonks_overwatch.ledger.models import (
     Account,
     ClosedLots,
@@ -36,7 +36,7 @@ from stonks_overwatch.ledger.models import (
 )
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.sql import impatient, insert, without_collector
-from stonks_overwatch.reports.books import PAPER, Books, Key, Paper, books, ties
+from stonks_overwatch.reports.books import PAPER, Begun, Books, Key, Paper, books, ties
 from stonks_overwatch.reports.scope import every_account
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,8 @@ _COUNTS, GAINED = GainRow._fields[2:6], GainRow._fields[6:]
 _OPEN_COLUMNS = "book", "instrument", "number", *_LOT
 _CLOSED_COLUMNS = "book", "instrument", "year", "lots"
 _GAIN_COLUMNS = "book", *GainRow._fields[1:]
-_MARK_COLUMNS = "book", "instrument", "is_stale", "tie"
+_MARK_COLUMNS = "book", "instrument", "stale_since", "tie", "has_more"
+_NONE: Mapping[Key, Sequence[Rated]] = {}
 _GAIN_BASE = GAINED.index("gain_base")
 _AT_ONCE = 500
 _DAY = len("2026-01-31")
@@ -266,7 +267,7 @@ def lot_books(
     brokers = {account.broker for account in looked_at}
     together = sorted((one for one in every_account() if one.broker in brokers), key=lambda one: one.pk)
     names = _names(together, method)
-    stale = LotMark.objects.filter(book=OuterRef("pk"), is_stale=True)
+    stale = LotMark.objects.filter(book=OuterRef("pk"), stale_since__isnull=False)
     stored = LotBook.objects.filter(account__in=together, base=base).annotate(has_stale=Exists(stale))
     found: dict[int, int] = {}
     is_stale = False
@@ -277,34 +278,66 @@ def lot_books(
     if is_stale or len(found) < len(together):
         since = packed.clock()
         changed = _changed(found, together) if len(found) == len(together) else None
+        begun, before = _begun(found, changed or {})
         with without_collector():
-            kept = books(together, base, None, method, changed)
-            made = _store(kept, base, names, since, found, changed)
+            kept = books(together, base, None, method, changed, begun)
+            closed = list(_closed(kept, {key: before[key] for key in kept.gone_on}))
+            made = _store(kept, closed, base, names, since, found, changed)
         if made is None:
             return Live(kept if changed is None else books(looked_at, base, None, method), methods)
         found = made
     return Stored({found[account.pk]: account.pk for account in looked_at}, methods)
 
 
-def _changed(found: dict[int, int], together: Sequence[Account]) -> set[Key]:
+def _changed(found: dict[int, int], together: Sequence[Account]) -> dict[Key, date]:
     """What has to be worked out again: what is marked, and what is tied to it now or was before.
 
     `found` are the books by account.
+
+    Returns: the first day, where what was stored of the days before can be gone on from.
     """
     of_book = {book: account for account, book in found.items()}
-    changed: set[Key] = set()
+    changed: dict[Key, date] = {}
     before: defaultdict[int, set[Key]] = defaultdict(set)
     marks = LotMark.objects.filter(book__in=list(of_book))
-    for book, instrument, is_stale, tie in marks.values_list("book_id", "instrument_id", "is_stale", "tie"):
+    columns = "book_id", "instrument_id", "stale_since", "tie", "has_more"
+    for book, instrument, stale_since, tie, has_more in marks.values_list(*columns):
         key = of_book[book], instrument
-        if is_stale:
-            changed.add(key)
+        if stale_since is not None:
+            changed[key] = date.min if has_more else stale_since
         if tie is not None:
             before[tie].add(key)
     for tied in joined([*before.values(), *ties(together)]):
         if not tied.isdisjoint(changed):
-            changed |= tied
+            changed |= dict.fromkeys(tied, date.min)
     return changed
+
+
+def _begun(
+    found: dict[int, int], changed: Mapping[Key, date]
+) -> tuple[dict[Key, Begun], dict[Key, list[Rated]]]:
+    """What was open when the day began on which something changed, and what had been closed before it.
+
+    Where that can be gone on from. `found` are the books by account.
+    """
+    keys = [key for key, since in changed.items() if since > date.min]
+    instruments = {instrument for _, instrument in keys}
+    if not 0 < len(instruments) <= MOST_NAMED:
+        return {}, {}
+    stored = Stored({found[account]: account for account, _ in keys}, {})
+    open_now: defaultdict[Key, list[Lot]] = defaultdict(list)
+    for row in stored.open(instruments):
+        open_now[row.account, row.instrument].append(row.lot)
+    closed: defaultdict[Key, list[Rated]] = defaultdict(list)
+    blocks = ClosedLots.objects.filter(book__in=list(stored.accounts), instrument__in=instruments)
+    for book, instrument, lots in blocks.order_by("year").values_list("book_id", "instrument_id", "lots"):
+        closed[stored.accounts[book], instrument] += map(_unpacked, lots.split("\n"))
+    begun, before = {}, {}
+    for key in keys:
+        on = changed[key]
+        begun[key] = Begun(on, untraded(open_now[key], [close for close, _ in closed[key]], on))
+        before[key] = [one for one in closed[key] if one[0].closed_on < on]
+    return begun, before
 
 
 def papers(numbers: Iterable[int]) -> dict[int, Paper]:
@@ -354,16 +387,18 @@ def _names(together: Sequence[Account], method: Method | None) -> dict[int, str]
 
 def _store(
     kept: Books,
+    closed: Sequence[tuple[Key, list[Rated]]],
     base: str,
     names: dict[int, str],
     since: int,
     found: dict[int, int],
-    changed: set[Key] | None,
+    changed: Iterable[Key] | None,
 ) -> dict[int, int] | None:
     """Keep the books, unless anything changed while they were worked out, or the database is in use.
 
     Args:
         kept: of all accounts in `names`.
+        closed: all that they closed.
         base, names: the currency and the names of the books.
         since: where the clock stood before anything was read.
         found: the books that are there, by account.
@@ -371,12 +406,12 @@ def _store(
 
     Returns: the books by account.
     """
-    closed = list(_closed(kept))
     gains = _gains(closed, kept)
     try:
         with impatient(), transaction.atomic():
-            are_there = LotBook.objects.filter(pk__in=list(found.values())).count() == len(found)
-            if packed.clock() != since or not are_there:
+            stale = LotMark.objects.filter(book__in=list(found.values()), stale_since__isnull=False)
+            # Without marks another one has stored them, and what was gone on from may be older or newer.
+            if packed.clock() != since or (changed is not None and not stale.exists()):
                 return None
             if changed is None:
                 old = LotBook.objects.filter(account__in=list(names), base=base)
@@ -427,13 +462,14 @@ def _written(
         ),
     )
     yield GainSum.objects.all(), _GAIN_COLUMNS, _gains_written(found, gains)
+    ties = {key: min(of for _, of in tied) for tied in kept.ties for key in tied}
+    more = {key for key in kept.more if kept.methods[key[0]] is Method.FIFO}
     yield (
         LotMark.objects.all(),
         _MARK_COLUMNS,
         (
-            (found[account], instrument, False, min(of for _, of in tied))
-            for tied in kept.ties
-            for account, instrument in tied
+            (found[account], instrument, None, ties.get((account, instrument)), True)
+            for account, instrument in sorted(ties.keys() | more)
         ),
     )
 
@@ -473,7 +509,9 @@ def _replace(
     return news
 
 
-def _sum_again(found: dict[int, int], changed: set[Key], news: set[tuple[int, int]], there: Set[int]) -> None:
+def _sum_again(
+    found: dict[int, int], changed: Iterable[Key], news: set[tuple[int, int]], there: Set[int]
+) -> None:
     """Write the sums of all instruments again.
 
     Args:
@@ -536,13 +574,13 @@ def _text(number: Decimal | None) -> str | None:
     return None if number is None else text(number)
 
 
-def _closed(kept: Books) -> Iterator[tuple[Key, list[Rated]]]:
-    """By account and instrument, in the order in which they were closed."""
+def _closed(kept: Books, before: Mapping[Key, Sequence[Rated]] = _NONE) -> Iterator[tuple[Key, list[Rated]]]:
+    """By account and instrument, in the order in which they were closed; `before` what was gone on from."""
     for key, of_key in sorted(kept.lots.items()):
         account, paper = key
         currency = kept.papers[paper].currency
         closed_by = rate = None
-        closes = []
+        closes = [*before.get(key, ())]
         for close in of_key.closed:
             if close.closed_by != closed_by:
                 closed_by = close.closed_by
