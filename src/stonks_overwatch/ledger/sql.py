@@ -4,13 +4,16 @@ import gc
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVarTuple
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 
 from stonks_overwatch.ledger.fields import ExactDecimalField
+
+_Asked = TypeVarTuple("_Asked")
 
 # Without these Python looks for a way to write None and booleans each time, which takes longer than writing.
 sqlite3.register_adapter(type(None), {None: None}.get)
@@ -125,6 +128,34 @@ def update(model: type[models.Model], names: Sequence[str], rows: Iterable[Seque
     table = quote(model._meta.db_table)
     with connection.cursor() as cursor:
         cursor.executemany(f"UPDATE {table} SET {setting} WHERE id = %s", values)  # noqa: S608  # names of ours
+
+
+def prepared(
+    asked: Callable[[*_Asked], models.QuerySet[Any, tuple[Any, ...]]],
+) -> Callable[[*_Asked], list[tuple[Any, ...]]]:
+    """A query of which the words are found once for the same arguments: often that takes longest.
+
+    It must depend on its arguments alone. Rows come as the database has them: days and decimals are asked
+    for as text.
+    """
+
+    @lru_cache(100)
+    def words(*args: *_Asked) -> tuple[str, tuple[Any, ...]] | None:
+        try:
+            return asked(*args).query.sql_with_params()
+        except EmptyResultSet:
+            return None
+
+    @wraps(asked)
+    def answered(*args: *_Asked) -> list[tuple[Any, ...]]:
+        found = words(*args)
+        if found is None:
+            return []
+        with connection.cursor() as cursor:
+            cursor.execute(*found)
+            return list(cursor.fetchall())
+
+    return answered
 
 
 def _prepared(columns: "Sequence[models.Field[Any, Any]]", rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

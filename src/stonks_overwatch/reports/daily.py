@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from django.db.models import F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast
@@ -40,6 +40,7 @@ from stonks_overwatch.ledger.models import (
     RecentPrices,
 )
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_float
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope, accounts
@@ -327,21 +328,16 @@ class _Facts:
 
     @classmethod
     def of(cls, looked_at: Sequence[Account]) -> "_Facts":
-        pks = [account.pk for account in looked_at]
+        pks = tuple(account.pk for account in looked_at)
         cash: dict[int, dict[str, float]] = defaultdict(dict)
         accruing = set()
-        balances = CashBalance.objects.filter(account__in=pks)
-        accruals = plain("accrued_interest"), plain("accrued_dividends")
-        for pk, currency, amount, *accrued in balances.values_list(
-            "account_id", "currency", plain_float("amount"), *accruals
-        ):
+        for pk, currency, amount, *accrued in _balances(pks):
             cash[pk][currency] = amount
             if accrued != [None, None]:
                 accruing.add(pk)
         by_topic: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
-        told = Period.objects.filter(account__in=pks, topic__in=_FLOW_TOPICS)
-        for pk, topic, since, until in told.values_list("account_id", "topic", "since", "until"):
-            by_topic[pk, topic].append((since.toordinal(), until.toordinal()))
+        for pk, topic, since, until in _told_in_full(pks):
+            by_topic[pk, topic].append((plain_day(since).toordinal(), plain_day(until).toordinal()))
         periods = {pk: _common([by_topic[pk, topic] for topic in _FLOW_TOPICS]) for pk in pks}
         return cls(cash, accruing, periods)
 
@@ -389,6 +385,18 @@ class _Facts:
             abs(cash.get(currency, 0.0) - reported.get(currency, 0.0)) < _CENT
             for currency in cash.keys() | reported.keys()
         )
+
+
+@prepared
+def _balances(accounts: tuple[int, ...]) -> QuerySet[CashBalance, tuple[Any, ...]]:
+    columns = plain_float("amount"), plain("accrued_interest"), plain("accrued_dividends")
+    return CashBalance.objects.filter(account__in=accounts).values_list("account_id", "currency", *columns)
+
+
+@prepared
+def _told_in_full(accounts: tuple[int, ...]) -> QuerySet[Period, tuple[Any, ...]]:
+    told = Period.objects.filter(account__in=accounts, topic__in=_FLOW_TOPICS)
+    return told.values_list("account_id", "topic", plain("since"), plain("until"))
 
 
 def _common(topics: Sequence[list[tuple[int, int]]]) -> list[tuple[int, int]]:

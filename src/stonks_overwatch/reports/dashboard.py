@@ -4,11 +4,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import Max, OuterRef, Subquery, TextField
+from django.db.models import Max, OuterRef, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, NavPoint
+from stonks_overwatch.ledger.rows import plain
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.allocation import AllocationDocument, sliced
 from stonks_overwatch.reports.books import moving_in
@@ -127,15 +130,20 @@ def dashboard(scope: Scope, *, every_day: bool = True) -> DashboardDocument:
 
 def _realized_since(valued: Valuation) -> date | None:
     """The day of the latest opening balance of an instrument: from then on all sales have a known lot."""
-    looked_at = valued.state.accounts
+    days = _first_moves(tuple(account.pk for account in valued.state.accounts))
+    since = max((on for on, _ in days if on), default=None) or min((on for _, on in days if on), default=None)
+    return date.fromisoformat(since) if since else None
+
+
+@prepared
+def _first_moves(accounts: tuple[int, ...]) -> QuerySet[Account, tuple[Any, ...]]:
+    """Of each account the day of its latest opening balance, and of what moved a position first."""
     # Account by account, each from an index of its own: all at once would read every activity.
     moves = moving_in(account=OuterRef("pk"))
     opened = moves.filter(kind=ActivityKind.OPENING).values("account").values_list(Max("trade_date"))
     first = moves.order_by("trade_date").values("trade_date")[:1]
-    rows = Account.objects.filter(pk__in=[account.pk for account in looked_at])
-    days = list(rows.values_list(Subquery(opened), Subquery(first)))
-    since: date | None = max((on for on, _ in days if on), default=None)
-    return since or min((on for _, on in days if on), default=None)
+    rows = Account.objects.filter(pk__in=accounts)
+    return rows.values_list(*(Cast(Subquery(day), TextField()) for day in (opened, first)))
 
 
 Points = list[tuple[date, Decimal, str]]
@@ -144,13 +152,11 @@ Points = list[tuple[date, Decimal, str]]
 
 def _points(valued: Valuation, until: date | None, *, every_day: bool) -> dict[int, Points]:
     """The NAVs at ends of days by account row: the broker's, else those that we work out."""
-    rows = NavPoint.objects.filter(account__in=[account.pk for account in valued.state.accounts])
-    if until:
-        rows = rows.filter(on__lte=until)
     # As text: that of days that are left out is never made a number.
-    columns = Cast("on", TextField()), Cast("nav", TextField())
     told: dict[int, dict[str, tuple[str, str]]] = defaultdict(dict)
-    for account_id, on, nav, currency in rows.order_by("on").values_list("account_id", *columns, "currency"):
+    for account_id, on, nav, currency in _told_by_broker(
+        tuple(account.pk for account in valued.state.accounts), until
+    ):
         told[account_id][on] = nav, currency
     # Files bring no values of the broker's: there our own valuation of the days stands in.
     without = [account for account in valued.state.accounts if account.pk not in told]
@@ -172,6 +178,14 @@ def _points(valued: Valuation, until: date | None, *, every_day: bool) -> dict[i
             for account_id, of in told.items()
         },
     )
+
+
+@prepared
+def _told_by_broker(accounts: tuple[int, ...], until: date | None) -> QuerySet[NavPoint, tuple[Any, ...]]:
+    rows = NavPoint.objects.filter(account__in=accounts)
+    if until:
+        rows = rows.filter(on__lte=until)
+    return rows.order_by("on").values_list("account_id", plain("on"), plain("nav"), "currency")
 
 
 def _fewer(days: set[str], accounts: Iterable[Account], told: Mapping[int, Collection[str]]) -> set[str]:

@@ -11,13 +11,14 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from django.db.models import Aggregate, FloatField, QuerySet, TextField
 from django.db.models.functions import Cast, Concat
 
 from stonks_overwatch.ledger import ecb
 from stonks_overwatch.ledger.models import FxRate, RateSeries
+from stonks_overwatch.ledger.sql import prepared
 
 MAX_AGE = timedelta(days=7)
 _DAY = len("2026-01-31")
@@ -62,6 +63,26 @@ class _Listed(Aggregate):
     output_field = TextField()
 
 
+def _by_pair(rows: QuerySet[FxRate]) -> QuerySet[FxRate, tuple[Any, ...]]:
+    """Base, quote, the days (with whether each was imported) and their rates."""
+    positive = rows.annotate(size=Cast("rate", FloatField())).filter(size__gt=0)
+    told = Concat(Cast("on", TextField()), Cast("is_imported", TextField()))
+    pairs = positive.values("base", "quote").annotate(days=_Listed(told), rates=_Listed("rate"))
+    return pairs.values_list("base", "quote", "days", "rates")
+
+
+@prepared
+def _stored_between(
+    first: date, last: date, currencies: tuple[str, ...] | None
+) -> QuerySet[FxRate, tuple[Any, ...]]:
+    stored = FxRate.objects.filter(on__gte=first, on__lte=last)
+    if currencies is not None:
+        return _by_pair(stored.filter(base__in=currencies, quote__in=currencies))
+    # Named all the same: the days of each pair stand together in the index.
+    pairs = RateSeries.objects.all()
+    return _by_pair(stored.filter(base__in=pairs.values("base"), quote__in=pairs.values("quote")))
+
+
 class Rates:
     """Rates of some days, in memory, for one report.
 
@@ -86,12 +107,10 @@ class Rates:
         self._partners[quote].add(base)
 
     @classmethod
-    def _stored(cls, rows: QuerySet[FxRate]) -> Self:
-        positive = rows.annotate(size=Cast("rate", FloatField())).filter(size__gt=0)
-        told = Concat(Cast("on", TextField()), Cast("is_imported", TextField()))
-        pairs = positive.values("base", "quote").annotate(days=_Listed(told), rates=_Listed("rate"))
+    def _listed(cls, pairs: Iterable[tuple[Any, ...]]) -> Self:
+        """Of rows of `_by_pair`."""
         found = cls(())
-        for base, quote, listed, rates_listed in pairs.values_list("base", "quote", "days", "rates"):
+        for base, quote, listed, rates_listed in pairs:
             days, rates = listed.split(","), rates_listed.split(",")
             if days != sorted(days):  # the database promises no order, but reads along its index
                 days, rates = map(list, zip(*sorted(zip(days, rates, strict=True)), strict=True))
@@ -105,14 +124,8 @@ class Rates:
         With `currencies`, only rates between two of them: all that is needed when they hold every
         currency that an account is kept in, because brokers quote against those.
         """
-        stored = FxRate.objects.filter(on__gte=first - MAX_AGE, on__lte=last)
-        if currencies is not None:
-            wanted = list(currencies)
-            stored = stored.filter(base__in=wanted, quote__in=wanted)
-        else:  # named all the same: the days of each pair stand together in the index
-            pairs = RateSeries.objects.all()
-            stored = stored.filter(base__in=pairs.values("base"), quote__in=pairs.values("quote"))
-        return cls._stored(stored)
+        wanted = None if currencies is None else tuple(sorted(set(currencies)))
+        return cls._listed(_stored_between(first - MAX_AGE, last, wanted))
 
     @classmethod
     def of_days(cls, days: Iterable[date], currencies: Iterable[str]) -> Self:
@@ -124,7 +137,7 @@ class Rates:
             base__in=wanted,
             quote__in=wanted,
         )
-        return cls._stored(stored)
+        return cls._listed(_by_pair(stored))
 
     def rate(self, currency: str, into: str, on: date) -> Decimal | None:
         """Units of `into` for one unit of `currency` on that day; None when no source knows."""

@@ -18,6 +18,7 @@ from django.db.models.functions import Cast
 from stonks_overwatch.ledger.lots import Lots
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Period, Position, Price
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_moment, plain_number
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Key, books
 from stonks_overwatch.reports.cash import Effect
@@ -117,18 +118,37 @@ def state_of(accounts: Iterable[Account], as_of: date | None, instrument: int | 
     days = {account.pk: min(account.updated_at.date(), as_of or date.max) for account in looked_at}
     latest = [account for account in looked_at if days[account.pk] == account.updated_at.date()]
     earlier = [account for account in looked_at if account not in latest]
-    held, balances = _held(Position.objects.open(), latest, instrument), _balances(latest)
+    keys = tuple(account.pk for account in latest)
+    held, balances = _held(_open(keys, instrument), keys), _balances(keys)
     if earlier and as_of:
         held += _held_on(as_of, earlier, instrument)
         balances += _balances_on(as_of, earlier)
     return State(tuple(looked_at), days, held, balances)
 
 
-def _held(rows: QuerySet[Position], accounts: list[Account], instrument: int | None) -> list[Held]:
-    """By account, as they are given, and symbol."""
-    rows = rows.filter(account__in=accounts)
+@prepared
+def _open(accounts: tuple[int, ...], instrument: int | None) -> QuerySet[Position, tuple[Any, ...]]:
+    return _rows(Position.objects.open(), accounts, instrument)
+
+
+@prepared
+def _open_and_closed(
+    accounts: tuple[int, ...], instrument: int | None
+) -> QuerySet[Position, tuple[Any, ...]]:
+    return _rows(Position.objects.all(), accounts, instrument)
+
+
+def _rows(
+    stored: QuerySet[Position], accounts: tuple[int, ...], instrument: int | None
+) -> QuerySet[Position, tuple[Any, ...]]:
+    stored = stored.filter(account__in=accounts)
     if instrument is not None:
-        rows = rows.filter(instrument=instrument)
+        stored = stored.filter(instrument=instrument)
+    return stored.values_list(*_COLUMNS)
+
+
+def _held(rows: Iterable[tuple[Any, ...]], accounts: Iterable[int]) -> list[Held]:
+    """By account, as they are given, and symbol."""
     known: dict[int, tuple[Any, ...]] = {}  # several accounts may hold an instrument
     held = [
         Held._make((
@@ -140,9 +160,9 @@ def _held(rows: QuerySet[Position], accounts: list[Account], instrument: int | N
         for (
             account_id, pk, quantity, price, priced_at, market_value, exposure, average_cost, cost_basis,
             unrealized_pnl, *told,
-        ) in rows.values_list(*_COLUMNS)
+        ) in rows
     ]  # fmt: skip
-    place = {account.pk: number for number, account in enumerate(accounts)}
+    place = {account: number for number, account in enumerate(accounts)}
     held.sort(key=lambda row: (place[row.account_id], row.symbol, row.instrument_id))
     return held
 
@@ -160,19 +180,41 @@ def _of_instrument(
     )  # fmt: skip
 
 
-def _balances(accounts: list[Account]) -> list[Balance]:
+@prepared
+def _stored_balances(accounts: tuple[int, ...]) -> QuerySet[CashBalance, tuple[Any, ...]]:
     rows = CashBalance.objects.filter(account__in=accounts)
-    return list(map(balance_of, rows.order_by("account__broker", "account__account", "currency")))
+    rows = rows.order_by("account__broker", "account__account", "currency")
+    columns = map(plain, ("amount", "accrued_interest", "accrued_dividends", "futures_pnl"))
+    return rows.values_list("account_id", "currency", *columns)
+
+
+def _balances(accounts: tuple[int, ...]) -> list[Balance]:
+    return [
+        _balance(account, currency, *map(plain_number, of))
+        for account, currency, *of in _stored_balances(accounts)
+    ]
 
 
 def balance_of(row: CashBalance) -> Balance:
+    accrued = row.accrued_interest, row.accrued_dividends
+    return _balance(row.account_id, row.currency, row.amount, *accrued, row.futures_pnl)
+
+
+def _balance(
+    account: int,
+    currency: str,
+    amount: Decimal | None,
+    accrued_interest: Decimal | None,
+    accrued_dividends: Decimal | None,
+    futures_pnl: Decimal | None,
+) -> Balance:
     return Balance(
-        account_id=row.account_id,
-        currency=row.currency,
-        amount=row.amount,
-        has_accruals=row.accrued_interest is not None or row.accrued_dividends is not None,
-        accrued=(row.accrued_interest or Decimal(0)) + (row.accrued_dividends or Decimal(0)),
-        futures_pnl=row.futures_pnl,
+        account_id=account,
+        currency=currency,
+        amount=amount,
+        has_accruals=accrued_interest is not None or accrued_dividends is not None,
+        accrued=(accrued_interest or Decimal(0)) + (accrued_dividends or Decimal(0)),
+        futures_pnl=futures_pnl,
     )
 
 
@@ -182,7 +224,8 @@ def _held_on(day: date, accounts: list[Account], instrument: int | None) -> list
     later = _moved_since(day, accounts)
     prices = _prices(day)
     held = []
-    for row in _held(Position.objects.all(), accounts, instrument):
+    keys = tuple(account.pk for account in accounts)
+    for row in _held(_open_and_closed(keys, instrument), keys):
         key = row.account_id, row.instrument_id
         open_then = then.get(key, NO_LOTS)
         quantity = (
@@ -275,7 +318,7 @@ def _balances_on(day: date, accounts: list[Account]) -> list[Balance]:
             accrued=None,
             futures_pnl=None,
         )
-        for row in _balances(accounts)
+        for row in _balances(tuple(account.pk for account in accounts))
     ]
 
 
