@@ -1,7 +1,7 @@
 """Realized gains: every lot that was closed, and their sums by year and by instrument."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from itertools import repeat
 from operator import attrgetter
@@ -11,7 +11,7 @@ from stonks_overwatch.ledger.lots import Method, effects, negative
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.books import Paper
 from stonks_overwatch.reports.daily import Group
-from stonks_overwatch.reports.documents import Computed, Document, Exact, Total, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, Total, total
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import (
     EVER,
@@ -122,7 +122,7 @@ class RealizedDocument(Document):
 
     base_currency: str
     year: int | None
-    lots: tuple[ClosedLot, ...]
+    lots: Rows[ClosedLot]
     by_year: tuple[YearGains, ...]
     by_instrument: tuple[InstrumentGains, ...]
     totals: Gains
@@ -156,11 +156,9 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
     numbers = {row.instrument for row in rows} | {row.instrument or 0 for row in of_instrument}
     described = papers(numbers)
     by_year = _grouped(matched.gains(None), lambda row: row.year)
-    by_instrument = _grouped(of_instrument, lambda row: row.instrument or 0)
-    return RealizedDocument(
-        base_currency=scope.base_currency,
-        year=year,
-        lots=tuple(
+
+    def made(some: Sequence[ClosedRow]) -> list[ClosedLot]:
+        return [
             closed_lot(
                 row,
                 looked_at[row.account],
@@ -168,8 +166,14 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
                 matched.methods[row.account],
                 scope.base_currency,
             )
-            for row in rows
-        ),
+            for row in some
+        ]
+
+    by_instrument = _grouped(of_instrument, lambda row: row.instrument or 0)
+    return RealizedDocument(
+        base_currency=scope.base_currency,
+        year=year,
+        lots=Rows(rows, made, lambda name: [row for row in rows if row.close.closed_by in name]),
         by_year=tuple(
             YearGains(year=key, **_sums(of_key)) for key, of_key in sorted(by_year.items(), reverse=True)
         ),

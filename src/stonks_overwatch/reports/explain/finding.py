@@ -30,10 +30,11 @@ def by_of(arguments: Arguments) -> By:
 
 
 class Reports:
-    """What explanations of one request read, each at most once."""
+    """What explanations of one request read, each at most once; `name` is the figure's, of none the whole."""
 
-    def __init__(self, arguments: Arguments) -> None:
+    def __init__(self, arguments: Arguments, name: str = "") -> None:
         self.arguments = arguments
+        self.name = name
         self._rates: dict[tuple[date, date], Rates] = {}
 
     @cached_property
@@ -159,7 +160,7 @@ def find(name: str, arguments: Arguments) -> Seen:
         raise UnknownFigureError(
             f"There is no report {report}.", next_step=f"Begin with one of these: {', '.join(REPORTS)}."
         )
-    reports = Reports(arguments)
+    reports = Reports(arguments, name)
     root = REPORTS[report](arguments, reports)
     holder: Any = root
     parents: list[Any] = []

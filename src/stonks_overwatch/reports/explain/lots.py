@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Method, summed_if_known
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.documents import Document, times, total
+from stonks_overwatch.reports.documents import Document, Rows, times, total
+from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.evenings import TEXTS, Evening, Lived, returned, units_paid
-from stonks_overwatch.reports.explain.finding import REPORTS, Seen, Unit
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     at_rate,
@@ -26,13 +27,29 @@ from stonks_overwatch.reports.explain.told import (
     sum_of,
 )
 from stonks_overwatch.reports.explain.used import activities, by_ids
-from stonks_overwatch.reports.lot_books import lot_books
+from stonks_overwatch.reports.lot_books import EVER, ClosedRow, is_long_term_gain, lot_books, papers
 from stonks_overwatch.reports.lots import LotRow, LotTotals, lots
 from stonks_overwatch.reports.periods import DAY
-from stonks_overwatch.reports.realized import ClosedLot, Gains, InstrumentGains, YearGains, realized
+from stonks_overwatch.reports.realized import (
+    ClosedLot,
+    Gains,
+    InstrumentGains,
+    RealizedDocument,
+    YearGains,
+    closed_lot,
+    realized,
+)
 
 REPORTS["lots"] = lambda arguments, _: lots(arguments.scope, arguments.method)
-REPORTS["realized"] = lambda arguments, _: realized(arguments.scope, arguments.year, arguments.method)
+
+
+def _realized(arguments: Arguments, reports: Reports) -> RealizedDocument:
+    """Without the lots, of which there are thousands, where a sum is asked for."""
+    page = None if reports.name in ("", "realized") or reports.name.startswith("realized.lots") else (0, 0)
+    return realized(arguments.scope, arguments.year, arguments.method, page)
+
+
+REPORTS["realized"] = _realized
 
 
 def _behind(row: LotRow | ClosedLot, *keys: str) -> list[Ledger]:
@@ -589,37 +606,48 @@ estimated(
 )
 
 
-def _closed(seen: Seen) -> list[ClosedLot]:
-    """The closed lots that a row sums up."""
-    row, asked = seen.holder, seen.arguments
-    year = row.year if isinstance(row, YearGains) else asked.year
-    found = seen.root.lots if year == asked.year else realized(asked.scope, year, asked.method).lots
-    if isinstance(row, InstrumentGains):
-        return [one for one in found if one.instrument == row.instrument]
-    return list(found)
-
-
 def _gains(
-    name: str, words: str, only: Callable[[ClosedLot], bool] = lambda _: True
+    name: str, words: str, only: Callable[[ClosedRow], bool] = lambda _: True
 ) -> Callable[[Seen], Made]:
+    """A sum over the closed lots of a row; `name` is the field of the lot, or of the sum of gains."""
     column = name if name in ClosedLot.model_fields else "gain_base"
 
     def made(seen: Seen) -> Made:
-        year = seen.holder.year if isinstance(seen.holder, YearGains) else seen.arguments.year
-        inputs = [
-            seen.input(
-                f"{row.symbol} in {row.account}",
-                getattr(row, column),
-                own(seen) if name == "gain" else seen.base,
-                f"realized.lots.{column}",
-                key_of(row),
-                as_of=row.disposed_on,
-                asked={"year": year},
-            )
-            for row in reversed(_closed(seen))
-            if only(row)
-        ]
-        return sum_of(inputs, words)
+        summed, asked = seen.holder, seen.arguments
+        year = summed.year if isinstance(summed, YearGains) else asked.year
+        instrument = summed.instrument if isinstance(summed, InstrumentGains) else None
+        looked_at = {account.pk: account for account in seen.valued.state.accounts}
+        matched = lot_books([*looked_at.values()], seen.base, asked.as_of, asked.method)
+        rows = [row for row in matched.closed(year or EVER, instrument)[::-1] if only(row)]
+
+        def inputs_of(some: Sequence[ClosedRow]) -> list[Input]:
+            described = papers({row.instrument for row in some})
+            lots = [
+                closed_lot(
+                    row,
+                    looked_at[row.account],
+                    described[row.instrument],
+                    matched.methods[row.account],
+                    seen.base,
+                )
+                for row in some
+            ]
+            unit = own(seen) if name == "gain" else seen.base
+            return [
+                seen.input(
+                    f"{row.symbol} in {row.account}",
+                    getattr(row, column),
+                    unit,
+                    f"realized.lots.{column}",
+                    key_of(row),
+                    as_of=row.disposed_on,
+                    asked={"year": year},
+                )
+                for row in lots
+            ]
+
+        # There may be thousands: those that are not shown are not written out.
+        return sum_of(Rows(rows, inputs_of), words)
 
     return made
 
@@ -639,14 +667,16 @@ estimated(
 )
 figure(Gains, "short_term_base", "Gain of what was held up to a year", base)(
     _gains(
-        "short_term_base", "sum of the gains of lots held up to a year", lambda row: row.is_long_term is False
+        "short_term_base",
+        "sum of the gains of lots held up to a year",
+        lambda row: is_long_term_gain(row.close) is False,
     )
 )
 figure(Gains, "long_term_base", "Gain of what was held longer", base)(
     _gains(
         "long_term_base",
         "sum of the gains of lots held for more than a year",
-        lambda row: bool(row.is_long_term),
+        lambda row: bool(is_long_term_gain(row.close)),
     )
 )
 figure(InstrumentGains, "gain", "Gain", own, "In the instrument's currency.")(
