@@ -553,7 +553,7 @@ class GainSum(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["instrument", "book", "year"], name="gain_sum_once")]
         # With what pages of positions show: the rows of one year are spread over the whole table.
-        indexes = [models.Index(fields=["book", "year", "instrument", "unknown", "gain_base"])]
+        indexes = [models.Index(fields=["book", "year", "instrument", "unknown", "estimates", "gain_base"])]
 
 
 class SeriesClock(models.Model):

@@ -765,7 +765,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='gainsum',
-            index=models.Index(fields=['book', 'year', 'instrument', 'unknown', 'gain_base'], name='stonks_over_book_id_3daaed_idx'),
+            index=models.Index(fields=['book', 'year', 'instrument', 'unknown', 'estimates', 'gain_base'], name='stonks_over_book_id_c4c6fa_idx'),
         ),
         migrations.AddConstraint(
             model_name='gainsum',

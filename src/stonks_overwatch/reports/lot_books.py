@@ -35,7 +35,7 @@ from stonks_overwatch.ledger.models import (
     OpenLot,
 )
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
-from stonks_overwatch.ledger.sql import impatient, insert, without_collector
+from stonks_overwatch.ledger.sql import impatient, insert, prepared, without_collector
 from stonks_overwatch.reports.books import PAPER, Begun, Books, Key, Paper, books, ties
 from stonks_overwatch.reports.scope import every_account
 
@@ -189,16 +189,19 @@ class Stored:
 
     def earned(self) -> dict[Key, "Earned"]:
         """What was realized by account and instrument."""
-        rows = GainSum.objects.filter(book__in=list(self.accounts), instrument__isnull=False, year=EVER)
-        found = rows.order_by("book_id", "instrument_id").values_list(
-            "book_id", "instrument_id", "unknown", "estimates", plain("gain_base")
-        )
         return {
             (self.accounts[book], instrument): Earned(
                 None if unknown else plain_number(gain), bool(estimates and not unknown)
             )
-            for book, instrument, unknown, estimates, gain in found
+            for book, instrument, unknown, estimates, gain in _earned(tuple(self.accounts))
         }
+
+
+@prepared
+def _earned(books: tuple[int, ...]) -> QuerySet[GainSum, tuple[Any, ...]]:
+    rows = GainSum.objects.filter(book__in=books, instrument__isnull=False, year=EVER)
+    columns = "book_id", "instrument_id", "unknown", "estimates", plain("gain_base")
+    return rows.order_by("book_id", "instrument_id").values_list(*columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +270,9 @@ def lot_books(
     brokers = {account.broker for account in looked_at}
     together = sorted((one for one in every_account() if one.broker in brokers), key=lambda one: one.pk)
     names = _names(together, method)
-    stale = LotMark.objects.filter(book=OuterRef("pk"), stale_since__isnull=False)
-    stored = LotBook.objects.filter(account__in=together, base=base).annotate(has_stale=Exists(stale))
     found: dict[int, int] = {}
     is_stale = False
-    for pk, account, name, has_stale in stored.values_list("pk", "account_id", "method", "has_stale"):
+    for pk, account, name, has_stale in _stored(tuple(one.pk for one in together), base):
         if names[account] == name:
             found[account] = pk
             is_stale |= has_stale
@@ -287,6 +288,14 @@ def lot_books(
             return Live(kept if changed is None else books(looked_at, base, None, method), methods)
         found = made
     return Stored({found[account.pk]: account.pk for account in looked_at}, methods)
+
+
+@prepared
+def _stored(accounts: tuple[int, ...], base: str) -> QuerySet[LotBook, tuple[Any, ...]]:
+    """Books with whether something in them has to be worked out again."""
+    stale = LotMark.objects.filter(book=OuterRef("pk"), stale_since__isnull=False)
+    rows = LotBook.objects.filter(account__in=accounts, base=base).annotate(has_stale=Exists(stale))
+    return rows.values_list("pk", "account_id", "method", "has_stale")
 
 
 def _changed(found: dict[int, int], together: Sequence[Account]) -> dict[Key, date]:
