@@ -349,6 +349,30 @@ def test_a_benchmark_without_prices_says_which_days_lack_them_and_is_known_after
     assert after.why == ""
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "shown"),
+    [
+        (day(-5), None, (day(-5), day(2))),  # its last price holds to day -13: the days that there are
+        (day(9), None, (day(9), day(9))),
+        (None, day(-30), (day(-30), day(-30))),
+        (None, None, (day(-20), day(-13))),
+    ],
+)
+def test_days_of_which_nothing_is_known_are_in_their_order(
+    start: date | None, end: date | None, shown: tuple[date, date]
+) -> None:
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument("OLD")
+    made.activity(account, "deposit", day(-20), gross="100")
+    made.activity(account, "buy", day(-20), share, quantity="1", gross="-100")
+    made.price(share, "100", day(-20))
+    pack()
+    document = performance(EUR, start, end, only=Group("instrument", "OLD"))
+
+    assert (document.start, document.end) == shown
+    assert (document.twr is None) == (start is not None or end is not None)
+
+
 def test_a_holding_without_a_price_at_the_end_says_so() -> None:
     account = made.account(updated_at=made.NOW)
     share = made.instrument("ABC")

@@ -138,9 +138,17 @@ def performance(
 
 
 def asked_days(daily: DailyTotal, start: date | None, end: date | None) -> Days:
-    """The days asked for; all that is known where a side is open."""
+    """The days asked for; all that is known where a side is open.
+
+    Where nothing is known on that side, all days that there are.
+    """
     known = known_days(daily)
-    return Days(start or known.first, end or known.last)
+    first, last = start or known.first, end or known.last
+    if first <= last:
+        return Days(first, last)
+    if start is None:
+        return Days(min(date.fromordinal(daily.total.first) + periods.DAY, last), last)
+    return Days(first, max(date.fromordinal(daily.total.last), first) if end is None else last)
 
 
 def known_days(daily: DailyTotal) -> Days:
