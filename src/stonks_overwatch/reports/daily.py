@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import chain
+from math import isnan
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from django.db.models import F, FloatField, Q, QuerySet
@@ -280,14 +282,15 @@ def own_points(looked_at: Sequence[Account], base: str) -> dict[int, list[tuple[
         known = facts.known(account, own, last.toordinal())
         if own is None or known.since is None:
             continue
-        days = range(max(known.since, own.first), min(known.until, last.toordinal()) + 1)
-        values = series.numbers(own.daily.nav)
-        year_ago = last.toordinal() - 366
+        first, after = max(known.since, own.first), min(known.until, last.toordinal()) + 1
+        year_ago = min(max(first, last.toordinal() - 366), after)
+        fridays = range(first + (_FRIDAY - first) % 7, year_ago, 7)
+        weekdays = (day for day in range(year_ago, after) if _MONDAY <= day % 7 <= _FRIDAY)
+        values = own.daily.nav.tolist()
         found[account.pk] = [
             (date.fromordinal(day), value)
-            for day in days
-            if day % 7 == _FRIDAY or (day >= year_ago and _MONDAY <= day % 7 < _FRIDAY)
-            if (value := values[day - own.first]) is not None
+            for day in chain(fridays, weekdays)
+            if not isnan(value := values[day - own.first])
         ]
     return found
 

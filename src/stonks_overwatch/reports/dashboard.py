@@ -17,7 +17,7 @@ from stonks_overwatch.reports.allocation import AllocationDocument, sliced
 from stonks_overwatch.reports.books import moving_in
 from stonks_overwatch.reports.combined import Together, together
 from stonks_overwatch.reports.daily import own_points
-from stonks_overwatch.reports.documents import Computed, Document, KeptIn, share, total
+from stonks_overwatch.reports.documents import Computed, Document, KeptIn, known_sum, share, total
 from stonks_overwatch.reports.holdings import Holding, Totals, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
@@ -161,23 +161,22 @@ def _points(valued: Valuation, until: date | None, *, every_day: bool) -> dict[i
     # Files bring no values of the broker's: there our own valuation of the days stands in.
     without = [account for account in valued.state.accounts if account.pk not in told]
     base = valued.base_currency
-    for account_id, own in own_points(without, base).items() if without else ():
-        told[account_id] = {
-            on.isoformat(): (f"{nav:.10f}", base) for on, nav in own if until is None or on <= until
-        }
-    days = {on for of in told.values() for on in of}
-    chosen = days if every_day else _fewer(days, valued.state.accounts, told)
-    return defaultdict(
-        list,
-        {
-            account_id: [
-                (date.fromisoformat(on), Decimal(nav), currency)
-                for on, (nav, currency) in of.items()
-                if on in chosen
-            ]
-            for account_id, of in told.items()
-        },
-    )
+    own = own_points(without, base) if without else {}
+    told_on: dict[int, Collection[str]] = {pk: of.keys() for pk, of in told.items()}
+    for pk, values in own.items():
+        told_on[pk] = {on.isoformat() for on, _ in values if until is None or on <= until}
+    days = {on for of in told_on.values() for on in of}
+    chosen = days if every_day else _fewer(days, valued.state.accounts, told_on)
+    points: dict[int, Points] = defaultdict(list)
+    for pk, of in told.items():
+        points[pk] = [
+            (date.fromisoformat(on), Decimal(nav), currency)
+            for on, (nav, currency) in of.items()
+            if on in chosen
+        ]
+    for pk, values in own.items():
+        points[pk] = [(on, Decimal(f"{nav:.10f}"), base) for on, nav in values if on.isoformat() in chosen]
+    return points
 
 
 @prepared
@@ -205,12 +204,12 @@ def _fewer(days: set[str], accounts: Iterable[Account], told: Mapping[int, Colle
     begins = [newest - timedelta(days=365 * years) for years in RANGES_OF_YEARS]
     around = [((on - _WEEK).isoformat(), (on + _WEEK).isoformat()) for on in begins]
     last: dict[str | int, tuple[bool, str]] = {}
-    for on in days:
-        if on < recent:
-            is_whole = all(on in of for of, since in opened if since <= on)
-            week = (date.fromisoformat(on) - _MONDAY).days // 7
-            for period in (week, on[:7]):
-                last[period] = max(last.get(period, (False, "")), (is_whole, on))
+    for on in sorted(on for on in days if on < recent):
+        is_whole = all(on in of for of, since in opened if since <= on)
+        week = (date.fromisoformat(on) - _MONDAY).days // 7
+        for period in (week, on[:7]):
+            if is_whole or period not in last or not last[period][0]:
+                last[period] = is_whole, on
     chosen = {on for on in days if on >= recent or any(first <= on <= end for first, end in around)}
     return chosen.union((on for _, on in last.values()), [min(days)])
 
@@ -272,13 +271,11 @@ def _series(valued: Valuation, points: dict[int, Points], rates: Rates) -> NavSe
     }
     nav: dict[date, Decimal | None] = {}
     for on in sorted({on for series in by_account.values() for on in series}):
-        parts = [
+        nav[on] = known_sum(
             by_account[account.pk].get(on)
             for account in valued.state.accounts
             if account.opened_on is None or account.opened_on <= on
-        ]
-        summed = total(parts)
-        nav[on] = None if summed.unknown else summed.value
+        )
     if valued.state.accounts and all(map(valued.is_whole, valued.state.accounts)):
         nav[max(valued.state.days.values())] = valued.totals.nav_base
     return NavSeries(

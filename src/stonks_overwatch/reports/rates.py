@@ -159,8 +159,8 @@ class Rates:
 
     def convert(self, amount: Decimal | None, currency: str, into: str, on: date) -> Decimal | None:
         """The amount in another currency; None when the amount or the rate is unknown."""
-        if amount is None:
-            return None
+        if amount is None or currency == into:
+            return amount
         rate = self.rate(currency, into, on)
         return None if rate is None else amount * rate
 
