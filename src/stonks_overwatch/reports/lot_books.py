@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db import OperationalError, models, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.fields import ExactDecimalField, text
@@ -113,7 +113,6 @@ _OPEN_COLUMNS = "book", "instrument", "number", *_LOT
 _CLOSED_COLUMNS = "book", "instrument", "year", "lots"
 _GAIN_COLUMNS = "book", *GainRow._fields[1:]
 _MARK_COLUMNS = "book", "instrument", "stale_since", "tie", "has_more"
-_NONE: Mapping[Key, Sequence[Rated]] = {}
 _GAIN_BASE = GAINED.index("gain_base")
 _AT_ONCE = 500
 _DAY = len("2026-01-31")
@@ -282,8 +281,8 @@ def lot_books(
         begun, before = _begun(found, changed or {})
         with without_collector():
             kept = books(together, base, None, method, changed, begun)
-            closed = list(_closed(kept, {key: before[key] for key in kept.gone_on}))
-            made = _store(kept, closed, base, names, since, found, changed)
+            before = {key: before[key] for key in kept.gone_on}
+            made = _store(kept, before, base, names, since, found, changed)
         if made is None:
             return Live(kept if changed is None else books(looked_at, base, None, method), methods)
         found = made
@@ -322,9 +321,18 @@ def _changed(found: dict[int, int], together: Sequence[Account]) -> dict[Key, da
     return changed
 
 
-def _begun(
-    found: dict[int, int], changed: Mapping[Key, date]
-) -> tuple[dict[Key, Begun], dict[Key, list[Rated]]]:
+class _Before(NamedTuple):
+    """What had been closed before a day: in its year, and the sums of the years before."""
+
+    year: int
+    closed: Sequence[Rated]
+    sums: Sequence[GainRow]
+
+
+_NONE: Mapping[Key, _Before] = {}
+
+
+def _begun(found: dict[int, int], changed: Mapping[Key, date]) -> tuple[dict[Key, Begun], dict[Key, _Before]]:
     """What was open when the day began on which something changed, and what had been closed before it.
 
     Where that can be gone on from. `found` are the books by account.
@@ -338,14 +346,23 @@ def _begun(
     for row in stored.open(instruments):
         open_now[row.account, row.instrument].append(row.lot)
     closed: defaultdict[Key, list[Rated]] = defaultdict(list)
-    blocks = ClosedLots.objects.filter(book__in=list(stored.accounts), instrument__in=instruments)
+    of_keys = {"book__in": list(stored.accounts), "instrument__in": instruments}
+    blocks = ClosedLots.objects.filter(**of_keys, year__gte=min(changed[key].year for key in keys))
     for book, instrument, lots in blocks.order_by("year").values_list("book_id", "instrument_id", "lots"):
         closed[stored.accounts[book], instrument] += map(_unpacked, lots.split("\n"))
+    sums: defaultdict[Key, list[GainRow]] = defaultdict(list)
+    years = GainSum.objects.filter(**of_keys).exclude(year=EVER).order_by("year")
+    for gain in _gain_rows(years, stored.accounts):
+        sums[gain.account, gain.instrument or 0].append(gain)
     begun, before = {}, {}
     for key in keys:
         on = changed[key]
         begun[key] = Begun(on, untraded(open_now[key], [close for close, _ in closed[key]], on))
-        before[key] = [one for one in closed[key] if one[0].closed_on < on]
+        before[key] = _Before(
+            on.year,
+            [one for one in closed[key] if one[0].closed_on < on and one[0].closed_on.year == on.year],
+            [gain for gain in sums[key] if gain.year < on.year],
+        )
     return begun, before
 
 
@@ -396,7 +413,7 @@ def _names(together: Sequence[Account], method: Method | None) -> dict[int, str]
 
 def _store(
     kept: Books,
-    closed: Sequence[tuple[Key, list[Rated]]],
+    before: Mapping[Key, _Before],
     base: str,
     names: dict[int, str],
     since: int,
@@ -407,7 +424,7 @@ def _store(
 
     Args:
         kept: of all accounts in `names`.
-        closed: all that they closed.
+        before: what had been closed of what was gone on from.
         base, names: the currency and the names of the books.
         since: where the clock stood before anything was read.
         found: the books that are there, by account.
@@ -415,7 +432,8 @@ def _store(
 
     Returns: the books by account.
     """
-    gains = _gains(closed, kept)
+    closed = list(_closed(kept, before))
+    gains = _gains(closed, kept, before)
     try:
         with impatient(), transaction.atomic():
             stale = LotMark.objects.filter(book__in=list(found.values()), stale_since__isnull=False)
@@ -433,7 +451,9 @@ def _store(
                 for stored, columns, rows in _written(kept, found, closed, gains):
                     insert(stored.model, columns, rows)
             else:
-                keys = {(found[account], instrument) for account, instrument in changed}
+                keys = {
+                    (found[key[0]], key[1]): before[key].year if key in before else EVER for key in changed
+                }
                 for stored, columns, rows in _written(kept, found, closed, gains):
                     news = _replace(stored, columns, rows, keys)
                     if stored.model is GainSum:
@@ -488,11 +508,14 @@ def _gains_written(found: dict[int, int], gains: Iterable[GainRow]) -> Iterator[
 
 
 def _replace(
-    stored: QuerySet[Any], columns: tuple[str, ...], rows: Iterable[_Row], keys: Set[tuple[int, int]]
+    stored: QuerySet[Any],
+    columns: tuple[str, ...],
+    rows: Iterable[_Row],
+    keys: Mapping[tuple[int, int], int],
 ) -> set[_Row]:
     """Make the rows those of these books and instruments; what is there already is not written.
 
-    Returns: the rows that came or went.
+    `keys` have the year before which rows stay as they are. Returns: the rows that came or went.
     """
     own_form = [
         plain(name)
@@ -504,11 +527,14 @@ def _replace(
     for row in rows:
         new[row[0], row[1]].append(row)
     news: set[_Row] = set()
-    for book, of_book in groupby(sorted(keys), key=itemgetter(0)):
-        instruments = [instrument for _, instrument in of_book]
+    by_year = sorted((book, year, instrument) for (book, instrument), year in keys.items())
+    for (book, year), of_year in groupby(by_year, key=itemgetter(0, 1)):
+        instruments = [instrument for _, _, instrument in of_year]
         for start in range(0, len(instruments), _AT_ONCE):
             some = instruments[start : start + _AT_ONCE]
             old = stored.filter(book=book, instrument__in=some)
+            if "year" in columns:
+                old = old.filter(Q(year__gte=year) | Q(year=EVER))
             before = {tuple(row): pk for pk, *row in old.values_list("pk", *own_form)}
             after = [row for instrument in some for row in new[book, instrument]]
             gone = before.keys() - set(after)
@@ -583,19 +609,19 @@ def _text(number: Decimal | None) -> str | None:
     return None if number is None else text(number)
 
 
-def _closed(kept: Books, before: Mapping[Key, Sequence[Rated]] = _NONE) -> Iterator[tuple[Key, list[Rated]]]:
-    """By account and instrument, in the order in which they were closed; `before` what was gone on from."""
+def _closed(kept: Books, before: Mapping[Key, _Before] = _NONE) -> Iterator[tuple[Key, list[Rated]]]:
+    """By account and instrument, in the order in which they were closed, with what was closed `before`."""
     for key, of_key in sorted(kept.lots.items()):
         account, paper = key
         currency = kept.papers[paper].currency
         closed_by = rate = None
-        closes = [*before.get(key, ())]
+        closes = [*before[key].closed] if key in before else []
         for close in of_key.closed:
             if close.closed_by != closed_by:
                 closed_by = close.closed_by
                 rate = kept.rate(account, currency, close.closed_on, closed_by)
             closes.append((close, rate))
-        if closes:
+        if closes or key in before:
             yield key, closes
 
 
@@ -606,8 +632,10 @@ def _by_year(closes: Iterable[Rated]) -> list[tuple[int, list[Rated]]]:
     return sorted(years.items())
 
 
-def _gains(closed: Iterable[tuple[Key, list[Rated]]], kept: Books) -> list[GainRow]:
-    """The sums of each account and instrument by year, and of all years."""
+def _gains(
+    closed: Iterable[tuple[Key, list[Rated]]], kept: Books, before: Mapping[Key, _Before] = _NONE
+) -> list[GainRow]:
+    """The sums of each account and instrument by year, and of all years; without the years `before`."""
     found = []
     with localcontext(EXACT):
         for (account, instrument), closes in closed:
@@ -616,7 +644,9 @@ def _gains(closed: Iterable[tuple[Key, list[Rated]]], kept: Books) -> list[GainR
                 _gain(account, instrument, year, of_year, is_rated=is_rated)
                 for year, of_year in _by_year(closes)
             ]
-            found += [*years, _row(account, instrument, EVER, years)]
+            of_before = before[account, instrument].sums if (account, instrument) in before else ()
+            if years or of_before:
+                found += [*years, _row(account, instrument, EVER, [*of_before, *years])]
     return found
 
 
