@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period
+from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period, Position
 from tests.reports import builders
 from tests.reports.builders import NOW
 from tests.web.conftest import Configure
@@ -181,3 +181,22 @@ def test_that_the_statement_of_the_last_days_is_not_out_yet_is_told_where_the_la
     assert "the next sync brings it" in page(reader)
     Account.objects.update(updated_at=datetime(2026, 2, 28, 23, tzinfo=UTC))
     assert "no statement is read yet" not in page(reader)
+
+
+def test_that_futures_are_settled_before_the_statement_is_out_is_told_where_one_is_held(
+    reader: Client, account: Account
+) -> None:
+    told = "The profit of its futures is in its cash each evening"
+    CashBalance.objects.update(amount=Decimal(99))
+    assert told not in page(reader)
+    future = builders.instrument("FUT", asset_class="future", multiplier=Decimal(5))
+    builders.position(
+        account, future, "0", "100", is_open=False, changed_at=datetime(2026, 2, 27, tzinfo=UTC)
+    )
+    assert told not in page(reader)
+    Position.objects.update(changed_at=datetime(2026, 3, 2, tzinfo=UTC))
+    assert told in page(reader)
+    Position.objects.update(is_open=True, changed_at=before)
+    assert told in page(reader)
+    Account.objects.update(updated_at=datetime(2026, 2, 28, 23, tzinfo=UTC))
+    assert told not in page(reader)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from stonks_overwatch.ledger.models import Account, Period, Position
-from stonks_overwatch.ledger.types import TOPICS
+from stonks_overwatch.ledger.types import TOPICS, AssetClass
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.syncs import logins
 
@@ -52,13 +52,24 @@ def unread(looked_at: Sequence[Account], lately: Sequence[Account]) -> Unread | 
     for account in lately:
         ends = [told[account.pk, topic][-1][1] for topic in TOPICS if (account.pk, topic) in told]
         if ends and min(ends) < account.updated_at.date():
+            futures = ""
+            if _held_futures(account, min(ends)):
+                futures = (
+                    " The profit of its futures is in its cash each evening; only a statement tells of it."
+                )
             return Unread(
                 what=f"Of {account.account} no statement is read yet that tells of the days after "
-                f"{min(ends)}: what differs in its latest state may come from these days.",
+                f"{min(ends)}: what differs in its latest state may come from these days.{futures}",
                 next_step="The statement of a day comes out in the night after it; the next sync brings it, "
                 "or it can be imported.",
             )
     return _instruments(account for account in looked_at if (account.pk, TOPICS[0]) not in told)
+
+
+def _held_futures(account: Account, until: date) -> bool:
+    """Whether it holds futures, or did after that day."""
+    held = Q(is_open=True) | Q(changed_at__date__gt=until)
+    return Position.objects.filter(held, account=account, instrument__asset_class=AssetClass.FUTURE).exists()
 
 
 def _told(looked_at: Sequence[Account]) -> dict[tuple[int, str], list[Days]]:
