@@ -190,9 +190,8 @@ def test_that_futures_are_settled_before_the_statement_is_out_is_told_where_one_
     CashBalance.objects.update(amount=Decimal(99))
     assert told not in page(reader)
     future = builders.instrument("FUT", asset_class="future", multiplier=Decimal(5))
-    builders.position(
-        account, future, "0", "100", is_open=False, changed_at=datetime(2026, 2, 27, tzinfo=UTC)
-    )
+    before = datetime(2026, 2, 27, tzinfo=UTC)
+    builders.position(account, future, "0", "100", is_open=False, changed_at=before)
     assert told not in page(reader)
     Position.objects.update(changed_at=datetime(2026, 3, 2, tzinfo=UTC))
     assert told in page(reader)
