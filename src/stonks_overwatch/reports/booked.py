@@ -14,7 +14,8 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
-from stonks_overwatch.ledger.rows import plain, plain_number
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.reports.documents import Computed, Document, times
 from stonks_overwatch.reports.rates import Rates
 
@@ -352,10 +353,15 @@ def last_day(accounts: Iterable[Account], as_of: date | None) -> date | None:
 
 def first_day(accounts: Iterable[Account]) -> date | None:
     """The day of the first reported activity."""
-    reported = Activity.objects.reported().order_by("trade_date").values_list("trade_date", flat=True)
     # One look into the index of each account; the smallest of all would read every row.
-    firsts = [reported.filter(account=account).first() for account in accounts]
-    return min((first for first in firsts if first), default=None)
+    firsts = [plain_day(on) for account in accounts for (on,) in _first_reported(account.pk)]
+    return min(firsts, default=None)
+
+
+@prepared
+def _first_reported(account: int) -> QuerySet[Activity, tuple[Any, ...]]:
+    rows = Activity.objects.reported().filter(account=account)
+    return rows.order_by("trade_date").values_list(plain("trade_date"))[:1]
 
 
 def year_before(on: date, years: int = 1) -> date:

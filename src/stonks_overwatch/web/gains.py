@@ -44,12 +44,13 @@ class DayPrice(Document):
     adjusted: Computed
 
 
-def _day_prices(document: InstrumentDocument) -> list[DayPrice]:
+def _day_prices(document: InstrumentDocument, *, last_of_months: bool = False) -> list[DayPrice]:
+    """Of every day, or the last one of each month."""
     prices = document.prices
-    return [
-        DayPrice(on=on, close=close, adjusted=adjusted)
-        for on, close, adjusted in zip(prices.dates, prices.closes, prices.adjusted, strict=True)
-    ]
+    days = list(zip(prices.dates, prices.closes, prices.adjusted, strict=True))
+    if last_of_months:
+        days = list({(day[0].year, day[0].month): day for day in days}.values())
+    return [DayPrice(on=on, close=close, adjusted=adjusted) for on, close, adjusted in days]
 
 
 METHODS = (
@@ -163,10 +164,10 @@ def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
         "lots": Table(LotRow, document.lots),
         "closed": Table(ClosedLot, document.closed),
         "activities": Table(Happening, document.activities),
-        "prices": Table(DayPrice, _day_prices(document)),
     }
-    if table := tables.get(request.GET.get("csv", "")):
-        return csv_answer(f"{document.symbol}-{request.GET['csv']}", table)
+    csv = request.GET.get("csv", "")
+    if table := Table(DayPrice, _day_prices(document)) if csv == "prices" else tables.get(csv):
+        return csv_answer(f"{document.symbol}-{csv}", table)
     sale, refusal = _sale(scope, document, request.GET)
     return render_page(
         request,
@@ -189,7 +190,7 @@ def instrument_page(request: HttpRequest, number: int) -> HttpResponse:
         closed=Sheet.of(document.closed, asked.page),
         activities=document.activities[:ROWS],
         plot=_price_plot(document),
-        months=_month_ends(document),
+        months=_day_prices(document, last_of_months=True)[::-1],
         sale=sale,
         refusal=refusal,
         sold=_again(request.GET.get("sell", "")),
@@ -280,9 +281,3 @@ def _price_plot(document: InstrumentDocument) -> dict[str, Any]:
             for mark in document.marks
         ],
     }
-
-
-def _month_ends(document: InstrumentDocument) -> list[DayPrice]:
-    """The last price of each month, newest first."""
-    months = {(row.on.year, row.on.month): row for row in _day_prices(document)}
-    return list(reversed(months.values()))
