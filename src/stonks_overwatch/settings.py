@@ -1,7 +1,10 @@
 """Django's settings. What a user may change is in config/config.json (config.py), not here."""
 
 import os
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
@@ -9,6 +12,8 @@ from django.core.management.utils import get_random_secret_key
 from stonks_overwatch import paths
 
 PACKAGE = Path(__file__).resolve().parent
+# As an app it would be imported by every command; what it has for an app are these files of one page.
+NINJA = Path(str(cast("ModuleSpec", find_spec("ninja")).origin)).parent
 DATA_DIR = paths.data_dir()
 DEBUG = False
 
@@ -31,7 +36,6 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "csp",
-    "ninja",
     "stonks_overwatch",
 ]
 MIDDLEWARE = [
@@ -48,7 +52,7 @@ ASGI_APPLICATION = "stonks_overwatch.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [PACKAGE / "web" / "templates"],
+        "DIRS": [PACKAGE / "web" / "templates", NINJA / "templates"],
         "OPTIONS": {
             "builtins": [
                 "stonks_overwatch.web.templatetags.explaining",
@@ -59,10 +63,7 @@ TEMPLATES = [
             "loaders": [
                 (
                     "django.template.loaders.cached.Loader",
-                    [
-                        "django.template.loaders.filesystem.Loader",
-                        "django.template.loaders.app_directories.Loader",
-                    ],
+                    ["django.template.loaders.filesystem.Loader"],
                 )
             ],
         },
@@ -87,7 +88,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [PACKAGE / "web" / "static"]
+STATICFILES_DIRS = [PACKAGE / "web" / "static", NINJA / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 WHITENOISE_ALLOW_ALL_ORIGINS = False

@@ -4,11 +4,13 @@ An answer is the report's own JSON. An error is `{"error": {"code", "what", "nex
 for an unknown account or instrument, 422 for an argument that cannot be used, else 400.
 """
 
+import json
 from datetime import date
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from ninja import NinjaAPI, Query, Schema
 from ninja.errors import ValidationError
 from ninja.openapi.docs import Swagger
@@ -58,12 +60,21 @@ from stonks_overwatch.reports.syncs import RunsDocument, last_runs
 from stonks_overwatch.reports.targets import GroupBy, TargetsDocument, targets
 from stonks_overwatch.web.live import as_stored
 
+
+class _Docs(Swagger):
+    """With all its files from here: those of what is no app of Django's would come from the network."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        told = self.settings | {"url": self.get_openapi_url(api, kwargs)}
+        return render(request, self.template, {"api": api, "swagger_settings": json.dumps(told)})
+
+
 api = NinjaAPI(
     title="Stonks Overwatch",
     version="1",
     description="Decimals are strings, dates ISO 8601, unknown is null.",
     urls_namespace="api",
-    docs=Swagger(settings={"supportedSubmitMethods": ["get"]}),
+    docs=_Docs(settings={"supportedSubmitMethods": ["get"]}),
 )
 api.default_router.tags = ["reports"]
 

@@ -1,13 +1,11 @@
 """Interactive Brokers: the functions of `base.Broker`.
 
-The configuration and the tables import this package long before anything is asked, so what is heavy
+The configuration and the tables import this package long before anything is asked, so everything
 (iBind takes a third of a second) comes with the first use of a function.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from stonks_overwatch.services.brokers.ibkr.transform import transform
 
 if TYPE_CHECKING:
     from stonks_overwatch.services.brokers.ibkr.backfill import history
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from stonks_overwatch.services.brokers.ibkr.keeping import keep
     from stonks_overwatch.services.brokers.ibkr.live import Feed
     from stonks_overwatch.services.brokers.ibkr.replaying import kept, pulled
+    from stonks_overwatch.services.brokers.ibkr.transforming import transform
 
 __all__ = ["Feed", "check", "fetch", "history", "keep", "kept", "pulled", "transform"]
 
@@ -27,6 +26,7 @@ _HOMES = {
     "keep": "keeping",
     "kept": "replaying",
     "pulled": "replaying",
+    "transform": "transforming",
 }
 
 

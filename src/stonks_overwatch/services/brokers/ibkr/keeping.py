@@ -1,6 +1,6 @@
 """What IBKR said, into IBKR's own tables: the raw answers first, then the rows that can be typed.
 
-A row that cannot be typed is in its raw answer all the same; transform.py tells the user about it.
+A row that cannot be typed is in its raw answer all the same; transforming.py tells the user about it.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Reading IBKR's rows for its own tables and for what to ask next: what cannot be read is unknown.
 
-Telling the user about what could not be read is up to transform.py.
+Telling the user about what could not be read is up to transforming.py.
 """
 
 from decimal import Decimal

@@ -21,7 +21,7 @@ from stonks_overwatch.ledger.types import (
     Position,
 )
 from stonks_overwatch.services.brokers.base import Answer
-from stonks_overwatch.services.brokers.ibkr.transform import transform
+from stonks_overwatch.services.brokers.ibkr.transforming import transform
 from stonks_overwatch.services.brokers.ibkr.values import number
 from tests.builders import (
     NOW,
