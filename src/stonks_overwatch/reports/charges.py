@@ -45,7 +45,7 @@ CHARGED = (
 _TRADES = (ActivityKind.BUY, ActivityKind.SELL, ActivityKind.FX, ActivityKind.CORPORATE_ACTION)
 _NONE = Decimal(0)
 _TOPIC = "charges"
-_MANY = 250  # fewer are read faster than their sums are stored
+_MANY = 1000  # fewer are read faster than their sums are stored
 
 
 class Part(NamedTuple):
@@ -156,8 +156,9 @@ class Charges:
 
 def charges(looked_at: Sequence[Account], base: str, start: date | None, end: date) -> dict[int, Charges]:
     """What was charged from `start` to `end`, both included, by account row."""
-    _keep_up(looked_at, base)
     marks = _marks(looked_at, base)
+    if _keep_up(looked_at, base, marks):
+        marks = _marks(looked_at, base)
     spans = {account.pk: _Span.of(marks[account.pk], start, end) for account in looked_at}
     stored = _contents(spans, {account.pk: _topic(account, base) for account in looked_at})
     rows: defaultdict[int, list[Entry]] = defaultdict(list)
@@ -251,26 +252,30 @@ def _in_range(days: tuple[int, Range]) -> Q:
     return found if first is None else found & Q(trade_date__gte=first)
 
 
-def _keep_up(looked_at: Sequence[Account], base: str) -> None:
-    """Store the sums of whole months where many charges came after those that are stored."""
+def _keep_up(looked_at: Sequence[Account], base: str, known: Mapping[int, Sequence[date]]) -> bool:
+    """Store the sums of whole months where many charges came after those that are stored, the `known` ones.
+
+    Return whether any had to be.
+    """
     today = last_day(looked_at, None)
     if today is None:
-        return
+        return False
     clock, until = packed.clock(), today.replace(day=1) - DAY
-    last = {pk: marks[-1] for pk, marks in _marks(looked_at, base).items() if marks}
+    last = {pk: marks[-1] for pk, marks in known.items() if marks}
     after = [
         _in_range((account.pk, (last.get(account.pk, date.min) + DAY, until)))
         for account in looked_at
         if last.get(account.pk, date.min) < until
     ]
     if not after:
-        return
+        return False
     rows = reported([account.pk for account in looked_at], CHARGED & reduce(or_, after)).order_by()
     numbers = rows.values_list("account_id").annotate(number=Count("pk"), first=Min("trade_date"))
     many = {pk: first for pk, number, first in numbers if number >= _MANY}
     for account in looked_at:
         if account.pk in many:
             _keep(account, base, last.get(account.pk), many[account.pk], until, clock)
+    return bool(many)
 
 
 def _keep(account: Account, base: str, last: date | None, first: date, until: date, clock: int) -> None:

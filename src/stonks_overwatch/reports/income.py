@@ -25,15 +25,17 @@ from stonks_overwatch.reports.booked import (
     Amounts,
     Booked,
     Sums,
+    Tally,
     booked,
     grouped,
+    in_base,
     last_day,
     months,
     sums,
     year_before,
 )
-from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, share, times, total
-from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, known_sum, share, times, total
+from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
@@ -50,6 +52,7 @@ _INTERESTS = ("bond interest", "credit interest", "debit interest", "stock loan"
 REGULAR = ("dividend", "payment_in_lieu", "bond_interest")
 
 YEAR = timedelta(days=365)
+_NONE = Decimal(0)
 _Rates = Mapping[tuple[int, str], Decimal | None]
 """By account row and currency: base currency for one unit."""
 # A payment pattern needs two payments within this time, and the last one within it too.
@@ -203,11 +206,11 @@ class IncomeDocument(Document):
     by_month: tuple[Period, ...]
     by_year: tuple[Period, ...]
     by_account: tuple[Part, ...]
-    by_instrument: tuple[InstrumentIncome, ...]
+    by_instrument: Rows[InstrumentIncome]
     by_currency: tuple[Part, ...]
     by_kind: tuple[Part, ...]
     payments: Rows[Payment]
-    holdings: tuple[Yield, ...]
+    holdings: Rows[Yield]
     expected: tuple[Expected, ...]
     accrued: tuple[Accrued, ...]
 
@@ -223,9 +226,16 @@ class Paid(NamedTuple):
     amounts: Amounts
 
     @classmethod
-    def of(cls, row: Booked, kind: str, gross: Decimal | None, tax: Decimal | None) -> "Paid":
-        amounts = Amounts(row.in_base(gross), row.in_base(tax))
-        return cls(row, kind, (*_payment(row), kind), gross, tax, amounts)
+    def of(
+        cls,
+        row: Booked,
+        payment: tuple[object, ...],
+        kind: str,
+        gross: Decimal | None,
+        tax: Decimal | None,
+    ) -> "Paid":
+        amounts = Amounts(in_base(gross, row.into_base), in_base(tax, row.into_base))
+        return cls(row, kind, (*payment, kind), gross, tax, amounts)
 
     @property
     def is_income(self) -> bool:
@@ -309,10 +319,14 @@ def payments_of(scope: Scope, broker: str, reference: str) -> Payments:
         and (row.row.account.broker, row.row.broker_ref) == (broker, reference)
     ]
     held = _Held(valued, _scales(valued, recent, today), _todays_rates(valued), today)
-    names = {account for name, account, ref in held.holdings if (name, ref) == (broker, reference)}
+    holders = {
+        one.account.pk
+        for one in held.positions
+        if (one.account.broker, one.held.broker_ref) == (broker, reference)
+    }
     found = Payments([], [])
     for paid in recent:
-        if paid.row.account.account in names:
+        if paid.row.account.pk in holders:
             gross, tax = (held.at_todays_quantity(paid, amount) for amount in (paid.gross, paid.tax))
             of = found.this_year if paid.row.on > today - YEAR else found.before
             of.append(Scaled(paid, held.scale(paid), gross, tax))
@@ -347,29 +361,28 @@ def _paid(rows: Sequence[Booked], statements: _Statements) -> list[Paid]:
 
     The tax of a dividend is unknown where no row of its payment has one and no statement covers its day.
     """
+    payments = list(map(_payment, rows))
     kinds: dict[tuple[object, ...], list[str]] = {}
     taxed = set()
-    for row in rows:
+    for row, payment in zip(rows, payments, strict=True):
         if row.kind != ActivityKind.TAX:
-            kinds.setdefault(_payment(row), []).append(_kind(row))
+            kinds.setdefault(payment, []).append(_kind(row))
         else:
-            taxed.add(_payment(row))
+            taxed.add(payment)
     paid = []
-    for row in rows:
-        payment = _payment(row)
+    for row, payment in zip(rows, payments, strict=True):
         if row.kind != ActivityKind.TAX:
-            kind = _kind(row)
             tax = row.tax
             if tax is None and (
                 row.kind != ActivityKind.DIVIDEND or payment in taxed or _is_tax_told(row, statements)
             ):
-                tax = Decimal(0)
-            paid.append(Paid.of(row, kind, row.gross, tax))
+                tax = _NONE
+            paid.append(Paid.of(row, payment, _kind(row), row.gross, tax))
             continue
         of = kinds.get(payment, [])
         if of or is_withholding(row):
             kind = next((kind for kind in of if kind != RETURN_OF_CAPITAL), of[0] if of else LONE_TAX)
-            paid.append(Paid.of(row, kind, Decimal(0), row.gross))
+            paid.append(Paid.of(row, payment, kind, _NONE, row.gross))
     return paid
 
 
@@ -480,17 +493,17 @@ class _Held:
         rates: _Rates,
         today: date,
     ) -> None:
-        self.holdings = {(row.broker, row.account, row.broker_ref): row for row in valued.document.holdings}
-        self.nav_base = valued.document.totals.nav_base
-        self.cost_base = total(row.cost_basis_base for row in valued.document.holdings)
+        self.positions = valued.positions
+        self.nav_base = valued.totals.nav_base
+        self.cost_base = total(row.cost_basis_base for row in valued.positions)
         self.rates = rates
         self.scales = scales
         self.today = today
 
     def at_todays_quantity(self, paid: Paid, amount: Decimal | None) -> Decimal | None:
         """In the base currency at today's rate."""
-        rate = self.rates.get((paid.row.account.id, paid.row.currency))
-        return times(times(amount, self.scale(paid)), rate)
+        rate, scale = self.rates.get((paid.row.account.id, paid.row.currency)), self.scale(paid)
+        return None if amount is None or scale is None or rate is None else amount * scale * rate
 
     def scale(self, paid: Paid) -> Decimal | None:
         row = paid.row
@@ -502,7 +515,7 @@ class _Held:
 def _todays_rates(valued: Valuation) -> _Rates:
     """By account row and currency, as the accounts' holdings are valued; other currencies are not in it."""
     days = valued.state.days.values()
-    base = valued.document.base_currency
+    base = valued.base_currency
     currencies = {row.currency for row in valued.state.held} | {b.currency for b in valued.state.balances}
     kept_in = {account.currency for account in valued.state.accounts}
     rates = Rates.between(min(days), max(days), {base, *currencies, *kept_in}) if days else Rates(())
@@ -513,54 +526,65 @@ def _todays_rates(valued: Valuation) -> _Rates:
     }
 
 
-def _yields(held: _Held, recent: Sequence[Paid]) -> list[Yield]:
+class _Earning(NamedTuple):
+    """What is held of one instrument, with its bookings of the last 365 days and of the 365 before."""
+
+    positions: Sequence[ValuedPosition]
+    this_year: Sequence[Paid]
+    before: Sequence[Paid]
+    gross: Decimal | None  # of a year at today's quantity
+
+    @property
+    def is_long(self) -> bool:
+        return all((row.held.quantity or 0) > 0 for row in self.positions)
+
+
+def _earnings(held: _Held, recent: Sequence[Paid]) -> list[_Earning]:
+    """What pays most first."""
     by_holding = grouped(
         (row for row in recent if row.kind in REGULAR and row.row.broker_ref),
         lambda paid: (paid.row.account.broker, paid.row.broker_ref),
     )
-    rows_of = grouped(held.holdings.values(), lambda row: (row.broker, row.broker_ref))
-    found = []
-    for (broker, ref), holdings in rows_of.items():
-        paid = by_holding.get((broker, ref), [])
-        if not paid:
-            continue
-        found.append(_yield(held, holdings, paid))
-    found.sort(key=lambda row: (row.annual_gross_base is None, -(row.annual_gross_base or 0), row.symbol))
+    rows_of = grouped(held.positions, lambda row: (row.account.broker, row.held.broker_ref))
+    found = [_earning(held, rows, by_holding[key]) for key, rows in rows_of.items() if key in by_holding]
+    found.sort(key=lambda one: (one.gross is None, -(one.gross or 0), one.positions[0].held.symbol))
     return found
 
 
-def _yield(held: _Held, holdings: Sequence[Holding], paid: Sequence[Paid]) -> Yield:
-    names = {(row.broker, row.account) for row in holdings}
-    of_held = [row for row in paid if (row.row.account.broker, row.row.account.account) in names]
-    this_year = [row for row in of_held if row.row.on > held.today - YEAR]
-    before = [row for row in of_held if row.row.on <= held.today - YEAR]
-    is_long = all((row.quantity or 0) > 0 for row in holdings)
-    gross = _whole(held.at_todays_quantity(row, row.gross) for row in this_year) if is_long else None
-    tax = _whole(held.at_todays_quantity(row, row.tax) for row in this_year) if is_long else None
-    earlier = _whole(held.at_todays_quantity(row, row.gross) for row in before) if is_long else None
-    value = _whole(row.market_value_base for row in holdings)
-    cost = _whole(row.cost_basis_base for row in holdings)
-    first = holdings[0]
-    comparable = len({p.payment for p in this_year}) == len({p.payment for p in before}) and before
+def _earning(held: _Held, positions: Sequence[ValuedPosition], paid: Sequence[Paid]) -> _Earning:
+    holders = {row.account.pk for row in positions}
+    of_held = [row for row in paid if row.row.account.pk in holders]
+    since = held.today - YEAR
+    this_year = [row for row in of_held if row.row.on > since]
+    found = _Earning(positions, this_year, [row for row in of_held if row.row.on <= since], None)
+    if not found.is_long:
+        return found
+    return found._replace(gross=known_sum(held.at_todays_quantity(row, row.gross) for row in this_year))
+
+
+def _yield(held: _Held, one: _Earning) -> Yield:
+    positions, gross = one.positions, one.gross
+    tax = earlier = None
+    if one.is_long:
+        tax = known_sum(held.at_todays_quantity(row, row.tax) for row in one.this_year)
+        earlier = known_sum(held.at_todays_quantity(row, row.gross) for row in one.before)
+    value = known_sum(row.market_value_base for row in positions)
+    cost = known_sum(row.cost_basis_base for row in positions)
+    first = positions[0]
+    payments, before = ({row.payment for row in rows} for rows in (one.this_year, one.before))
     return Yield(
-        symbol=first.symbol,
-        name=first.name,
-        broker=first.broker,
-        broker_ref=first.broker_ref,
+        symbol=first.held.symbol,
+        name=first.held.name,
+        broker=first.account.broker,
+        broker_ref=first.held.broker_ref,
         market_value_base=value,
         cost_basis_base=cost,
         annual_gross_base=gross,
         annual_net_base=None if gross is None or tax is None else gross + tax,
         trailing_yield=share(gross, value),
         yield_on_cost=share(gross, cost),
-        growth=_growth(gross, earlier) if comparable else None,
+        growth=_growth(gross, earlier) if before and len(payments) == len(before) else None,
     )
-
-
-def _whole(parts: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum; unknown as soon as one part is."""
-    summed = total(parts)
-    return None if summed.unknown else summed.value
 
 
 def _growth(now: Decimal | None, before: Decimal | None) -> Decimal | None:
@@ -640,43 +664,48 @@ def _estimated(
         ((of[0].row.account.id, of[0].row.instrument_id, of[0].row.on) for of in by_payment.values()),
         lambda payment: payment[:2],
     )
+    reaches = {
+        key: _reach(days) if _is_pattern(days, today) else None
+        for key, days in ((key, sorted(day for *_, day in of)) for key, of in days_of.items())
+    }
     for of in by_payment.values():
         first = of[0].row
-        position = held[first.account.id, first.instrument_id or 0]
-        days = sorted(day for _, _, day in days_of[first.account.id, first.instrument_id])
         expected_on = year_before(first.on, -1)
-        if first.on <= today - YEAR or expected_on <= today or not _is_pattern(days, today):
+        reach = reaches[first.account.id, first.instrument_id]
+        if first.on <= today - YEAR or expected_on <= today or reach is None:
             continue
+        position = held[first.account.id, first.instrument_id or 0]
         if position.expires_on and expected_on > position.expires_on:
             continue
-        reach = _reach(days)
         if any(
             abs(row.on - expected_on) <= reach
             for row in promised.get((first.account.account, position.broker_ref), [])
         ):
             continue
         scale = scales.get((first.account.id, position.instrument_id, _earned_on(first)))
-        gross = times(_whole(row.gross for row in of), scale)
-        tax = times(_whole(row.tax for row in of), scale)
+        gross = times(known_sum(row.gross for row in of), scale)
+        tax = times(known_sum(row.tax for row in of), scale)
         net = None if gross is None or tax is None else gross + tax
         if net is not None and net <= 0:
             continue
         found.append(
-            Expected(
-                on=expected_on,
-                ex_date=None,
-                status="estimated",
-                account=first.account.account,
-                broker=first.account.broker,
-                kind=of[0].kind,
-                symbol=position.symbol,
-                name=position.name,
-                broker_ref=position.broker_ref,
-                currency=first.currency,
-                gross=gross,
-                tax=tax,
-                net=net,
-                net_base=times(net, rates.get((first.account.id, first.currency))),
+            Expected.made(
+                {
+                    "on": expected_on,
+                    "ex_date": None,
+                    "status": "estimated",
+                    "account": first.account.account,
+                    "broker": first.account.broker,
+                    "kind": of[0].kind,
+                    "symbol": position.symbol,
+                    "name": position.name,
+                    "broker_ref": position.broker_ref,
+                    "currency": first.currency,
+                    "gross": gross,
+                    "tax": tax,
+                    "net": net,
+                    "net_base": times(net, rates.get((first.account.id, first.currency))),
+                }
             )
         )
     return tuple(sorted(found, key=lambda row: (row.on, row.symbol, row.account)))
@@ -726,12 +755,12 @@ def _document(
     earned = [row for row in inside if row.is_income]
     before = [row for row in paid if row.is_income and (end and row.row.on <= end)]
     recent = [row for row in paid if held.today - 2 * YEAR < row.row.on <= held.today] if paid else []
-    yields = _yields(held, recent)
+    earnings = _earnings(held, recent)
     return IncomeDocument(
         start=start or (inside[0].row.on if inside else None),
         end=end,
         base_currency=base,
-        totals=_totals(earned, inside, recent, yields, held),
+        totals=_totals(earned, inside, recent, earnings, held),
         by_month=_periods(earned, before, start, end),
         by_year=_years(earned, before),
         by_account=_parts(earned, lambda row: row.row.account.account),
@@ -739,7 +768,7 @@ def _document(
         by_currency=_parts(earned, lambda row: row.row.currency),
         by_kind=_parts(earned, lambda row: row.kind),
         payments=_payments(inside),
-        holdings=tuple(yields),
+        holdings=Rows(earnings, lambda some: [_yield(held, one) for one in some]),
         expected=tuple(sorted((*declared, *estimated), key=lambda row: (row.on, row.symbol, row.account))),
         accrued=tuple(accrued),
     )
@@ -749,13 +778,13 @@ def _totals(
     earned: Sequence[Paid],
     inside: Sequence[Paid],
     recent: Sequence[Paid],
-    yields: Sequence[Yield],
+    earnings: Sequence[_Earning],
     held: _Held,
 ) -> Totals:
     trailing = [row.amounts for row in recent if row.is_income and row.row.on > held.today - YEAR]
     previous = [row.amounts for row in recent if row.is_income and row.row.on <= held.today - YEAR]
     trailing_net, previous_net = sums(trailing)["net_base"], sums(previous)["net_base"]
-    annual = total(row.annual_gross_base for row in yields)
+    annual = total(one.gross for one in earnings)
     interest = [row.amounts.gross for row in earned if not is_dividend(row.kind)]
     returned = [row.amounts for row in inside if not row.is_income]
     return Totals(
@@ -817,34 +846,36 @@ def _parts(earned: Sequence[Paid], key: Callable[[Paid], str]) -> tuple[Part, ..
     for name, rows in grouped(earned, key).items():
         summed = sums(row.amounts for row in rows)
         parts.append(Part(key=name, **summed, share=share(summed["net_base"], whole)))
-    return tuple(sorted(parts, key=_largest_first))
+    return tuple(sorted(parts, key=lambda part: _largest_first(part.net_base)))
 
 
-def _largest_first(row: Sums) -> tuple[bool, Decimal]:
-    return row.net_base is None, -(row.net_base or Decimal(0))
+def _largest_first(net: Decimal | None) -> tuple[bool, Decimal]:
+    return net is None, -(net or _NONE)
 
 
-def _instruments(earned: Sequence[Paid]) -> tuple[InstrumentIncome, ...]:
+def _instruments(earned: Sequence[Paid]) -> Rows[InstrumentIncome]:
     by_instrument = grouped(
         (row for row in earned if row.row.broker_ref is not None),
         lambda row: (row.row.account.broker, row.row.broker_ref),
     )
-    return tuple(
-        sorted(
-            (
-                InstrumentIncome(
-                    symbol=rows[0].row.symbol or "",
-                    name=rows[0].row.name or "",
-                    isin=rows[0].row.isin,
-                    broker_ref=ref or "",
-                    broker=broker,
-                    payments=len({row.payment for row in rows}),
-                    **sums(row.amounts for row in rows),
-                )
-                for (broker, ref), rows in by_instrument.items()
-            ),
-            key=_largest_first,
-        )
+    tallies = {key: Tally.of(row.amounts for row in rows) for key, rows in by_instrument.items()}
+
+    def made(keys: Sequence[tuple[str, str]]) -> list[InstrumentIncome]:
+        return [_instrument(by_instrument[key], tallies[key]) for key in keys]
+
+    return Rows(sorted(tallies, key=lambda key: _largest_first(tallies[key].net)), made)
+
+
+def _instrument(rows: Sequence[Paid], summed: Tally) -> InstrumentIncome:
+    first = rows[0].row
+    return InstrumentIncome(
+        symbol=first.symbol or "",
+        name=first.name or "",
+        isin=first.isin,
+        broker_ref=first.broker_ref or "",
+        broker=first.account.broker,
+        payments=len({row.payment for row in rows}),
+        **summed.sums(),
     )
 
 
@@ -863,7 +894,7 @@ def _first(rows: Sequence[Paid]) -> Booked:
 
 def _payment_of(rows: Sequence[Paid]) -> Payment:
     first = _first(rows)
-    gross, tax = _whole(row.gross for row in rows), _whole(row.tax for row in rows)
+    gross, tax = known_sum(row.gross for row in rows), known_sum(row.tax for row in rows)
     return Payment(
         on=first.on,
         ex_date=next((row.row.ex_date for row in rows if row.row.ex_date), None),
@@ -878,9 +909,9 @@ def _payment_of(rows: Sequence[Paid]) -> Payment:
         gross=gross,
         tax=tax,
         net=None if gross is None or tax is None else gross + tax,
-        gross_base=_whole(row.amounts.gross for row in rows),
-        tax_base=_whole(row.amounts.tax for row in rows),
-        net_base=_whole(amount for row in rows for amount in row.amounts),
+        gross_base=known_sum(row.amounts.gross for row in rows),
+        tax_base=known_sum(row.amounts.tax for row in rows),
+        net_base=known_sum(amount for row in rows for amount in row.amounts),
         rows=tuple(
             Row(
                 id=row.row.id,

@@ -46,6 +46,12 @@ class _Series(NamedTuple):
     days: Sequence[str]  # ISO 8601, which sorts as the days do
     rates: Sequence[str]
 
+    def told_on(self, on: date) -> Decimal | None:
+        """The rate of that very day: none is newer."""
+        day = on.isoformat()
+        index = bisect_right(self.days, day) - 1
+        return Decimal(self.rates[index]) if index >= 0 and self.days[index] == day else None
+
     def at(self, on: date) -> Found | None:
         index = bisect_right(self.days, on.isoformat()) - 1
         if index < 0:
@@ -143,6 +149,9 @@ class Rates:
         """Units of `into` for one unit of `currency` on that day; None when no source knows."""
         if currency == into:
             return Decimal(1)
+        own = self._pairs.get((currency, into))
+        if own is not None and (rate := own.told_on(on)) is not None:
+            return rate
         found = self.found(currency, into, on)
         return found.rate if found else None
 
