@@ -192,7 +192,8 @@ def rates_changed(since: Mapping[tuple[str, str], date]) -> None:
     if changed:
         day = min(changed)
         forget(None, day)
-        _lots_changed(Activity.objects.filter(Q(trade_date__gte=day) | Q(acquired_on__gte=day)))
+        # A rate is that of later days too, and of no earlier one.
+        _lots_changed(Activity.objects.filter(Q(trade_date__gte=day) | Q(acquired_on__gte=day)), day)
 
 
 def _spliced(
@@ -408,11 +409,11 @@ def instruments_renamed(broker: str) -> None:
     _lots_changed(Activity.objects.filter(_IS_ACTION, account__broker=broker))
 
 
-def _lots_changed(activities: QuerySet[Activity]) -> None:
+def _lots_changed(activities: QuerySet[Activity], since: date = date.min) -> None:
     """The same for what these activities concern."""
     if LotBook.objects.exists():
         found = activities.filter(instrument__isnull=False).order_by().distinct()
-        lots_changed(dict.fromkeys(found.values_list("account_id", "instrument_id"), date.min))
+        lots_changed(dict.fromkeys(found.values_list("account_id", "instrument_id"), since))
 
 
 def lots_changed(since: Mapping[tuple[int, int], date], method: Method | None = None) -> None:

@@ -2,8 +2,8 @@
 
 What changed is marked by the ledger (packed.py), by account and instrument; whoever reads next works out
 those again, with what events tie to them, and stores them: the same as if all had been worked out anew.
-A past day's are worked out each time. Matching 100,000 activities takes seconds, reading what came of it
-milliseconds.
+What was bought and sold and no more goes on from what was open on the day that changed. A past day's are
+worked out each time. Matching 100,000 activities takes seconds, reading what came of it milliseconds.
 """
 
 import logging
