@@ -15,7 +15,7 @@ from stonks_overwatch.reports.documents import Rows, known_sum, times
 from stonks_overwatch.reports.explain.asked import of_account
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
-from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.explain.keys import key_of, lot_key
 from stonks_overwatch.reports.explain.sums import addend, every, rates_of
 from stonks_overwatch.reports.explain.told import (
     figure,
@@ -164,14 +164,15 @@ def _earned(seen: Seen, account: Account, line: Line, comparison: Comparison) ->
     """Lot by lot; of futures and CFDs without the commission, where the broker leaves it out."""
     ref, paper = _paper(line, comparison)
     first, last = line.since or line.on or date.min, line.on or date.max
-    asked = {**of_account(account), "method": Method.BROKER, "start": None, "end": None}
+    asked = {
+        **of_account(account), "method": Method.BROKER, **dict.fromkeys(("start", "end", "as_of"))
+    }  # fmt: skip
     inputs, keys = [], []
     for trade, closes, earned in comparison.earned(paper, comparison.closing(first, last)[ref]):
         keys.append(f"{account.broker}:{account.account}:{trade.key}")
         for one in closes:
-            key = f"{account.broker} {account.account} {ref} {one.opened_by} {one.closed_by} {one.quantity}"
             name = f"lot of {one.opened_on.isoformat()}, closed on {one.closed_on.isoformat()}"
-            where = ("realized.lots.gain", key)
+            where = ("realized.lots.gain", lot_key(account.broker, account.account, ref, one))
             value = one.realized_pnl
             inputs.append(seen.input(name, value, paper.currency, *where, as_of=one.closed_on, asked=asked))
         own = known_sum(one.realized_pnl for one in closes)

@@ -15,6 +15,7 @@ from stonks_overwatch.reports.books import NO_LOTS, RETURNED, Key, books, ties
 from stonks_overwatch.reports.explain.asked import of_account
 from stonks_overwatch.reports.explain.documents import Input
 from stonks_overwatch.reports.explain.finding import Seen
+from stonks_overwatch.reports.explain.keys import lot_key
 from stonks_overwatch.reports.periods import DAY
 
 _CHANGING = (
@@ -42,7 +43,7 @@ class Evening(NamedTuple):
         account, paper = Account.objects.get(pk=self.key[0]), Instrument.objects.get(pk=self.key[1])
         lot, on = self.lot, self.on - DAY
         asked = {**of_account(account), "as_of": on}
-        row = f"{account.broker} {account.account} {paper.broker_ref} {lot.opened_by} {lot.quantity}"
+        row = lot_key(account.broker, account.account, paper.broker_ref, lot)
         unit = {"quantity": "", "cost": paper.currency}.get(name, seen.base)
         text = f"{TEXTS[name]} the evening before"
         told = getattr(lot, name)

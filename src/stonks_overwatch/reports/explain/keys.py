@@ -1,8 +1,10 @@
 """What tells the rows of a report apart, and what a reader calls them."""
 
 from datetime import date
+from decimal import Decimal
 
-from stonks_overwatch.reports.documents import Document
+from stonks_overwatch.ledger.lots import Close, Lot
+from stonks_overwatch.reports.documents import Document, exact_text
 
 _NAMING = ("symbol", "name", "alias", "account", "what", "key", "currency", "year", "on", "kind")
 
@@ -74,5 +76,13 @@ def name_of(row: Document) -> str:
     return ""
 
 
+def lot_key(broker: str, account: str, reference: str, lot: Lot | Close) -> str:
+    """The key of an open or a closed lot, as `key_of` makes it of its row."""
+    closed_by = (lot.closed_by,) if isinstance(lot, Close) else ()
+    return " ".join((broker, account, reference, lot.opened_by, *closed_by, exact_text(lot.quantity)))
+
+
 def _text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return exact_text(value)
     return value.isoformat() if isinstance(value, date) else str(value)

@@ -13,7 +13,7 @@ from stonks_overwatch.reports.documents import Computed, Document, share, times,
 from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit, unit_of
-from stonks_overwatch.reports.explain.keys import key_of
+from stonks_overwatch.reports.explain.keys import key_of, lot_key
 from stonks_overwatch.reports.explain.lots import ONE_RATE_GUESSED
 from stonks_overwatch.reports.explain.told import (
     at_rate,
@@ -346,7 +346,7 @@ def _lots_of(seen: Seen, held: Held, name: str, unit: str) -> list[Input]:
             getattr(lot, name),
             unit,
             f"lots.lots.{name}",
-            f"{part.broker} {part.account} {part.broker_ref} {lot.opened_by} {lot.quantity}",
+            lot_key(part.broker, part.account, part.broker_ref, lot),
         )
         for lot in lots
     ]
@@ -397,7 +397,6 @@ def _unrealized(seen: Seen) -> Made:
 @_each("realized_pnl_base", base)
 def _realized(seen: Seen) -> Made:
     held, part = _held(seen), _parts(seen)[0]
-    where = f"{part.broker} {part.account} {part.broker_ref}"
     closed = _kept(seen, held).closed(instrument=held.instrument_id)
     closes = [row.close for row in reversed(closed)]
     inputs = [
@@ -406,7 +405,7 @@ def _realized(seen: Seen) -> Made:
             close.realized_pnl_base,
             seen.base,
             "realized.lots.gain_base",
-            f"{where} {close.opened_by} {close.closed_by} {close.quantity}",
+            lot_key(part.broker, part.account, part.broker_ref, close),
             as_of=close.closed_on,
         )
         for close in closes
