@@ -23,6 +23,7 @@ from stonks_overwatch.ledger.matching import (
     cost_of_trade,
     matched,
     traded,
+    untraded,
 )
 from stonks_overwatch.ledger.types import ActivityKind
 from tests.builders import activity, buy, sell
@@ -642,7 +643,14 @@ def test_what_was_traded_alone_has_the_lots_that_it_has_among_all_else(
     convert = Convert(lambda _account, _currency, on: by_day[on], lambda one: by_day[one.trade_date])
     among_all = book(*reversed(activities), convert=convert).get("OLD", Lots((), ()))
     # To the last digit, and with as many of them.
-    assert repr(traded(trades)) == repr(among_all)
+    whole = traded(trades)
+    assert repr(whole) == repr(among_all)
+    # And it can be gone on from each day.
+    for on in by_day:
+        before = untraded(whole.open, whole.closed, on)
+        later = traded([trade for trade in trades if trade.on >= on], before)
+        assert later.open == whole.open
+        assert later.closed == tuple(close for close in whole.closed if close.closed_on >= on)
 
 
 # Conservation
