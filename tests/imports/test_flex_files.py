@@ -244,8 +244,30 @@ def test_an_account_whose_currency_no_source_tells_is_kept_in_an_unknown_one(
     explained = client.get(f"/api/v1{figure}").json()
     assert explained["unit"] is None
     assert "XXX" not in client.get(figure).content.decode()
-    for command in (["holdings"], ["explain", figure]):
+    for command in (["holdings", "--as-of", "2026-06-30"], ["explain", figure]):
         call_command(*command)
     written = capsys.readouterr().out
     assert "(unknown currency)" in written
     assert "XXX" not in written
+
+
+def test_what_a_statement_of_trades_alone_leaves_open_is_unknown_and_not_nothing(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imported("trades")
+
+    document = holdings(Scope("EUR"))
+    assert document.as_of is None
+    assert [(row.nav, row.nav_base) for row in document.accounts] == [(None, None)]
+    totals = document.totals
+    assert (totals.nav_base, totals.market_value_base, totals.cash_base) == (None, None, None)
+    assert (totals.unrealized_pnl_base, totals.unknown) == (None, 2)
+    account = account_rows(Scope("EUR")).accounts[0]
+    assert (account.nav, account.unrealized_pnl_base, account.unknown) == (None, None, 2)
+    for page in ("/", "/holdings"):
+        assert "The positions are not known" in client.get(page).content.decode()
+    for command in ("holdings", "lots", "exposures"):
+        call_command(command)
+        assert "What the accounts hold is not known" in capsys.readouterr().out
+    call_command("reconcile")
+    assert "nothing to compare" in capsys.readouterr().out

@@ -20,7 +20,8 @@ from pydantic import BaseModel
 from stonks_overwatch import config, database, logs
 from stonks_overwatch.errors import StonksError
 from stonks_overwatch.redaction import redact
-from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.state import told_at
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,22 @@ class ReadingCommand(Command):
             broker=options["broker"],
             as_of=options["as_of"],
         )
+
+    def nothing(self, scope: Scope) -> str:
+        """Why there is nothing to show, and what to do."""
+        looked_at = accounts(scope)
+        if not looked_at:
+            return (
+                "Nothing is stored yet. Connect a broker (docs/IBKR.md), then run: stonks-overwatch sync; "
+                "or import files (docs/Import.md)."
+            )
+        if told_at(*looked_at) is None:
+            return (
+                "What the accounts hold is not known: the broker has not told all positions and cash yet. "
+                "Run: stonks-overwatch sync; or import a statement with the sections Open Positions and "
+                "Cash Report (docs/IBKR.md)."
+            )
+        return "There is nothing to show of these accounts and days."
 
 
 class PeriodCommand(ReadingCommand):

@@ -9,10 +9,6 @@ from babel.numbers import get_currency_precision
 from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY
 
 UNKNOWN = "unknown"
-NOTHING = (
-    "Nothing is stored yet. Connect a broker (docs/IBKR.md), then run: stonks-overwatch sync; "
-    "or import files (docs/Import.md)."
-)
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
 
 
@@ -53,8 +49,10 @@ def number(value: Decimal | None) -> str:
     return text.rstrip("0").rstrip(".")
 
 
-def moment(at: datetime | date) -> str:
+def moment(at: datetime | date | None) -> str:
     """A day, or a time in UTC to the minute."""
+    if at is None:
+        return UNKNOWN
     return f"{at:%Y-%m-%d %H:%M} UTC" if isinstance(at, datetime) else at.isoformat()
 
 

@@ -7,7 +7,7 @@ from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.documents import Computed, Document, Exact, KeptIn, share, total
-from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, sum_of, valuation
+from stonks_overwatch.reports.holdings import POSITIONS, Valuation, ValuedPosition, sum_of, untold, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.state import told_at
@@ -81,10 +81,10 @@ def _row(
         nav=nav.nav,
         nav_base=nav.nav_base,
         weight=share(nav.nav_base, valued.totals.nav_base),
-        market_value_base=sum_of(parts, "position", "futures"),
+        market_value_base=sum_of(parts, *POSITIONS),
         cash_base=sum_of(parts, "cash"),
         accrued_base=sum_of(parts, "accrued"),
-        unrealized_pnl_base=total(one.unrealized_pnl_base for one in positions).value,
+        unrealized_pnl_base=total([*(one.unrealized_pnl_base for one in positions), *untold(parts)]).value,
         positions=len(positions),
         activities=activities,
         unknown=valued.unknown.get(account.pk, 0),

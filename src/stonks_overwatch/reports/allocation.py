@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from stonks_overwatch.reports.documents import Computed, Document, share, total
-from stonks_overwatch.reports.holdings import Part, Valuation, valuation
+from stonks_overwatch.reports.holdings import UNKNOWN, Part, Valuation, valuation
 from stonks_overwatch.reports.scope import Scope
 
 By = Literal["asset_class", "currency", "country", "sector", "exchange", "account", "broker"]
@@ -69,8 +69,8 @@ def key_of_part(part: Part, by: By) -> str:
         case _ if part.what in ("cash", "accrued"):
             return "cash"
         case "country":
-            return (part.held and part.held.country) or "unknown"
+            return (part.held and part.held.country) or UNKNOWN
         case "sector":
-            return (part.held and part.held.sector) or "unknown"
+            return (part.held and part.held.sector) or UNKNOWN
         case "exchange":
-            return (part.held and part.held.exchange) or "unknown"
+            return (part.held and part.held.exchange) or UNKNOWN

@@ -18,16 +18,15 @@ from stonks_overwatch.reports.allocation import By, key_of_part
 from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.combined import Together, together
 from stonks_overwatch.reports.documents import Computed, Document, Rows, share, total
-from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, valuation
+from stonks_overwatch.reports.holdings import UNKNOWN, Valuation, ValuedPosition, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.state import Held
 
-UNKNOWN = "unknown"
 CASH = "cash"
 TOP = 10
 
-NAMES = {"cash": "Cash", "accrued": "Accrued", "futures": "Futures, not settled"}
+NAMES = {"cash": "Cash", "accrued": "Accrued", "futures": "Futures, not settled", "untold": "Not told yet"}
 
 
 class Member(Document):

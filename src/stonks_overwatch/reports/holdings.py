@@ -20,7 +20,7 @@ from pydantic import Field
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Account
-from stonks_overwatch.ledger.types import AssetClass
+from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY, AssetClass
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import (
     Computed,
@@ -129,7 +129,13 @@ class HoldingsDocument(Document):
     totals: Totals
 
 
-Kind = Literal["position", "futures", "cash", "accrued"]
+UNKNOWN = "unknown"
+"""Stands where it is not known what belongs to what."""
+
+Kind = Literal["position", "futures", "cash", "accrued", "untold"]
+"""`untold`: the positions of an account of which the broker has never reported all."""
+POSITIONS: tuple[Kind, ...] = ("position", "futures", "untold")
+"""What belongs to the value of positions."""
 
 _ZERO = Decimal(0)
 _NONE_OPEN = _ZERO, _ZERO
@@ -351,6 +357,7 @@ def _valued(
         if profit is None and value is not None:
             unknown[row.account_id] += 1
     realized_pnl = known_sum(one.gain for one in earned.values())
+    unrealized = [one.unrealized_pnl_base for one in positions]
     return Valuation(
         as_of=as_of,
         base_currency=base,
@@ -381,11 +388,11 @@ def _valued(
             if row.amount != 0
         ),
         totals=Totals(
-            market_value_base=sum_of(every, "position", "futures"),
+            market_value_base=sum_of(every, *POSITIONS),
             cash_base=sum_of(every, "cash"),
             accrued_base=sum_of(every, "accrued"),
             nav_base=nav_base,
-            unrealized_pnl_base=total(one.unrealized_pnl_base for one in positions).value,
+            unrealized_pnl_base=total([*unrealized, *untold(every)]).value,
             realized_pnl_base=realized_pnl,
             realized_is_estimate=realized_pnl is not None and any(one.is_estimate for one in earned.values()),
             unknown=unknown.total(),
@@ -414,6 +421,11 @@ def sum_of(parts: Iterable[Part], *kinds: Kind) -> Decimal | None:
     return total(part.amount_base for part in parts if part.what in kinds).value
 
 
+def untold(parts: Iterable[Part]) -> list[None]:
+    """An unknown addend for each account whose positions were never reported."""
+    return [None for part in parts if part.what == "untold"]
+
+
 def _parts(state: State, by_id: dict[int, Account], factors: Factors) -> dict[int, list[Part]]:
     """The addends of NAV by account: positions, futures variation not told per position, cash, accruals."""
     parts: dict[int, list[Part]] = {pk: [] for pk in by_id}
@@ -421,10 +433,22 @@ def _parts(state: State, by_id: dict[int, Account], factors: Factors) -> dict[in
         key = row.account_id, row.currency
         own, in_base = times(amount, factors.into_account[key]), times(amount, factors.into_base[key])
         parts[row.account_id].append(Part(by_id[row.account_id], what, row, amount, own, in_base))
+    for account in by_id.values():
+        never_told: dict[Kind, datetime | None] = {"untold": account.positions_at, "cash": account.cash_at}
+        for what, told in never_told.items():
+            if told is None:
+                parts[account.pk].append(_unknown(account, what))
     return parts
 
 
-_CLASSES = {"futures": AssetClass.FUTURE}
+def _unknown(account: Account, what: Kind) -> Part:
+    """What keeps a sum from looking whole to which something never reported belongs."""
+    currency = UNKNOWN if account.currency == UNKNOWN_CURRENCY else account.currency
+    nothing = Balance(account.pk, currency, None, has_accruals=False, accrued=None, futures_pnl=None)
+    return Part(account, what, nothing, None, None, None)
+
+
+_CLASSES = {"futures": AssetClass.FUTURE, "untold": UNKNOWN}
 
 
 class Valued(Protocol):

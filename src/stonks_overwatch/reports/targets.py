@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple, get_args
 from stonks_overwatch.errors import TargetsError
 from stonks_overwatch.ledger.models import Target
 from stonks_overwatch.ledger.types import AssetClass
-from stonks_overwatch.reports.diversification import CASH, UNKNOWN, members_of
+from stonks_overwatch.reports.diversification import CASH, members_of
 from stonks_overwatch.reports.documents import Computed, Document, Exact, share, total
-from stonks_overwatch.reports.holdings import Holding, Valuation, valuation
+from stonks_overwatch.reports.holdings import UNKNOWN, Holding, Valuation, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.state import Held

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stonks_overwatch.management.command import PeriodCommand
-from stonks_overwatch.management.tables import NOTHING, money, percent, table
+from stonks_overwatch.management.tables import money, percent, table
 from stonks_overwatch.reports.balances import cash_over_time
 
 
@@ -18,7 +18,7 @@ class Command(PeriodCommand):
             return
         base = scope.base_currency
         if not document.days and not document.now:
-            self.stdout.write(NOTHING)
+            self.stdout.write(self.nothing(scope))
             return
         if document.now:
             rows = [

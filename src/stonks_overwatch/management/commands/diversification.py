@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import NOTHING, UNKNOWN, money, percent, table
+from stonks_overwatch.management.tables import UNKNOWN, money, percent, table
 from stonks_overwatch.reports.allocation import BY, By
 from stonks_overwatch.reports.diversification import diversification
 
@@ -24,7 +24,7 @@ class Command(ReadingCommand):
             self.print_document(document)
             return
         if not document.groups:
-            self.stdout.write(NOTHING)
+            self.stdout.write(self.nothing(scope))
             return
         base = scope.base_currency
         rows = []

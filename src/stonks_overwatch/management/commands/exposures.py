@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand, fraction
-from stonks_overwatch.management.tables import NOTHING, UNKNOWN, money, number, percent, table
+from stonks_overwatch.management.tables import UNKNOWN, money, number, percent, table
 from stonks_overwatch.reports.exposures import RATE, ExposuresDocument, exposures
 
 
@@ -37,7 +37,7 @@ class Command(ReadingCommand):
             self.print_document(document)
             return
         if not document.by_class:
-            self.stdout.write(NOTHING)
+            self.stdout.write(self.nothing(scope))
             return
         for lines in _tables(document, scope.base_currency):
             self.stdout.write(lines)

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import NOTHING, about, currency, moment, money, number, percent, table
+from stonks_overwatch.management.tables import about, currency, moment, money, number, percent, table
 from stonks_overwatch.reports.holdings import HoldingsDocument, holdings
 
 
@@ -22,17 +22,16 @@ class Command(ReadingCommand):
         )
 
     def handle(self, *, json: bool, **options: Any) -> None:
-        document = holdings(self.scope(options), Method(options["method"]) if options["method"] else None)
+        scope = self.scope(options)
+        document = holdings(scope, Method(options["method"]) if options["method"] else None)
         if json:
             self.print_document(document)
         else:
-            self.stdout.write(shown(document))
+            self.stdout.write(self.nothing(scope) if document.as_of is None else shown(document))
 
 
 def shown(document: HoldingsDocument) -> str:
     base = document.base_currency
-    if document.as_of is None:
-        return NOTHING
     parts = [
         table(
             (

@@ -10,7 +10,7 @@ from stonks_overwatch.errors import LotsRefusedError
 from stonks_overwatch.ledger import choices
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import ReadingCommand
-from stonks_overwatch.management.tables import NOTHING, UNKNOWN, about, moment, money, number, table
+from stonks_overwatch.management.tables import UNKNOWN, about, moment, money, number, table
 from stonks_overwatch.reports.lots import LotsDocument, WhatIfDocument, lots, what_if
 from stonks_overwatch.reports.scope import Scope, accounts
 
@@ -61,7 +61,8 @@ class Command(ReadingCommand):
             self._print(sale, shown_sale(sale), json=json)
             return
         document = lots(scope, Method(options["method"]) if options["method"] else None)
-        self._print(document, shown(document), json=json)
+        text = self.nothing(scope) if document.as_of is None else shown(document)
+        self._print(document, text, json=json)
 
     def _choose(self, scope: Scope, closing: str, opening: str, units: str) -> None:
         found = accounts(scope)
@@ -101,8 +102,6 @@ def quantity(text: str) -> Decimal:
 
 def shown(document: LotsDocument) -> str:
     base = document.base_currency
-    if document.as_of is None:
-        return NOTHING
     if not document.lots:
         return "No open lots."
     rows = table(

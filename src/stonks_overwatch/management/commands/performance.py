@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_only, add_price_return
-from stonks_overwatch.management.tables import NOTHING, UNKNOWN, about, money, number, percent, table
+from stonks_overwatch.management.tables import UNKNOWN, about, money, number, percent, table
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 from stonks_overwatch.reports.realized import realized_between
 
@@ -30,8 +30,9 @@ class Command(PeriodCommand):
         )
 
     def handle(self, *, json: bool, **options: Any) -> None:
+        scope = self.scope(options)
         document = performance(
-            self.scope(options),
+            scope,
             options["start"],
             options["end"],
             options["benchmark"],
@@ -42,12 +43,12 @@ class Command(PeriodCommand):
             self.print_document(document)
             return
         if document.end is None:
-            self.stdout.write(NOTHING)
+            self.stdout.write(self.nothing(scope))
             return
         realized: Decimal | None = None
         if document.start and document.end:
             method = Method(options["method"]) if options["method"] else None
-            asked = self.scope(options), document.start, document.end, method, options["only"]
+            asked = scope, document.start, document.end, method, options["only"]
             realized = realized_between(*asked).value
         self.stdout.write(table(("figure", ">value"), _rows(document, realized)))
 

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import ReadingCommand
 from stonks_overwatch.management.only import add_only
-from stonks_overwatch.management.tables import NOTHING, money, percent, table
+from stonks_overwatch.management.tables import money, percent, table
 from stonks_overwatch.reports.performance import returns_by_period
 
 
@@ -24,7 +24,7 @@ class Command(ReadingCommand):
             self.print_document(document)
             return
         if not document.periods:
-            self.stdout.write(NOTHING)
+            self.stdout.write(self.nothing(scope))
             return
         self.stdout.write(
             table(

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import PeriodCommand
-from stonks_overwatch.management.tables import NOTHING, UNKNOWN, number, percent, table
+from stonks_overwatch.management.tables import UNKNOWN, number, percent, table
 from stonks_overwatch.reports.broker_returns import BrokerReturnsDocument, broker_returns
 from stonks_overwatch.reports.reconcile import AccountLines, reconcile_anew
 
@@ -29,12 +29,14 @@ class Command(PeriodCommand):
         returns = broker_returns(scope, *days)
         if returns.returns:
             parts.append(shown_returns(returns))
-        self.stdout.write("\n\n".join(parts) or NOTHING)
+        self.stdout.write("\n\n".join(parts) or self.nothing(scope))
 
 
 def shown(account: AccountLines, *, only_differences: bool = False) -> str:
     rounded = sum(line.within is not None for line in account.lines)
-    result = "does not agree" if not account.agrees else "agrees"
+    result = "agrees" if account.agrees else "does not agree"
+    if not account.compared:
+        result = "nothing to compare"
     title = (
         f"{account.account}: {result}{f' ({rounded} within the rounding of the broker)' if rounded else ''}"
     )

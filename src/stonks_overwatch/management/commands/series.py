@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_only
-from stonks_overwatch.management.tables import NOTHING, money, number, table
+from stonks_overwatch.management.tables import money, number, table
 from stonks_overwatch.reports.series import series
 
 
@@ -25,7 +25,7 @@ class Command(PeriodCommand):
             return
         if not document.dates:
             given = options["start"] or options["end"]
-            self.stdout.write("Nothing is known of these days." if given else NOTHING)
+            self.stdout.write("Nothing is known of these days." if given else self.nothing(scope))
             return
         rows = zip(
             document.dates,

@@ -20,6 +20,7 @@ from stonks_overwatch.reports.explain.told import (
     sum_of,
     total_value,
 )
+from stonks_overwatch.reports.holdings import UNKNOWN
 
 REPORTS["diversification"] = lambda a, _: diversification.diversification(a.scope, by_of(a))
 
@@ -71,7 +72,7 @@ figure(diversification.DiversificationDocument, "total_base", "Total value", bas
 
 @figure(diversification.DiversificationDocument, "unknown_weight", "Not known", fraction)
 def _unknown_weight(seen: Seen) -> Made:
-    found = [group for group in seen.holder.groups if group.key == diversification.UNKNOWN]
+    found = [group for group in seen.holder.groups if group.key == UNKNOWN]
     inputs = [
         seen.input("unknown", group.weight, fraction, "diversification.groups.weight", group.key)
         for group in found

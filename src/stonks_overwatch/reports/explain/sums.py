@@ -34,6 +34,7 @@ from stonks_overwatch.reports.explain.used import (
     points,
 )
 from stonks_overwatch.reports.holdings import (
+    POSITIONS,
     AccountNav,
     Cash,
     Part,
@@ -109,7 +110,12 @@ def _cash_of(seen: Seen, name: str, unit: str) -> Made:
 # Sums of everything
 
 
-_NAMES = {"cash": "cash", "accrued": "accrued interest and dividends", "futures": "futures, not settled yet"}
+_NAMES = {
+    "cash": "cash",
+    "accrued": "accrued interest and dividends",
+    "futures": "futures, not settled yet",
+    "untold": "positions not told yet, kept in",
+}
 
 
 def addend(seen: Seen, part: Part, unit: str) -> Input:
@@ -189,7 +195,7 @@ _SUMS = (
     (
         "market_value_base",
         "Investments",
-        ("position", "futures"),
+        POSITIONS,
         "sum of the values of all positions",
         "Futures and CFDs count with the profit they carry.",
     ),
