@@ -51,6 +51,10 @@ class _Instrument:
     closes: list[Decimal]  # one per weekday
 
 
+def in_folder(folder: Path) -> Files:
+    return Files(folder / "activities.csv", folder / "prices.csv", folder / "fx.csv")
+
+
 def write(folder: Path, size: Size, seed: int = 1) -> Files:
     """Write the three files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,7 @@ def write(folder: Path, size: Size, seed: int = 1) -> Files:
     instruments = [
         _instrument(n, currencies[n % len(currencies)], len(days), numbers) for n in range(size.instruments)
     ]
-    files = Files(folder / "activities.csv", folder / "prices.csv", folder / "fx.csv")
+    files = in_folder(folder)
     _write_prices(files.prices, instruments, days)
     _write_rates(files.fx, currencies[1:], days, numbers)
     _write_activities(files.activities, size, instruments, days, Random(seed))  # noqa: S311  # nothing secret

@@ -35,7 +35,6 @@ SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 INSTALLED_APPS = [
     "django.contrib.staticfiles",
-    "csp",
     "stonks_overwatch",
 ]
 MIDDLEWARE = [
