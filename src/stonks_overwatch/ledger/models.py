@@ -498,7 +498,7 @@ class LotMark(models.Model):
 class OpenLot(models.Model):
     """A row of lots.Lot; `number` counts within the book's instrument."""
 
-    book = models.ForeignKey(LotBook, on_delete=models.CASCADE)
+    book = models.ForeignKey(LotBook, on_delete=models.CASCADE, db_index=False)
     number = models.IntegerField()
     instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, db_index=False)
     opened_on = models.DateField()
@@ -509,7 +509,7 @@ class OpenLot(models.Model):
     is_dated = models.BooleanField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["instrument", "book", "number"], name="open_lot_once")]
+        constraints = [models.UniqueConstraint(fields=["book", "instrument", "number"], name="open_lot_once")]
 
 
 class ClosedLots(models.Model):

@@ -558,6 +558,8 @@ def _sum_again(
     for account, book in found.items():
         years = {year for of, year in news if of == book}
         is_gone = any(of == account and instrument not in there for of, instrument in changed)
+        if not years and not is_gone:
+            continue
         sums = GainSum.objects.filter(book=book)
         if not is_gone:  # the sums of one that is gone went with it
             sums = sums.filter(year__in=years)
