@@ -23,6 +23,7 @@ from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.lots import lots
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders, portfolio
+from tests.reports.packing import pack
 from tests.reports.recombining import recombined
 
 EUR = Arguments(base="EUR")
@@ -337,6 +338,35 @@ def test_two_positions_that_end_on_one_day_are_explained_each_by_itself() -> Non
     assert sorted(rows.values()) == [-3, 1, 7, 10000]
     for key, quantity in rows.items():
         assert explain("exposures.expiries.quantity", EUR.but(row=(key,))).value == quantity
+
+
+@pytest.mark.django_db
+def test_what_several_accounts_of_a_broker_hold_is_one_member_of_its_group() -> None:
+    portfolio.fill()
+    asked = EUR.but(by="broker")
+    document = REPORTS["diversification"](asked, Reports(asked))
+    (group,) = document.groups  # type: ignore[attr-defined]
+    keys = [key_of(row) for row in group.members]
+    assert len(set(keys)) == len(keys)
+    apple = next(row for row in group.members if row.symbol == "AAPL")
+    told = explain("diversification.groups.members.value_base", asked.but(row=("ibkr", key_of(apple))))
+
+    # 10 and 5 shares at 200 dollars, at 0.8.
+    assert [one.value for one in told.inputs] == [1600, 800]
+    assert told.value == apple.value_base == 2400
+
+
+@pytest.mark.django_db
+def test_of_a_group_of_which_nothing_was_ever_held_no_day_is_told() -> None:
+    holder = builders.account(updated_at=builders.NOW)
+    builders.activity(holder, "deposit", builders.TODAY - timedelta(days=3), gross="10")
+    pack()
+    row = (builders.TODAY.isoformat(),)
+    assert explain("series.nav", EUR.but(row=row)).value == 10
+    for name in ("series", "days"):
+        with pytest.raises(UnknownFigureError) as caught:
+            explain(f"{name}.nav", EUR.but(only="asset_class=future", row=row))
+        assert "no days at all" in caught.value.next_step
 
 
 @pytest.mark.django_db

@@ -188,8 +188,7 @@ class MemberValue(NamedTuple):
 def members_of(valued: Valuation, by: By) -> list[tuple[str, MemberValue]]:
     """What is held and the cash, each with the key of its group."""
     positions = positions_of(valued)
-    is_each = by in ("account", "broker")
-    rows = [Together([one]) for one in positions] if is_each else together(positions)
+    rows = [Together([one]) for one in positions] if by == "account" else together(positions)
     members = [(_key_of(row, by), _value_of(row)) for row in rows]
     others = [part for parts in valued.parts.values() for part in parts if part.what != "position"]
     by_member = grouped(others, lambda part: (key_of_part(part, by), part.what, part.currency))

@@ -54,12 +54,12 @@ figure(balances.MonthEnd, "total_base", "Cash", base)(_month_end)
 def _balance(seen: Seen) -> Made:
     row = seen.holder
     inputs = []
-    for account, basis in balances.bases(seen.valued.state.accounts, row.currency, row.on):
+    for account, basis in balances.bases(seen.reports.accounts, row.currency, row.on):
         told = None if basis is None else basis.balance
         text = f"reported balance of {account.account}"
         inputs.append(seen.input(text, told, row.currency, as_of=basis.on if basis else row.on))
         inputs += moved_back(seen, basis.moved if basis else ())
-    looked_at = [account.pk for account in seen.valued.state.accounts]
+    looked_at = [account.pk for account in seen.reports.accounts]
     words = "the next reported balance, less what came and went until then"
     return sum_of(inputs, words, ledger=[money(looked_at, row.currency)])
 

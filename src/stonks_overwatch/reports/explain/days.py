@@ -33,13 +33,13 @@ from stonks_overwatch.reports.series import PeriodDays, SeriesDocument, days_of,
 
 def _series(arguments: Arguments, reports: Reports) -> SeriesDocument:
     if reports.daily is None:
-        return series(arguments.scope)
+        return series(arguments.scope, only=arguments.group)
     return days_of(reports.daily, arguments.start, arguments.end)
 
 
 def _days(arguments: Arguments, reports: Reports) -> PeriodDays:
     if reports.daily is None:
-        return from_begin(series(arguments.scope))
+        return from_begin(series(arguments.scope, only=arguments.group))
     days = asked_days(reports.daily, arguments.start, arguments.end)
     return from_begin(days_of(reports.daily, days.first - DAY, days.last))
 

@@ -22,6 +22,7 @@ from stonks_overwatch.reports.explain.keys import key_of, name_of
 from stonks_overwatch.reports.explain.used import Wanted, rates_used
 from stonks_overwatch.reports.holdings import Valuation, valuation
 from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.scope import accounts
 
 
 def by_of(arguments: Arguments) -> By:
@@ -36,6 +37,10 @@ class Reports:
         self.arguments = arguments
         self.name = name
         self._rates: dict[tuple[date, date], Rates] = {}
+
+    @cached_property
+    def accounts(self) -> list[Account]:
+        return accounts(self.arguments.scope)
 
     @cached_property
     def valued(self) -> Valuation:
@@ -95,9 +100,7 @@ class Seen:
     def account(self, broker: str | None, account: str) -> Account:
         """The row of an account by its names; some documents name the account alone."""
         return next(
-            row
-            for row in self.valued.state.accounts
-            if row.account == account and broker in (None, row.broker)
+            row for row in self.reports.accounts if row.account == account and broker in (None, row.broker)
         )
 
     def rates_used(self, currency: str, into: str, on: date) -> list[RateUsed]:

@@ -92,7 +92,7 @@ def _flow_taxes(seen: Seen) -> Made:
     """What of the flows' activities is tax."""
     ids = [flow.id for flow in _flows(seen) if belongs(flow, seen)]
     keys = {one.split(":", 2)[2] for one in ids}
-    rows = booked(seen.valued.state.accounts, seen.base, Q(key__in=keys) & Q(tax__isnull=False))
+    rows = booked(seen.reports.accounts, seen.base, Q(key__in=keys) & Q(tax__isnull=False))
     inputs = [
         seen.input("tax", row.in_base(row.tax), seen.base, "activities.activities", row.id, as_of=row.on)
         for row in rows

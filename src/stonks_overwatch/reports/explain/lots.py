@@ -616,7 +616,7 @@ def _gains(
         summed, asked = seen.holder, seen.arguments
         year = summed.year if isinstance(summed, YearGains) else asked.year
         instrument = summed.instrument if isinstance(summed, InstrumentGains) else None
-        looked_at = {account.pk: account for account in seen.valued.state.accounts}
+        looked_at = {account.pk: account for account in seen.reports.accounts}
         matched = lot_books([*looked_at.values()], seen.base, asked.as_of, asked.method)
         rows = [row for row in matched.closed(year or EVER, instrument)[::-1] if only(row)]
 
