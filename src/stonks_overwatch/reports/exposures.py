@@ -419,44 +419,58 @@ def _decimal(figure: float | None) -> Decimal | None:
 
 
 def _totals(positions: Sequence[_Position], nav: Decimal | None) -> Totals:
-    every = _sides(positions)
+    every = _Sides.of(positions)
     notional = total(
         position.exposure_base for position in positions if position.row.asset_class == AssetClass.FUTURE
     )
     of_options = total(position.exposure_base for position in positions if position.option)
     return Totals(
         nav_base=nav,
-        **every,
+        gross_base=every.gross,
+        net_base=every.net,
+        long_base=every.long,
+        short_base=every.short,
         futures_notional_base=notional.value,
         options_base=of_options.value,
-        leverage=share(every["gross_base"], nav),
-        net_weight=share(every["net_base"], nav),
-        unknown=total(position.exposure_base for position in positions).unknown,
+        leverage=share(every.gross, nav),
+        net_weight=share(every.net, nav),
+        unknown=every.unknown,
     )
 
 
-def _sides(positions: Iterable[_Position]) -> dict[str, Decimal | None]:
-    known = [position.exposure_base for position in positions]
-    into = total(value if value is None or value > 0 else Decimal(0) for value in known).value
-    out = total(value if value is None or value < 0 else Decimal(0) for value in known).value
-    return {
-        "long_base": into,
-        "short_base": out,
-        "gross_base": None if into is None or out is None else into - out,
-        "net_base": None if into is None or out is None else into + out,
-    }
+class _Sides(NamedTuple):
+    """Sums of what is known, None where nothing is, and how many are not."""
+
+    long: Decimal | None
+    short: Decimal | None
+    gross: Decimal | None
+    net: Decimal | None
+    unknown: int
+
+    @classmethod
+    def of(cls, positions: Sequence[_Position]) -> "_Sides":
+        known = [one.exposure_base for one in positions if one.exposure_base is not None]
+        unknown = len(positions) - len(known)
+        if unknown and not known:
+            return cls(None, None, None, None, unknown)
+        into = sum((value for value in known if value > 0), Decimal(0))
+        out = sum((value for value in known if value < 0), Decimal(0))
+        return cls(into, out, into - out, into + out, unknown)
 
 
 def _classes(positions: Sequence[_Position], nav: Decimal | None) -> tuple[ClassExposure, ...]:
     rows = []
     for name, of_class in grouped(positions, lambda position: position.row.asset_class).items():
-        sides = _sides(of_class)
+        sides = _Sides.of(of_class)
         rows.append(
             ClassExposure(
                 asset_class=name,
-                **sides,
-                weight=share(sides["net_base"], nav),
-                unknown=total(position.exposure_base for position in of_class).unknown,
+                long_base=sides.long,
+                short_base=sides.short,
+                gross_base=sides.gross,
+                net_base=sides.net,
+                weight=share(sides.net, nav),
+                unknown=sides.unknown,
             )
         )
     return tuple(sorted(rows, key=lambda row: (row.gross_base is None, -(row.gross_base or 0))))
