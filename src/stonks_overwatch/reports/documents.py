@@ -177,10 +177,14 @@ class Total(NamedTuple):
 
 
 def total(parts: Iterable[Decimal | None]) -> Total:
-    every = list(parts)
-    known = [part for part in every if part is not None]
-    unknown = len(every) - len(known)
-    return Total(None if unknown and not known else sum(known, _NONE), unknown)
+    value, unknown, is_known = _NONE, 0, False
+    for part in parts:
+        if part is None:
+            unknown += 1
+        else:
+            value += part
+            is_known = True
+    return Total(None if unknown and not is_known else value, unknown)
 
 
 def known_sum(parts: Iterable[Decimal | None]) -> Decimal | None:

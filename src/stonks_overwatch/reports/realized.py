@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from decimal import Decimal
 from itertools import repeat
 from operator import attrgetter
 from typing import Any
@@ -124,7 +125,7 @@ class RealizedDocument(Document):
     year: int | None
     lots: Rows[ClosedLot]
     by_year: tuple[YearGains, ...]
-    by_instrument: tuple[InstrumentGains, ...]
+    by_instrument: Rows[InstrumentGains]
     totals: Gains
 
 
@@ -170,6 +171,12 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
         ]
 
     by_instrument = _grouped(of_instrument, lambda row: row.instrument or 0)
+
+    def rank(number: int) -> tuple[bool, Decimal, str]:
+        """The largest gain first."""
+        gain = total(row.gain_base for row in by_instrument[number] if row.lots).value
+        return gain is None, -(gain or _NONE), described[number].symbol
+
     return RealizedDocument(
         base_currency=scope.base_currency,
         year=year,
@@ -177,11 +184,9 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
         by_year=tuple(
             YearGains(year=key, **_sums(of_key)) for key, of_key in sorted(by_year.items(), reverse=True)
         ),
-        by_instrument=tuple(
-            sorted(
-                (_instrument(described[key], of_key) for key, of_key in by_instrument.items()),
-                key=lambda row: (row.gain_base is None, -(row.gain_base or 0), row.symbol),
-            )
+        by_instrument=Rows(
+            sorted(by_instrument, key=rank),
+            lambda some: [_instrument(described[number], by_instrument[number]) for number in some],
         ),
         totals=Gains(**_sums(matched.gains(year or EVER))),
     )
@@ -216,6 +221,7 @@ def _sums(rows: list[GainRow]) -> dict[str, Any]:
     }
 
 
+_NONE = Decimal(0)
 _SUMS = tuple(name for name in GAINED if name in Gains.model_fields)
 _SUMMED = attrgetter(*_SUMS)
 
