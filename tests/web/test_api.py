@@ -106,6 +106,10 @@ def test_a_wrong_argument_is_named(path: str, argument: str, api: Client) -> Non
     assert f"argument {argument} " in answer.json()["error"]["what"]
 
 
+def test_an_account_left_empty_is_none_in_particular(api: Client) -> None:
+    assert api.get("/api/v1/holdings?account=&broker=").status_code == 200
+
+
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
 def test_it_only_reads(method: str, api: Client) -> None:
     assert getattr(api, method)("/api/v1/holdings").status_code == 405

@@ -104,6 +104,11 @@ def test_a_day_is_written_so_that_no_one_mistakes_the_month() -> None:
     assert figures.day(date(2026, 6, 3)) == "3 Jun 2026"
 
 
+def test_days_in_a_sentence_are_written_like_all_others() -> None:
+    assert figures.dated("Statement of 2025-11-26 to 2026-11-02") == "Statement of 26 Nov 2025 to 2 Nov 2026"
+    assert figures.dated("part 2026-99-99") == "part 2026-99-99"
+
+
 def test_a_moment_of_another_day_shows_its_date() -> None:
     shown = text_of(figures.moment(datetime(2024, 6, 3, 12, 0, tzinfo=UTC)))
 

@@ -166,7 +166,7 @@ def test_a_sync_at_work_is_told_beside_the_differences(reader: Client) -> None:
 @pytest.mark.usefixtures("account")
 def test_days_that_no_statement_tells_of_are_named(reader: Client) -> None:
     Account.objects.update(opened_on=date(2025, 1, 1))
-    assert "no statement is read yet that tells all from 2025-01-01 to 2026-01-31" in page(reader)
+    assert "no statement is read yet that tells all from 1 Jan 2025 to 31 Jan 2026" in page(reader)
     Account.objects.update(opened_on=SINCE)
     assert "no statement is read yet" not in page(reader)
 
@@ -177,7 +177,7 @@ def test_that_the_statement_of_the_last_days_is_not_out_yet_is_told_where_the_la
 ) -> None:
     assert "no statement is read yet" not in page(reader)
     CashBalance.objects.update(amount=Decimal(99))
-    assert "no statement is read yet that tells of the days after 2026-02-28" in page(reader)
+    assert "no statement is read yet that tells of the days after 28 Feb 2026" in page(reader)
     assert "the next sync brings it" in page(reader)
     Account.objects.update(updated_at=datetime(2026, 2, 28, 23, tzinfo=UTC))
     assert "no statement is read yet" not in page(reader)

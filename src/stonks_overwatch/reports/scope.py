@@ -7,6 +7,8 @@ from stonks_overwatch.errors import UnknownAccountError
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.kept import kept
 
+_MOST_REPEATED = 60  # characters of what somebody typed
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -32,7 +34,9 @@ def accounts(scope: Scope) -> list[Account]:
     if looked_at or (scope.account is None and scope.broker is None):
         return looked_at
     named = " ".join(
-        f"{word} {value}" for word, value in (("broker", scope.broker), ("account", scope.account)) if value
+        f"{word} {value[:_MOST_REPEATED]}"
+        for word, value in (("broker", scope.broker), ("account", scope.account))
+        if value
     )
     known = ", ".join(f"{account.account} ({account.broker})" for account in stored)
     raise UnknownAccountError(

@@ -90,8 +90,8 @@ class Asked(Schema):
     def scope(self) -> Scope:
         return Scope(
             base_currency=self.base or config.load().base_currency,
-            account=self.account,
-            broker=self.broker,
+            account=self.account or None,
+            broker=self.broker or None,
             as_of=self.as_of,
         )
 

@@ -5,6 +5,7 @@ A filter is given the exact number and rounds it once, to what is shown, half aw
 `{{ row.price|price:row.currency|because:"The broker sent no price." }}` adds the reason.
 """
 
+import re
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cache
@@ -22,6 +23,7 @@ register = Library()
 
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
 _MINUS = "−"
+_ISO_DAY = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")
 _ASSET_CLASSES = {
     "stock": "Stocks",
     "etf": "ETFs",
@@ -210,6 +212,19 @@ def commands(text: str) -> SafeString:
 @register.filter
 def day(value: date | None) -> str:
     return _UNKNOWN if value is None else f"{value.day} {value:%b %Y}"
+
+
+@register.filter
+def dated(text: str) -> str:
+    """A sentence of a report or a sync, with its days (2026-12-31) as pages write them (31 Dec 2026)."""
+
+    def written(found: re.Match[str]) -> str:
+        try:
+            return day(date.fromisoformat(found[0]))
+        except ValueError:
+            return found[0]
+
+    return _ISO_DAY.sub(written, text)
 
 
 @register.filter
