@@ -153,7 +153,7 @@ def test_counts_of_thousands_are_grouped(reader: Client, account: Account) -> No
 def test_a_sync_at_work_is_told_beside_the_differences(reader: Client) -> None:
     run = builders.run("running", step="Statement of 2025-01-01 to 2025-12-31")
     shown = page(reader)
-    assert "A sync is at work (Statement of 2025-01-01 to 2025-12-31)" in shown
+    assert "A sync is at work (Statement of 1 Jan 2025 to 31 Dec 2025)" in shown
     assert "Look again when it has ended." in shown
     told = reader.get("/api/v1/reconcile").json()["unread"]
     assert told["next_step"] == "Look again when it has ended."
