@@ -147,6 +147,62 @@ def test_what_happened_to_lots_without_a_trade_can_be_worked_out_again() -> None
 
 
 @pytest.mark.django_db
+def test_what_one_event_does_in_two_rows_of_a_day_can_be_worked_out_again() -> None:
+    """60 given back in two rows are 3 on each of 20 units; 95 come in two rows for the 20 of a merger."""
+    account, day = builders.account(), date(2026, 3, 2)
+    given, gone, spun = (
+        builders.instrument(symbol, isin=f"XS{symbol}") for symbol in ("GIVEN", "GONE", "SPUN")
+    )
+    for paper in (given, gone, spun):
+        for on, gross in ((date(2026, 1, 5), "-200"), (date(2026, 1, 6), "-100")):
+            builders.activity(account, "buy", on, paper, quantity="10", gross=gross)
+    for paper, gross in ((given, "40"), (given, "20"), (spun, "40")):
+        builders.activity(account, "dividend", day, paper, gross=gross, subtype=RETURN_OF_CAPITAL)
+    merged: dict[str, Any] = {"group": "m", "subtype": "merger"}
+    builders.activity(account, "corporate_action", day, gone, quantity="-20", gross="90", **merged)
+    builders.activity(account, "corporate_action", day, gone, gross="5", **merged)
+    child = builders.instrument("CHILD", isin="XSCHILD")
+    builders.activity(
+        account, "corporate_action", day, child, quantity="2", group="s", subtype="spin-off",
+        description="SPUN(XSSPUN) SPINOFF 1 FOR 10", cost=Decimal(60),
+    )  # fmt: skip
+    for paper, quantity in ((given, "20"), (spun, "20"), (child, "2")):
+        builders.position(account, paper, quantity)
+    costs = recombine("lots", EUR, some=9, fields=frozenset({"cost"}))["lots.lots.cost"]
+    proceeds = recombine("realized", EUR, some=9, fields=frozenset({"proceeds"}))["realized.lots.proceeds"]
+
+    of_given = [one for one in costs if one.subject == "GIVEN"]
+    assert [one.value for one in of_given] == [170, 70]
+    assert {one.name for told in of_given for one in told.inputs} == {
+        "cost the evening before", "given back", "units of the lot", "units that it was paid on",
+    }  # fmt: skip
+    assert [one.value for one in proceeds] == [Decimal("47.5")] * 2
+    assert {one.name for told in proceeds for one in told.inputs} >= {"amount", "amount of leg 2"}
+    # What two events of one day do together is said to be of both.
+    (rest,) = {told.inputs[-1].name for told in costs if told.subject == "SPUN"}
+    assert rest == "return of capital of 2026-03-02, corporate action of 2026-03-02"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("fx_rate", [None, "0.7"])
+def test_the_money_of_a_future_is_at_the_rate_of_the_day_it_was_closed(fx_rate: str | None) -> None:
+    account = builders.account()
+    future = builders.instrument("FUT", "USD", asset_class="future", multiplier=Decimal(5))
+    for on, units in ((date(2026, 1, 5), "0.90"), (date(2026, 2, 5), "0.80")):
+        builders.rate("USD", "EUR", units, on)
+    builders.activity(account, "buy", date(2026, 1, 5), future, quantity="1", price="100", gross="0")
+    builders.activity(
+        account, "sell", date(2026, 2, 5), future, quantity="-1", price="103", gross="0", fx_rate=fx_rate
+    )
+    rate = Decimal(fx_rate or "0.80")
+    told = recombine("realized", EUR, fields=frozenset({"cost_base", "proceeds_base"}))
+    for name, money in (("cost_base", 500), ("proceeds_base", 515)):
+        (of_lot,) = told[f"realized.lots.{name}"]
+        assert [one.value for one in of_lot.inputs] == [money, rate]
+        assert [one.rate for one in of_lot.rates] == [rate]
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("side", [1, -1])
 def test_every_lot_of_a_sale_that_might_be_can_be_worked_out_again(side: int) -> None:
     """Of three lots of ten, 25 are sold (or, where they are short, bought back): the last one in part."""

@@ -1,13 +1,16 @@
 """What activities are told as."""
 
+from datetime import date
+from decimal import Decimal
+
 from django.db.models import Q
 
 from stonks_overwatch.errors import UnknownFigureError
-from stonks_overwatch.ledger.models import Activity
+from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.reports.activities import ActivitiesDocument, ActivityRow, Filter, every_listed
 from stonks_overwatch.reports.booked import booked
 from stonks_overwatch.reports.explain.asked import Arguments
-from stonks_overwatch.reports.explain.documents import Input, Made
+from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit
 from stonks_overwatch.reports.explain.told import (
     at_rate,
@@ -69,15 +72,22 @@ def booked_row(seen: Seen) -> Made:
     return reported("as booked", [by_ids([seen.holder.id])])
 
 
+def booked_rates(
+    seen: Seen, account: Account, currency: str, fx_rate: Decimal | None, on: date
+) -> list[RateUsed]:
+    """The rates that an account books a currency at: the one told with the activity, else that of the day."""
+    if not fx_rate or currency == seen.base:
+        return seen.rates_used(currency, seen.base, on)
+    told = [told_with(currency, account.currency, fx_rate, on)] if currency != account.currency else []
+    return [*told, *seen.rates_used(account.currency, seen.base, on)]
+
+
 def booked_in_base(seen: Seen, amount: Input, key: str) -> Made:
     """An amount at the rate that was booked with it, else that of its day."""
     broker, account, name = key.split(":", 2)
     holder = seen.account(broker, account)
     row = booked([holder], seen.base, Q(key=name, account=holder))[0]
     fx_rate = Activity.objects.get(account=holder, key=name).fx_rate
-    used = []
-    if fx_rate and row.currency not in (seen.base, holder.currency):
-        used.append(told_with(row.currency, holder.currency, fx_rate, row.on))
-    used += seen.rates_used(holder.currency if fx_rate else row.currency, seen.base, row.on)
+    used = booked_rates(seen, holder, row.currency, fx_rate, row.on)
     source = f"booked: {fx_rate:f} {holder.currency}" if fx_rate and row.currency != seen.base else ""
     return at_rate(seen, amount, row.currency, row.into_base, row.on, used, [by_ids([key])], source)

@@ -24,6 +24,8 @@ _CHANGING = (
     ActivityKind.TRANSFER_IN,
     ActivityKind.TRANSFER_OUT,
 )
+CHANGED = Q(kind__in=_CHANGING) | RETURNED
+"""The activities that change lots without a trade."""
 TEXTS = {"quantity": "open", "cost": "cost", "cost_base": "cost"}
 
 
@@ -88,7 +90,7 @@ class Lived(NamedTuple):
         """The days on which anything but trades happened to one of the positions, the latest first."""
         accounts, instruments = ({one[place] for one in self.tied} for place in (0, 1))
         rows = Activity.objects.current().filter(
-            Q(kind__in=_CHANGING) | RETURNED,
+            CHANGED,
             account__in=accounts,
             instrument__in=instruments,
             trade_date__gt=since,

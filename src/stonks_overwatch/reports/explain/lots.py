@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from stonks_overwatch.ledger.lots import MARGINED, Close, Lot, Method, summed_if_known
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.documents import Document, Rows, times, total
+from stonks_overwatch.reports.documents import Document, Rows, known_sum, times, total
+from stonks_overwatch.reports.explain.activities import booked_rates
 from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
-from stonks_overwatch.reports.explain.evenings import TEXTS, Evening, Lived, returned, units_paid
+from stonks_overwatch.reports.explain.evenings import CHANGED, TEXTS, Evening, Lived, returned, units_paid
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
@@ -90,6 +91,10 @@ class _Money(NamedTuple):
     whole: Decimal | None
     quantity: Decimal
 
+    def with_parts(self, more: list[Input]) -> "_Money":
+        whole = None if self.whole is None else known_sum((self.whole, *(one.value for one in more)))
+        return _Money([*self.inputs, *more], whole, self.quantity)
+
 
 def _money(seen: Seen, matched: _Matched, key: str, *, is_cost: bool) -> _Money:
     """In the row's currency, or in the base currency where the figure is in it."""
@@ -150,21 +155,16 @@ def _with_rest(
 _ROUNDED = Decimal("1e-9")
 
 
-def _between(seen: Seen, since: date) -> str:
+def _between(seen: Seen, account: Account) -> str:
     """What changed lots without a trade since a day, as a name for what it carried."""
-    kinds = (
-        ActivityKind.CORPORATE_ACTION,
-        ActivityKind.SPLIT,
-        ActivityKind.TRANSFER_IN,
-        ActivityKind.TRANSFER_OUT,
-    )
-    rows = Activity.objects.current().filter(
-        instrument=seen.holder.instrument, kind__in=kinds, trade_date__gte=since
-    )
+    lived = Lived.of(seen, account, seen.holder.instrument)
+    days = lived.changes(_opened_on(seen), seen.arguments.as_of)
     named = [
-        f"{kind.replace('_', ' ')} of {on.isoformat()}" for kind, on in rows.values_list("kind", "trade_date")
+        f"{row.subtype if row.kind == ActivityKind.DIVIDEND else row.kind} of {on.isoformat()}"
+        for on in days
+        for row in lived.happened(on).filter(CHANGED).order_by("id")
     ]
-    return ", ".join(dict.fromkeys(named)) or "matched with lots of the other side"
+    return ", ".join(dict.fromkeys(named)).replace("_", " ") or "matched with lots of the other side"
 
 
 def _opened_on(seen: Seen) -> date:
@@ -229,7 +229,7 @@ def _opened(seen: Seen, matched: _Matched, opened: list[Input], words: str) -> M
     if seen.value is None or _is_sum(inputs, seen.value):
         return sum_of(inputs, words, ledger=ledger)
     return _changed(seen, matched.account, taken, ledger) or _with_rest(
-        seen, inputs, _unit(seen), _between(seen, _opened_on(seen)), words, ledger
+        seen, inputs, _unit(seen), _between(seen, matched.account), words, ledger
     )
 
 
@@ -320,18 +320,22 @@ def _by_return(seen: Seen, _: Lived, evening: Evening) -> _Way:
     then, value = getattr(evening.lot, seen.field), None
     inputs: list[Input] = []
     rows = returned(evening)
-    if len(rows) == 1 and seen.field != "quantity":
-        rate = _rate_of(seen, rows[0]) if seen.field == "cost_base" else Decimal(1)
-        given, units = times(rows[0].gross, rate), units_paid(evening, rows[0])
+    paid_on = {units_paid(evening, row) for row in rows}
+    if len(paid_on) == 1 and seen.field != "quantity":
+        (units,) = paid_on
+        is_base = seen.field == "cost_base"
+        given = [times(row.gross, _rate_of(seen, row) if is_base else Decimal(1)) for row in rows]
         inputs = [
-            seen.input("given back", given, _unit(seen), as_of=evening.on),
+            *(seen.input("given back", amount, _unit(seen), as_of=evening.on) for amount in given),
             seen.input("units of the lot", evening.lot.quantity, ""),
             seen.input("units that it was paid on", units, ""),
         ]
-        if given is not None and units and then is not None:
-            value = then - given * evening.lot.quantity / units
+        whole = known_sum(given)
+        if whole is not None and units and then is not None:
+            value = then - whole * evening.lot.quantity / units
     words = (
-        f"{TEXTS[seen.field]} the evening before − given back × units of the lot ÷ units that it was paid on"
+        f"{TEXTS[seen.field]} the evening before − "
+        "Σ given back × units of the lot ÷ units that it was paid on"
     )
     return _Way(words, inputs, value)
 
@@ -509,29 +513,76 @@ def _of_close(name: str) -> Callable[[Seen], Made]:
         key = row.opened_by if is_opening else row.closed_by
         money = _money(seen, matched, key, is_cost=is_cost)
         ledger = _behind(row, row.opened_by, row.closed_by)
-        size = abs(row.quantity)
+        if name.endswith("_base") and row.asset_class in MARGINED:
+            at_close = _at_close(seen, matched, name.removesuffix("_base"), ledger)
+            if at_close is not None:
+                return at_close
         what = "purchase" if is_cost else "sale"
         words = f"the lot's part of what the {what} {'cost' if is_cost else 'brought'} ({row.method})"
-        if money.whole is not None and money.quantity and _is(money.whole * size / money.quantity, seen):
-            if size == money.quantity:
-                brought = f"what the {what} {'cost' if is_cost else 'brought'}"
-                return sum_of(money.inputs, brought, ledger=ledger)
-            inputs = [
-                *money.inputs,
-                seen.input("quantity", size, ""),
-                seen.input(f"quantity of the {what}", money.quantity, ""),
-            ]
-            summed = " + ".join(one.name for one in money.inputs)
-            return formula(f"({summed}) × quantity ÷ quantity of the {what}", inputs, ledger=ledger)
-        why = f"{_between(seen, _opened_on(seen))}, and what other lots have of it"
+        told = _part(seen, money, what, ledger)
+        if told is None and not is_opening:
+            money = money.with_parts(_other_legs(seen, matched, key))
+            told = _part(seen, money, what, ledger)
+        if told is not None:
+            return told
+        why = f"{_between(seen, matched.account)}, and what other lots have of it"
         evening = Lived.of(seen, matched.account, row.instrument).evening(row.opened_by, row.disposed_on)
-        told = None
         if evening is not None:
             by_units = _paid_by_units(seen, evening, money, ledger)
             told = _cost_of_evening(seen, evening, ledger) if is_opening else by_units
         return told or _with_rest(seen, list(money.inputs), _unit(seen), why, words, ledger)
 
     return made
+
+
+def _at_close(seen: Seen, matched: _Matched, name: str, ledger: list[Ledger]) -> Made | None:
+    """Of futures and CFDs only the profit is money: all of it is converted at the rate of the close."""
+    row: ClosedLot = seen.holder
+    trade = matched.activity(seen, row.closed_by)
+    rate = None if trade is None else _rate_of(seen, trade)
+    if trade is None or not _is(times(getattr(row, name), rate), seen):
+        return None
+    on = trade.trade_date
+    used = booked_rates(seen, trade.account, row.currency, trade.fx_rate, on)
+    return at_rate(seen, seen.beside(name, name, row.currency), row.currency, rate, on, used, ledger)
+
+
+def _part(seen: Seen, money: _Money, what: str, ledger: list[Ledger]) -> Made | None:
+    """By its quantity, if that gives the figure."""
+    size = abs(seen.holder.quantity)
+    if money.whole is None or not money.quantity or not _is(money.whole * size / money.quantity, seen):
+        return None
+    if size == money.quantity:
+        return sum_of(
+            money.inputs, f"what the {what} {'cost' if what == 'purchase' else 'brought'}", ledger=ledger
+        )
+    inputs = [
+        *money.inputs,
+        seen.input("quantity", size, ""),
+        seen.input(f"quantity of the {what}", money.quantity, ""),
+    ]
+    summed = " + ".join(one.name for one in money.inputs)
+    return formula(f"({summed}) × quantity ÷ quantity of the {what}", inputs, ledger=ledger)
+
+
+def _other_legs(seen: Seen, matched: _Matched, key: str) -> list[Input]:
+    """What else one event paid in cash on the day: for fractions, or in a row of its own."""
+    row = matched.activity(seen, key)
+    if row is None or not row.group:
+        return []
+    legs = Activity.objects.current().filter(
+        account=row.account, group=row.group, trade_date=row.trade_date, quantity=None, gross__isnull=False
+    )
+    is_base = seen.field.endswith("_base")
+    return [
+        seen.input(
+            f"amount of leg {number}",
+            times(leg.gross, _rate_of(seen, leg) if is_base else Decimal(1)),
+            _unit(seen),
+            as_of=leg.trade_date,
+        )
+        for number, leg in enumerate(legs.select_related("account").exclude(pk=row.pk), 2)
+    ]
 
 
 def _cost_of_evening(seen: Seen, evening: Evening, ledger: list[Ledger]) -> Made | None:
