@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from stonks_overwatch.ledger import models, store
 from stonks_overwatch.ledger.types import Activity, ActivityKind
@@ -194,3 +196,14 @@ def test_a_fee_that_is_booked_a_month_later_is_one_of_its_own_month() -> None:
     )
     assert record(3) == [-1, 0, 0]
     assert record(4, late) == [-3, 0, 0]
+
+
+def test_charges_that_are_months_apart_are_read_together(holder: models.Account) -> None:
+    for month in range(40):
+        builders.activity(holder, "fee", date(2022 + month // 12, month % 12 + 1, 5), gross=f"-{month}")
+    charges_of = fees(EURO).charges
+    with CaptureQueriesContext(connection) as few:
+        assert [row.fee for row in charges_of[:1]] == [-39]
+    with CaptureQueriesContext(connection) as many:
+        assert [row.fee for row in charges_of[5:35]] == [-month for month in range(34, 4, -1)]
+    assert len(many) == len(few)

@@ -66,14 +66,14 @@ def test_a_page_asks_as_often_for_a_thousand_positions_as_for_ten(
     assert max(many.values()) <= 30
 
 
-def test_reconcile_asks_as_often_for_accounts_in_six_currencies_as_for_one(
+def test_a_page_asks_as_often_for_accounts_in_six_currencies_as_in_two(
     configure: Configure, reader: Client
 ) -> None:
     configure()
     builders.run("ok", datetime.now(UTC))
     today = datetime.now(UTC).date()
 
-    def asked(currency: str) -> int:
+    def asked(currency: str) -> dict[str, int]:
         """With one account more, of which the broker tells a return."""
         name, at = f"U{currency}", datetime.now(UTC)
         put_in = [
@@ -91,7 +91,7 @@ def test_reconcile_asks_as_often_for_accounts_in_six_currencies_as_for_one(
             currency=currency,
             amount=Decimal(1),
         )
-        return queries(reader, "/reconcile")
+        return {page: queries(reader, page) for page in ("/reconcile", "/income", "/fees", "/contributions")}
 
-    first, *others = map(asked, ("EUR", "USD", "GBP", "CHF", "JPY", "SEK"))
-    assert others == [first] * 5
+    _, two, *others = map(asked, ("EUR", "USD", "GBP", "CHF", "JPY", "SEK"))
+    assert others == [two] * 4

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
@@ -110,12 +110,23 @@ def booked(
 ) -> list[Booked]:
     """The reported activities that fit, oldest first; `start` and `end` are included. Three queries."""
     by_id = {account.pk: account for account in accounts}
-    return booked_of(by_id, base, reported(by_id, what, start, end))
+    return _made(by_id, base, _rows(tuple(by_id), what, start, end))
 
 
 def booked_of(by_id: Mapping[int, Account], base: str, found: QuerySet[Activity]) -> list[Booked]:
     """Activities of these accounts, in their order. Three queries."""
-    rows = list(found.values_list(*_COLUMNS))
+    return _made(by_id, base, list(found.values_list(*_COLUMNS)))
+
+
+@prepared
+def _rows(
+    accounts: tuple[int, ...], what: Q, start: date | None, end: date | None
+) -> QuerySet[Activity, tuple[Any, ...]]:
+    return reported(accounts, what, start, end).values_list(*_COLUMNS)
+
+
+def _made(by_id: Mapping[int, Account], base: str, rows: Sequence[tuple[Any, ...]]) -> list[Booked]:
+    """`rows` hold `_COLUMNS`."""
     days = {text: date.fromisoformat(text) for text in {row[9] for row in rows}}
     # Most rows share their day and currency with others.
     factors = _factors(base, by_id, {(row[0], row[6], row[9], row[17]) for row in rows}, days)
@@ -163,7 +174,7 @@ def entries(
 ) -> list[Entry]:
     """As `booked`, where there are tens of thousands to be summed up. Two queries."""
     by_id = {account.pk: account for account in accounts}
-    rows = list(reported(by_id, what, start, end).values_list(*_OF_ENTRY))
+    rows = _rows_of_entries(tuple(by_id), what, start, end)
     days = {text: date.fromisoformat(text) for text in {row[6] for row in rows}}
     factors = _factors(base, by_id, {(row[0], row[5], row[6], row[10]) for row in rows}, days)
     return [
@@ -174,6 +185,13 @@ def entries(
         )
         for account_id, pk, kind, subtype, instrument_id, currency, on, gross, fee, tax, fx_rate in rows
     ]  # fmt: skip
+
+
+@prepared
+def _rows_of_entries(
+    accounts: tuple[int, ...], what: Q, start: date | None, end: date | None
+) -> QuerySet[Activity, tuple[Any, ...]]:
+    return reported(accounts, what, start, end).values_list(*_OF_ENTRY)
 
 
 def reported(
@@ -353,15 +371,16 @@ def last_day(accounts: Iterable[Account], as_of: date | None) -> date | None:
 
 def first_day(accounts: Iterable[Account]) -> date | None:
     """The day of the first reported activity."""
-    # One look into the index of each account; the smallest of all would read every row.
-    firsts = [plain_day(on) for account in accounts for (on,) in _first_reported(account.pk)]
-    return min(firsts, default=None)
+    firsts = _first_reported(tuple(account.pk for account in accounts))
+    return min((plain_day(on) for (on,) in firsts if on), default=None)
 
 
 @prepared
-def _first_reported(account: int) -> QuerySet[Activity, tuple[Any, ...]]:
-    rows = Activity.objects.reported().filter(account=account)
-    return rows.order_by("trade_date").values_list(plain("trade_date"))[:1]
+def _first_reported(accounts: tuple[int, ...]) -> QuerySet[Account, tuple[Any, ...]]:
+    """Of each account by one look into the index; the smallest of all would read every row."""
+    own = Activity.objects.reported().filter(account=OuterRef("pk")).order_by("trade_date")
+    first = Subquery(own.values_list(plain("trade_date"))[:1], output_field=TextField())
+    return Account.objects.filter(pk__in=accounts).values_list(first)
 
 
 def year_before(on: date, years: int = 1) -> date:

@@ -5,10 +5,10 @@ exponent, dates are ISO 8601, unknown is null. Figures as the broker gave them k
 computed ones (conversions, weights, totals) are rounded to ten decimals, and to cents only when shown.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache
 from itertools import accumulate
 from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args, overload
 
@@ -132,14 +132,16 @@ class Rows(Sequence[_Row]):
 
 
 class ByPart(Sequence[int]):
-    """The keys of very many rows, read part by part (month by month) when they are looked at."""
+    """The keys of very many rows, those of some parts (months) read when they are looked at."""
 
-    def __init__(self, sizes: Mapping[str, int], read: Callable[[str], Sequence[int]]) -> None:
-        """`sizes` tells how many each part has, by its name and in their order; `read` gives those of one."""
+    def __init__(self, sizes: Mapping[str, int], read: Callable[[Sequence[str]], Sequence[int]]) -> None:
+        """`sizes` tells how many each part has, by its name and in their order.
+
+        `read` gives those of some parts that follow each other.
+        """
         self._names = list(sizes)
         self._ends = list(accumulate(sizes.values()))
-        # One portion after the other is asked for.
-        self._read = lru_cache(2)(read)
+        self._read = read
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -153,13 +155,11 @@ class ByPart(Sequence[int]):
             at = range(len(self))[place]
             return self[at : at + 1][0]
         first, last, _ = place.indices(len(self))
-        found: list[int] = []
-        for number in range(bisect_right(self._ends, first), len(self._ends)):
-            begin = self._ends[number - 1] if number else 0
-            if begin >= last:
-                break
-            found += self._read(self._names[number])[max(first - begin, 0) : last - begin]
-        return found
+        if first >= last:
+            return []
+        part, after = bisect_right(self._ends, first), bisect_left(self._ends, last) + 1
+        begin = self._ends[part - 1] if part else 0
+        return self._read(self._names[part:after])[first - begin : last - begin]
 
 
 _PORTION = 500

@@ -325,8 +325,9 @@ def _all_charges(
     """Those of the period, the last first."""
     pks = [account.pk for account in looked_at]
 
-    def of_month(month: str) -> list[int]:
-        first, after = days_of_month(month)
+    def of_months(names: Sequence[str]) -> list[int]:
+        """`names` are months that follow each other, the last first."""
+        (first, _), (_, after) = days_of_month(names[-1]), days_of_month(names[0])
         rows = reported(pks, CHARGED, max(first, start or first), min(after - DAY, end or after - DAY))
         return _numbers(rows.order_by("-trade_date", "-id"))
 
@@ -342,7 +343,7 @@ def _all_charges(
         return _numbers(reported(pks, CHARGED & told, start, end))
 
     counts = {month: of.rows for month, of in sorted(by_month.items(), reverse=True)}
-    return Rows(ByPart(counts, of_month), lambda some: _made(looked_at, base, some), named)
+    return Rows(ByPart(counts, of_months), lambda some: _made(looked_at, base, some), named)
 
 
 def _numbers(rows: QuerySet[Activity]) -> list[int]:
