@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, InboxItem, Position, SyncRun
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.reports.documents import Document
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.scope import every_account
@@ -148,23 +149,27 @@ def run(row: SyncRun) -> Run:
     )
 
 
+@prepared
+def _latest_runs(broker: str | None) -> QuerySet[SyncRun, tuple[Any, ...]]:
+    """By broker and login the number of its last run, and of the last one that stored something."""
+    rows = SyncRun.objects.filter(broker=broker) if broker else SyncRun.objects.all()
+    of_logins = rows.values("broker", "login").order_by("broker", "login")
+    stored = Max("id", filter=Q(status__in=("ok", "partial")))
+    return of_logins.annotate(last=Max("id"), stored=stored).values_list("broker", "login", "last", "stored")
+
+
 @kept
 def logins(broker: str | None = None) -> tuple[LoginState, ...]:
     """Every login that ever ran, by broker and name."""
-    rows = SyncRun.objects.filter(broker=broker) if broker else SyncRun.objects.all()
-    latest = list(
-        rows.values("broker", "login")
-        .order_by("broker", "login")
-        .annotate(last=Max("id"), stored=Max("id", filter=Q(status__in=("ok", "partial"))))
-    )
-    by_id = SyncRun.objects.in_bulk([row[which] for row in latest for which in ("last", "stored")])
+    latest = _latest_runs(broker)
+    by_id = SyncRun.objects.in_bulk([pk for row in latest for pk in row[2:]])
     accounts: defaultdict[tuple[str, str], list[Account]] = defaultdict(list)
     for account in every_account() if latest else ():
         accounts[account.broker, account.login].append(account)
     states = []
-    for row in latest:
-        of_login = accounts[row["broker"], row["login"]]
-        last, stored = by_id[row["last"]], by_id.get(row["stored"])
+    for of, login, last_pk, stored_pk in latest:
+        of_login = accounts[of, login]
+        last, stored = by_id[last_pk], by_id.get(stored_pk)
         states.append(
             LoginState(
                 broker=last.broker,

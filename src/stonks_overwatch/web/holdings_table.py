@@ -8,7 +8,7 @@ from typing import Any
 from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.combined import Together, matches
 from stonks_overwatch.reports.documents import Total, share, total
-from stonks_overwatch.reports.holdings import Holding, unrealized_return
+from stonks_overwatch.reports.holdings import Holding, Valuation, unrealized_return
 from stonks_overwatch.web.paging import Sheet
 
 PAGE_SIZE = 80
@@ -108,6 +108,7 @@ class Line:
     holding: Holding
     unrealized_return: Decimal | None
     account: str  # shown beside the symbol where the rows of several accounts stand in one table
+    is_foreign: bool  # whether it is held in another currency than the base currency
 
     @property
     def is_derivative(self) -> bool:
@@ -155,8 +156,8 @@ class Table:
     sheet: Sheet
 
 
-def table(rows: Iterable[Together], nav_base: Decimal | None, asked: Asked) -> Table:
-    """The page that is asked for. The rows are those of the accounts asked for; `nav_base` is their NAV."""
+def table(rows: Iterable[Together], valued: Valuation, asked: Asked) -> Table:
+    """The page that is asked for. The rows are those of the accounts asked for, which are `valued`."""
     by_class = grouped(rows, lambda row: row.instrument.asset_class)
     classes = tuple((name, len(by_class[name])) for name in _ORDER if name in by_class)
     chosen = {
@@ -172,9 +173,15 @@ def table(rows: Iterable[Together], nav_base: Decimal | None, asked: Asked) -> T
         shown = found[max(start - before, 0) : max(end - before, 0)]
         if shown:
             lines = tuple(
-                Line(row, unrealized_return(row), _account(row, by_itself=asked.account == SEPARATE))
+                Line(
+                    row,
+                    unrealized_return(row),
+                    _account(row, by_itself=asked.account == SEPARATE),
+                    row.currency != valued.base_currency,
+                )
                 for row in (one.holding() for one in shown)
             )
+            nav_base = valued.totals.nav_base
             groups.append(_group(name, found, lines, nav_base, is_continued=before < start))
         before += len(found)
     return Table(groups=tuple(groups), classes=classes, sheet=sheet)

@@ -144,8 +144,9 @@ def holdings_page(request: HttpRequest) -> HttpResponse:
         explained={"account": account, "each": "1" if is_each else ""},
         everyone=everyone,
         asked=asked,
+        listed="holdings.holdings" if is_each else "holdings.combined",
         orders=ORDERS,
-        table=table(rows, valued.totals.nav_base, asked),
+        table=table(rows, valued, asked),
     )
 
 

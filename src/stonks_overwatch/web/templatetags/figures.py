@@ -113,9 +113,9 @@ def signed(value: Decimal | None, currency: str) -> SafeString:
 
 
 @register.filter
-def percent(value: Decimal | None, digits: int = 1) -> str:
+def percent(value: Decimal | None, digits: int = 1) -> SafeString:
     """A fraction as percent: 0.05 is 5.0%."""
-    return _UNKNOWN if value is None else f"{_text(value * 100, digits)}%"
+    return _UNKNOWN if value is None else SafeString(f"{_text(value * 100, digits)}%")
 
 
 @register.filter
@@ -137,9 +137,9 @@ def count(value: int) -> str:
 
 
 @register.filter
-def quantity(value: Decimal | None) -> str:
+def quantity(value: Decimal | None) -> SafeString:
     """Every digit there is: 2.125 shares are 2.125."""
-    return _UNKNOWN if value is None else _shortest(value, 0, 18)
+    return _UNKNOWN if value is None else SafeString(_shortest(value, 0, 18))
 
 
 @register.filter
