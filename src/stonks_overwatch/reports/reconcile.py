@@ -297,8 +297,10 @@ def _totals(accounts: Sequence[Account], parts: Mapping[int, Sequence[_Part]]) -
     """
     told_on = {account.pk: (account.reported_as_of or account.updated_at).date() for account in accounts}
     rates = Rates.between(min(told_on.values()), max(told_on.values()))
-    found: dict[int, list[Found]] = {}
+    found: dict[int, list[Found]] = {account.pk: [] for account in accounts}
     for account in accounts:
+        if account.reported_nav is None and account.reported_cash is None:
+            continue
         amounts = [
             (part.what, rates.convert(part.amount, part.currency, account.currency, told_on[account.pk]))
             for part in parts[account.pk]
