@@ -169,9 +169,10 @@ class File:
         in_order = itemgetter(*(places.get(name, len(places)) for name in ACTIVITY_COLUMNS))
         days = self._good_days
         for line, record in self._records():
+            record.append("")
             (
                 on, holder, kind, symbol, isin, name, asset_class, *numbers, external_id, note,
-            ) = in_order([*record, ""])  # fmt: skip
+            ) = in_order(record)  # fmt: skip
             try:
                 if on not in days:
                     on = self._day(on.strip())
@@ -369,13 +370,14 @@ def _numbers(
 ) -> tuple[str, _Number, _Number, _Number, _Number, _Number, _Number]:
     """The currency and the numbers of a row in its major unit; fee and tax with the ledger's signs."""
     currency, scale = _major(code)
+    # Most columns are empty in most rows.
     told = (
-        _often(quantity, "quantity"),
+        _often(quantity, "quantity") if quantity else None,
         _number(price, "price") if price else None,
         _number(amount, "amount") if amount else None,
-        _cost(fee, "fee"),
-        _cost(tax, "tax"),
-        _often(fx_rate, "fx_rate"),
+        _cost(fee, "fee") if fee else None,
+        _cost(tax, "tax") if tax else None,
+        _often(fx_rate, "fx_rate") if fx_rate else None,
     )
     if told[5] is not None and told[5] <= 0:
         raise RefusedRowError("fx_rate is not above 0.")

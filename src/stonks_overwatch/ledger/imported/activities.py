@@ -226,10 +226,10 @@ class _Activities:
     def _store(self) -> None:
         """Store what was taken in, and note of all that was told that this file told it."""
         if self.rows:
-            last = Activity.objects.aggregate(last=Max("pk"))["last"] or 0
             insert(Activity, self.columns, self.rows)
-            # Nobody else writes meanwhile: they are numbered in the order in which they came.
-            self.pks += Activity.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
+            # Nobody else writes meanwhile: they are numbered one after the other, as they came.
+            last = Activity.objects.aggregate(last=Max("pk"))["last"]
+            self.pks += range(last - len(self.rows) + 1, last + 1)
         insert(
             ActivitySource,
             ["activity", "source", "key"],

@@ -83,7 +83,8 @@ class Names:
             if isinstance(unit, str):
                 return unit
             self.called[key] = self.at_hand[id(named)] = called = self._call(unit, called, named, on)
-        called.on = max(called.on, on)
+        elif on > called.on:
+            called.on = on
         return called.unit
 
     def _find(self, named: Named) -> Unit | str:
