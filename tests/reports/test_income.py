@@ -147,6 +147,25 @@ def test_a_tax_in_the_row_of_the_dividend_counts_like_one_of_its_own(holder: mod
     assert figures(totals.gross_base, totals.tax_base, totals.net_base) == (20, -3, 17)
 
 
+def test_growth_is_over_the_whole_year_and_month_before_when_a_period_begins_within_them(
+    holder: models.Account,
+) -> None:
+    # 2017: 100 in March, 30 and 20 in September. From the middle of September 2018: 60, then 15.
+    share = builders.instrument()
+    for on, gross in (
+        (date(2017, 3, 1), "100"),
+        (date(2017, 9, 1), "30"),
+        (date(2017, 9, 20), "20"),
+        (date(2018, 9, 20), "60"),
+        (date(2018, 12, 1), "15"),
+    ):
+        dividend(holder, share, on, gross)
+    document = income(EURO, date(2018, 9, 15))
+    growth = {row.key: row.growth for row in (*document.by_year, *document.by_month)}
+    assert growth["2018"] == Decimal("-0.5")  # 75 after 150
+    assert growth["2018-09"] == Decimal("0.2")  # 60 after 50
+
+
 def test_growth_compares_a_year_with_the_year_before(holder: models.Account) -> None:
     share = builders.instrument("KO")
     dividend(holder, share, date(2024, 6, 3), "100")

@@ -270,8 +270,8 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
 
 
 def _all_paid(looked_at: Sequence[Account], base: str, start: date | None, today: date) -> list[Paid]:
-    """From `start` on; two more years tell growth, yields and patterns."""
-    since = min(start, year_before(start), today - 2 * YEAR) if start else None
+    """From `start` on; the whole year before it and the last two tell growth, yields and patterns."""
+    since = min(date(max(start.year - 1, 1), 1, 1), today - 2 * YEAR) if start else None
     return _paid(booked(looked_at, base, _INCOME | _TAX, since, today), _statements(looked_at))
 
 
