@@ -382,18 +382,24 @@ def test_an_unknown_figure_says_what_is_unknown() -> None:
 
 @pytest.mark.django_db
 def test_two_positions_that_end_on_one_day_are_explained_each_by_itself() -> None:
+    """One of another share, and one that only its strike tells from the one that is there."""
     portfolio.fill()
-    put = builders.instrument(
-        "SPY", "USD", name="SPY 17JAN28 400 P", asset_class="option", multiplier=100, strike=400,
-        right="put", expires_on="2028-01-17", underlying_symbol="SPY",
-    )  # fmt: skip
-    builders.position(Account.objects.get(account="U2"), put, "7", "2")
+    for symbol, strike, quantity in (("SPY", 400, "7"), ("TSLA", 300, "2")):
+        option = builders.instrument(
+            symbol, "USD", name="TSLA 17JAN28 250 C", asset_class="option", multiplier=100, strike=strike,
+            right="call", expires_on="2028-01-17", underlying_symbol=symbol,
+        )  # fmt: skip
+        builders.position(Account.objects.get(account="U2"), option, quantity, "2")
     document = REPORTS["exposures"](EUR, Reports(EUR))
-    rows = {key_of(row): row.quantity for row in document.expiries}  # type: ignore[attr-defined]
-
-    assert sorted(rows.values()) == [-3, 1, 7, 10000]
-    for key, quantity in rows.items():
-        assert explain("exposures.expiries.quantity", EUR.but(row=(key,))).value == quantity
+    for name in ("expiries", "options"):
+        rows = getattr(document, name)
+        of_options = {key_of(row): row.quantity for row in rows if row.asset_class == "option"}
+        assert sorted(of_options.values()) == [-3, 2, 7]
+        for key, quantity in of_options.items():
+            told = explain(f"exposures.{name}.quantity", EUR.but(row=(key,)))
+            assert told.value == quantity
+            assert told.rows[0].quantity == quantity
+    recombine("exposures", EUR, some=20, fields=frozenset({"exposure_base", "long_base", "short_base"}))
 
 
 @pytest.mark.django_db

@@ -81,13 +81,19 @@ figure(_Totals, "options_base", "Exposure of options", base)(
 
 def held_of(seen: Seen) -> Held:
     """The position that the row is about."""
-    row = seen.holder
     names = {account.pk: account.account for account in seen.valued.state.accounts}
     return next(
         held
         for held in seen.valued.state.held
-        if (names[held.account_id], held.symbol, held.name) == (row.account, row.symbol, row.name)
+        if names[held.account_id] == seen.holder.account and _is_of(seen.holder, held)
     )
+
+
+def _is_of(row: Any, held: Held) -> bool:
+    """Whether a row is of the contract: options in one share can have the same symbol and name."""
+    names = [name for name in ("symbol", "name", "right", "strike", "expires_on") if hasattr(row, name)]
+    ends_on = getattr(row, "on", held.expires_on)
+    return ends_on == held.expires_on and all(getattr(row, name) == getattr(held, name) for name in names)
 
 
 def _ledger(held: Held) -> list[Ledger]:
@@ -99,11 +105,7 @@ def _exposure(seen: Seen, held: Held, text: str = "") -> Input:
     account = next(one for one in seen.valued.state.accounts if one.pk == held.account_id)
     name = text or f"{held.symbol or held.name} in {account.account}"
     if held.asset_class in (AssetClass.OPTION, AssetClass.FUTURE_OPTION):
-        row = next(
-            one
-            for one in seen.root.options
-            if (one.account, one.symbol, one.name) == (account.account, held.symbol, held.name)
-        )
+        row = next(one for one in seen.root.options if one.account == account.account and _is_of(one, held))
         return seen.input(name, row.delta_base, seen.base, "exposures.options.delta_base", key_of(row))
     value = times(held.exposure, seen.valued.factors.into_base[held.account_id, held.currency])
     key = f"{account.broker} {held.broker_ref} {account.account}"

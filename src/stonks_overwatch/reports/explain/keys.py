@@ -27,7 +27,7 @@ def key_of(row: Document) -> str:
     elif "key" in told:
         names = ("key", "name") if told.get("name") else ("key",)
     elif "on" in told:
-        of_what = ("broker_ref",) if "broker_ref" in told else ("symbol", "name")
+        of_what = ("broker_ref",) if "broker_ref" in told else ("symbol", "name", "right", "strike")
         names = ("on", "kind", "broker", "account", *of_what, "currency")
     elif "basis_points" in fields:
         names = ("broker", "account", "source", "start", "end")
@@ -36,7 +36,8 @@ def key_of(row: Document) -> str:
     elif told.get("broker_ref"):
         names = ("broker", "broker_ref", "account")
     else:
-        names = ("broker", "account", "currency", "asset_class", "underlying", "symbol", "name")
+        contract = ("symbol", "name", "right", "strike", "expires_on")
+        names = ("broker", "account", "currency", "asset_class", "underlying", *contract)
     return " ".join(_text(told[name]) for name in names if told.get(name) not in (None, ""))
 
 
@@ -60,6 +61,9 @@ _IDENTIFYING = (
     "asset_class",
     "underlying",
     "symbol",
+    "right",
+    "strike",
+    "expires_on",
     "method",
     "opened_by",
     "closed_by",
