@@ -79,6 +79,17 @@ def test_the_realized_gains_of_the_days_are_by_the_method_asked_for(
     assert "gains of lots that were closed 0.00" in [" ".join(line.split()) for line in earlier]
 
 
+def test_the_realized_gains_of_the_days_are_marked_where_one_is_an_estimate(printed: Any) -> None:
+    account = models.Account.objects.get()
+    share = made.instrument("OLD", "USD")
+    made.rate("USD", "EUR", "0.50", TUESDAY)
+    made.activity(account, "opening", TUESDAY, share, quantity="10", cost="100", gross="0", is_derived=True)
+    made.activity(account, "sell", made.TODAY, share, quantity="-10", gross="140")
+    pack()
+    lines = [" ".join(line.split()) for line in printed("performance", "--base", "EUR").splitlines()]
+    assert "gains of lots that were closed ~ 20.00" in lines
+
+
 def test_performance_of_some_holdings_alone(printed: Any) -> None:
     document = json.loads(
         printed(

@@ -12,12 +12,13 @@ from stonks_overwatch.ledger.lots import Method, effects, negative
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.books import Paper
 from stonks_overwatch.reports.daily import Group
-from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, Total, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, total
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import (
     EVER,
     GAINED,
     ClosedRow,
+    Earned,
     GainRow,
     brought_and_paid,
     is_long_term_gain,
@@ -194,19 +195,25 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
 
 def realized_between(
     scope: Scope, start: date, end: date, method: Method | None = None, only: Group | None = None
-) -> Total:
+) -> Earned:
     """The gain in the base currency of what was closed from the one day to the other, both included.
 
-    By the accounts' own methods, or by the given one; with `only`, of some holdings.
+    By the accounts' own methods, or by the given one; with `only`, of some holdings. Over what is known.
     """
     matched = lot_books(list(accounts(scope)), scope.base_currency, scope.as_of, method)
-    rows = matched.closed(start.year if start.year == end.year else EVER)
     chosen = None if only is None else only.numbers()
-    return total(
-        row.close.realized_pnl_base
-        for row in rows
+    rows = [
+        row
+        for row in matched.closed(start.year if start.year == end.year else EVER)
         if start <= row.close.closed_on <= end and (chosen is None or row.instrument in chosen)
+    ]
+    described = papers({row.instrument for row in rows})
+    guessed = (
+        row.close.realized_pnl_base is not None
+        and is_rate_guessed(row.close, described[row.instrument], scope.base_currency)
+        for row in rows
     )
+    return Earned(total(row.close.realized_pnl_base for row in rows).value, any(guessed))
 
 
 def _sums(rows: list[GainRow]) -> dict[str, Any]:

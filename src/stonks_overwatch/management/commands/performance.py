@@ -1,6 +1,5 @@
 """`performance`: returns, the value bridge and the risk of a period."""
 
-from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -9,6 +8,7 @@ from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.management.command import PeriodCommand
 from stonks_overwatch.management.only import add_only, add_price_return
 from stonks_overwatch.management.tables import UNKNOWN, about, money, number, percent, table
+from stonks_overwatch.reports.lot_books import Earned
 from stonks_overwatch.reports.performance import PerformanceDocument, performance
 from stonks_overwatch.reports.realized import realized_between
 
@@ -45,15 +45,15 @@ class Command(PeriodCommand):
         if document.end is None:
             self.stdout.write(self.nothing(scope))
             return
-        realized: Decimal | None = None
+        realized = Earned(None, is_estimate=False)
         if document.start and document.end:
             method = Method(options["method"]) if options["method"] else None
             asked = scope, document.start, document.end, method, options["only"]
-            realized = realized_between(*asked).value
+            realized = realized_between(*asked)
         self.stdout.write(table(("figure", ">value"), _rows(document, realized)))
 
 
-def _rows(document: PerformanceDocument, realized: Decimal | None) -> list[tuple[str, str]]:
+def _rows(document: PerformanceDocument, realized: Earned) -> list[tuple[str, str]]:
     base, bridge, risk = document.base_currency, document.bridge, document.risk
     return [
         ("from", document.start.isoformat() if document.start else UNKNOWN),
@@ -67,7 +67,10 @@ def _rows(document: PerformanceDocument, realized: Decimal | None) -> list[tuple
         ("currency", about(money(bridge.currency, base), is_estimate=document.bridge_is_estimate)),
         ("other", money(bridge.other, base)),
         (f"value at the end, {base}", money(document.end_nav, base)),
-        ("gains of lots that were closed", money(realized, base)),
+        (
+            "gains of lots that were closed",
+            about(money(realized.gain, base), is_estimate=realized.is_estimate),
+        ),
         ("time-weighted return", percent(document.twr)),
         ("time-weighted return per year", percent(document.twr_annualized)),
         ("money-weighted return per year (XIRR)", percent(document.xirr)),
