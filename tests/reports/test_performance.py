@@ -17,6 +17,7 @@ from stonks_overwatch.reports.risk import comparison, risk
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders as made
 from tests.reports.packing import pack
+from tests.reports.recombining import recombined
 
 pytestmark = pytest.mark.django_db
 EUR = Scope("EUR")
@@ -313,6 +314,26 @@ def test_profit_that_an_open_future_closed_before_is_cash_and_no_part_of_it(is_c
     asked = Arguments(base="EUR", start=day(2), end=day(2), row=(key_of(last.holdings[0]),))
     for name, value in (("begin_base", begin), ("end_base", end)):
         assert sum(one.value or 0 for one in explain(f"attribution.holdings.{name}", asked).inputs) == value
+
+
+def test_a_loss_of_the_day_on_which_all_is_sold_can_be_worked_out_again() -> None:
+    # 1,000 the evening before; sold for 100: 100 / 1,000 - 1. In a year it would be all.
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument("OLD")
+    made.activity(account, "deposit", day(0), gross="1000")
+    made.activity(account, "buy", day(0), share, quantity="10", gross="-1000")
+    made.activity(account, "sell", day(1), share, quantity="-10", gross="100")
+    made.price(share, "100", day(0))
+    pack()
+    asked = Arguments(base="EUR", start=day(1), end=day(1), only="instrument=OLD")
+    for name in ("twr", "twr_before_tax"):
+        told = explain(f"performance.{name}", asked)
+        assert told.value is not None
+        inputs = [(one.name, one.value, one.as_of) for one in told.inputs]
+        given = recombined(told.how, told.formula, inputs, told.title, told.value)
+        assert float(given or 0) == pytest.approx(-0.9)
+        assert float(told.value) == pytest.approx(-0.9)
+    assert explain("performance.xirr", asked).value == -1
 
 
 def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:

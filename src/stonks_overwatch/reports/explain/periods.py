@@ -108,7 +108,8 @@ def _of_values(seen: Seen, daily: DailyTotal, one: _Stretch, *, before_tax: bool
         taken = -float(daily.total.taxes[one.last.toordinal() - daily.total.first])
         inputs.append(seen.input("taxes", floating(taken), seen.base, as_of=one.last))
         words = "(value at the end + taxes) ÷ (value before + net contribution) − 1"
-    if before.value and flow.value and abs(before.value + flow.value) < abs(before.value) / 10**9:
+    left, came, there = (float(one.value or 0) for one in (end, flow, before))
+    if came < 0.0 < there and abs(left) <= (there - came) / 1e9:  # the day ends with nothing
         words = f"({'taxes' if before_tax else 'value at the end'} − net contribution) ÷ value before − 1"
     return formula(words, inputs, note=f"Contributions count at the start of their day. {FLOATING}")
 
@@ -154,7 +155,7 @@ def _xirr(seen: Seen) -> Made:
         seen.input("value at the end", end, seen.base, as_of=row.end),
     ]
     note = "From the investor's side: what is paid in is negative."
-    if seen.value is not None and begin is not None and end is not None:
+    if seen.value is not None and seen.value > -1 and begin is not None and end is not None:
         left = present_value(seen.value, [(one.as_of, one.value) for one in inputs])
         note = f"{note} At this rate they sum to {left:.6f} {seen.base}."
     return Made(
