@@ -134,6 +134,9 @@ def import_file(
             known=0,
             content=content,
         )
+        # It is stored, and may be tens of megabytes that nobody needs from here on.
+        record.content = b""
+        del content
         with without_collector(), roomy():
             stored = reader.store(path, record, now, progress if size > LONG else lambda *_: None)
         is_kept = bool(stored.rows) and not (stored.refused or dry_run or (is_listed and not stored.new))
