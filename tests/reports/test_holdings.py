@@ -50,7 +50,6 @@ def test_the_document_has_the_promised_keys_in_their_order() -> None:
         "unrealized_pnl",
         "unrealized_pnl_base",
         "realized_pnl_base",
-        "realized_is_estimate",
         "weight",
         "country",
         "sector",
@@ -64,7 +63,6 @@ def test_the_document_has_the_promised_keys_in_their_order() -> None:
         "nav_base",
         "unrealized_pnl_base",
         "realized_pnl_base",
-        "realized_is_estimate",
         "unknown",
     ]
 

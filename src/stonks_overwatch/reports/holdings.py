@@ -75,7 +75,7 @@ class Holding(Document):
     unrealized_pnl: Computed | None
     unrealized_pnl_base: Computed | None
     realized_pnl_base: Computed | None
-    realized_is_estimate: bool
+    realized_is_estimate: bool = Field(exclude=True)
     weight: Computed | None
     country: str | None
     sector: str | None
@@ -114,7 +114,7 @@ class Totals(Document):
     nav_base: Computed | None
     unrealized_pnl_base: Computed | None
     realized_pnl_base: Computed | None
-    realized_is_estimate: bool
+    realized_is_estimate: bool = Field(exclude=True)
     unknown: int
 
 
