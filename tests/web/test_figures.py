@@ -59,6 +59,7 @@ def test_a_quantity_keeps_every_digit(quantity: str, shown: str) -> None:
         ("1.08345", "USD", "1.0835 USD"),
         ("0.00001234", "USD", "0.00001234 USD"),
         ("2500", "JPY", "2,500 JPY"),
+        ("89.319", "%", "89.319%"),
     ],
 )
 def test_a_price_shows_at_least_the_digits_of_its_currency(price: str, currency: str, shown: str) -> None:

@@ -303,3 +303,17 @@ def test_a_page_asks_as_often_and_is_as_small_for_hundreds_of_holdings(
 
 def test_a_year_before_a_29_february_is_a_28th() -> None:
     assert year_before(date(2028, 2, 29)) == date(2027, 2, 28)
+
+
+@pytest.mark.usefixtures("portfolio")
+def test_the_price_of_a_bond_is_percent_of_face_wherever_it_stands(reader: Client) -> None:
+    bond = models.Instrument.objects.get(symbol="DBR")
+    account = models.Account.objects.get()
+    builders.activity(account, "buy", days_ago(20), bond, quantity="1000", price="89.319", gross="-893.19")
+    for page in ("/holdings", f"/instrument/{bond.pk}", "/activities?q=DBR"):
+        shown = text(reader.get(page))
+        assert ("90.00%" if page == "/holdings" else "89.319%") in shown, page
+        assert "89.319 EUR" not in shown, page
+    row = f"{bond.broker}+{bond.broker_ref}+{account.account}"
+    explained = reader.get(f"/api/v1/explain/holdings.holdings.price?row={row}").json()
+    assert (explained["value"], explained["unit"]) == ("90", "")

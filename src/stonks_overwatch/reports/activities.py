@@ -16,7 +16,7 @@ from stonks_overwatch.ledger.models import Account, Activity, ActivityQuerySet, 
 from stonks_overwatch.ledger.opening import CHANGE_SOURCE, OPENING_SOURCE
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.cash import net
-from stonks_overwatch.reports.documents import Document, Exact
+from stonks_overwatch.reports.documents import Document, Exact, quoted_in
 from stonks_overwatch.reports.scope import Scope, accounts
 
 
@@ -67,6 +67,7 @@ class ListedActivity(ActivityRow):
     subtype: str
     state: State
     instrument: int | None
+    quoted_in: str = Field(exclude=True)  # the currency of the price, or "%" of face
     is_disputed: bool = Field(exclude=True)  # sources tell it differently
 
 
@@ -290,10 +291,16 @@ def _listed(rows: Sequence[Activity], looked_at: dict[int, Account]) -> list[Lis
                 subtype=row.subtype,
                 state="replaced" if row.superseded_by_id else "derived" if row.is_derived else "reported",
                 instrument=row.instrument_id,
+                quoted_in=_quoted_in(row),
                 is_disputed=bool(row.conflicts),
             )
         )
     return found
+
+
+def _quoted_in(row: Activity) -> str:
+    paper = row.instrument
+    return quoted_in(paper.asset_class, paper.quote_factor, row.currency) if paper else row.currency
 
 
 def _row(row: Activity, broker: str, account: str, sources: set[str]) -> ActivityRow:

@@ -16,6 +16,7 @@ from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lot
 from stonks_overwatch.ledger.matching import Trade
 from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.types import Activity, ActivityKind
+from stonks_overwatch.reports.documents import quoted_in
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
 
 Key = tuple[int, int]
@@ -49,6 +50,10 @@ class Paper(NamedTuple):
     def per_unit(self) -> Decimal:
         """Money for one unit at a price of 1."""
         return EXACT.multiply(self.multiplier, self.quote_factor)
+
+    @property
+    def quoted_in(self) -> str:
+        return quoted_in(self.asset_class, self.quote_factor, self.currency)
 
     @property
     def is_margined(self) -> bool:

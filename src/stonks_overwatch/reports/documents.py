@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args, overload
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
-from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY
+from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY, AssetClass
 
 _COMPUTED_DECIMALS = 10
 
@@ -195,6 +195,14 @@ def known_sum(parts: Iterable[Decimal | None]) -> Decimal | None:
             return None
         value += part
     return value
+
+
+PERCENT = "%"
+
+
+def quoted_in(asset_class: str, quote_factor: Decimal, currency: str) -> str:
+    """What a price is told in: percent of face where a bond is quoted so, else the currency."""
+    return PERCENT if asset_class == AssetClass.BOND and quote_factor != 1 else currency
 
 
 def times(amount: Decimal | None, factor: Decimal | None) -> Decimal | None:

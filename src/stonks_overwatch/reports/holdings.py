@@ -86,6 +86,7 @@ class Holding(Document):
     right: str | None = Field(exclude=True)
     underlying_symbol: str | None = Field(exclude=True)
     description: str = Field(exclude=True)
+    quoted_in: str = Field(exclude=True)  # the currency, or "%" of face
     instrument: int = Field(exclude=True)  # its number in the address of its page
 
 
@@ -223,6 +224,7 @@ class ValuedPosition(NamedTuple):
                 "right": row.right,
                 "underlying_symbol": row.underlying_symbol,
                 "description": row.description,
+                "quoted_in": row.quoted_in,
                 "instrument": row.instrument_id,
             }
         )

@@ -14,7 +14,8 @@ from stonks_overwatch.ledger.lots import RETURN_OF_CAPITAL, Method
 from stonks_overwatch.ledger.models import Account, Activity, Instrument, Price
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import Booked, booked, last_day
-from stonks_overwatch.reports.documents import Computed, Document, Exact, times, total
+from stonks_overwatch.reports.books import Paper
+from stonks_overwatch.reports.documents import Computed, Document, Exact, quoted_in, times, total
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import lot_books, papers
 from stonks_overwatch.reports.lots import LotRow, lot_rows
@@ -37,6 +38,7 @@ class Happening(Document):
     subtype: str
     quantity: Exact | None
     price: Exact | None
+    quoted_in: str  # the currency, or "%" of face
     currency: str
     net: Exact | None
     net_base: Computed | None
@@ -119,6 +121,7 @@ class InstrumentDocument(Document):
     asset_class: str
     isin: str | None
     currency: str
+    quoted_in: str  # the currency, or "%" of face
     multiplier: Exact
     exchange: str | None
     market: str | None
@@ -188,6 +191,7 @@ def instrument(
         asset_class=paper.asset_class,
         isin=paper.isin,
         currency=paper.currency,
+        quoted_in=described.quoted_in,
         multiplier=paper.multiplier,
         exchange=paper.exchange,
         market=paper.market,
@@ -205,7 +209,7 @@ def instrument(
         earned=_earned(open_lots, closed, rows),
         lots=tuple(open_lots),
         closed=tuple(closed),
-        activities=tuple(_happening(row) for row in reversed(rows)),
+        activities=tuple(_happening(row, described) for row in reversed(rows)),
         splits=splits,
         marks=_marks(rows, paper, start, splits),
         prices=_prices(paper, start, end, splits),
@@ -280,7 +284,7 @@ def _net(row: Booked) -> Decimal | None:
     return None if row.gross is None else row.gross + (row.fee or 0) + (row.tax or 0)
 
 
-def _happening(row: Booked) -> Happening:
+def _happening(row: Booked, paper: Paper) -> Happening:
     return Happening(
         id=row.id,
         on=row.on,
@@ -289,6 +293,7 @@ def _happening(row: Booked) -> Happening:
         subtype=row.subtype,
         quantity=row.quantity,
         price=row.price,
+        quoted_in=quoted_in(paper.asset_class, paper.quote_factor, row.currency),
         currency=row.currency,
         net=_net(row),
         net_base=row.in_base(_net(row)),

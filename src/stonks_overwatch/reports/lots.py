@@ -6,6 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from pydantic import Field
+
 from stonks_overwatch.errors import LotsRefusedError, UnknownInstrumentError
 from stonks_overwatch.ledger.lots import (
     Close,
@@ -73,6 +75,7 @@ class LotRow(Document):
     currency_effect_base: Computed | None
     cross_effect_base: Computed | None
     is_estimate: bool
+    quoted_in: str = Field(exclude=True)  # the currency, or "%" of face
     instrument: int
 
 
@@ -144,6 +147,7 @@ class WhatIfDocument(Document):
     currency: str
     quantity: Exact
     price: Exact | None
+    quoted_in: str = Field(exclude=True)
     outcomes: tuple[Outcome, ...]
 
 
@@ -239,6 +243,7 @@ def _row(
         currency_effect_base=None if parts is None else parts.currency,
         cross_effect_base=None if parts is None else parts.cross,
         is_estimate=cost_base is not None and is_rate_guessed(lot, paper, base),
+        quoted_in=paper.quoted_in,
         instrument=paper.pk,
     )
 
@@ -304,6 +309,7 @@ def what_if(
         currency=paper.currency,
         quantity=signed,
         price=at,
+        quoted_in=paper.quoted_in,
         outcomes=tuple(
             _outcome(method, open_now, picks, signed, proceeds, paper, scope.base_currency, _Today(on, rate))
             for method in methods

@@ -23,7 +23,7 @@ from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.books import NO_LOTS, Key, books
 from stonks_overwatch.reports.cash import Effect
 from stonks_overwatch.reports.cash_months import effects_by_month
-from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.documents import quoted_in, total
 from stonks_overwatch.reports.rates import MAX_AGE
 
 TOPICS = ("trades", "cash", "corporate_actions", "transfers")
@@ -59,6 +59,10 @@ class Held(NamedTuple):
     average_cost: Decimal | None
     cost_basis: Decimal | None
     unrealized_pnl: Decimal | None
+
+    @property
+    def quoted_in(self) -> str:
+        return quoted_in(self.asset_class, self.quote_factor, self.currency)
 
 
 # Thousands of rows: their texts are made numbers and days here, as for bookings.

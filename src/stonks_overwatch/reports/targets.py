@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Literal, NamedTuple, get_args
 
+from pydantic import Field
+
 from stonks_overwatch.errors import TargetsError
 from stonks_overwatch.ledger.models import Target
 from stonks_overwatch.ledger.types import AssetClass
@@ -78,6 +80,7 @@ class Order(Document):
     lot_size: Exact
     quantity: Exact
     price: Exact
+    quoted_in: str = Field(exclude=True)  # the currency, or "%" of face
     currency: str
     amount_base: Computed
 
@@ -371,6 +374,7 @@ def _place(
             lot_size=unit.lot_size,
             quantity=quantity,
             price=row.price,
+            quoted_in=row.quoted_in,
             currency=row.currency,
             amount_base=amount,
         )

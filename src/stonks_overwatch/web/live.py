@@ -211,7 +211,7 @@ def _of_holding(row: Holding, base: str, said: str) -> Figures:
     key = f"{row.broker} {row.broker_ref} {row.account}"
     return _known(
         said,
-        (f"price {key}", row.price, lambda v: figures.price(v, row.currency)),
+        (f"price {key}", row.price, lambda v: figures.price(v, row.quoted_in)),
         (f"value {key}", row.market_value_base, lambda v: figures.money(v, base)),
         (f"own {key}", row.market_value, lambda v: figures.money(v, row.currency)),
         (f"exposure {key}", row.exposure_base, lambda v: figures.money(v, base)),

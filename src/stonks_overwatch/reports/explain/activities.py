@@ -17,6 +17,7 @@ from stonks_overwatch.reports.explain.told import (
     figure,
     own,
     plain,
+    quoted,
     reported,
     sum_of,
 )
@@ -48,7 +49,7 @@ def _account_currency(seen: Seen) -> str:
 
 _OF_ACTIVITIES: tuple[tuple[str, str, Unit, str], ...] = (
     ("quantity", "Quantity", plain, "Negative for what left the account."),
-    ("price", "Price", own, "Of one unit."),
+    ("price", "Price", quoted, "Of one unit; of bonds in percent of face."),
     ("gross", "Gross amount", own, "Before fees and taxes; positive into the account."),
     ("fee", "Fee", own, "Negative when it was paid."),
     ("tax", "Tax", own, "Negative when it was paid."),

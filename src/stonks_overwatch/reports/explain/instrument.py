@@ -7,6 +7,7 @@ from operator import attrgetter
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.cash import net
+from stonks_overwatch.reports.documents import PERCENT
 from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen
@@ -19,6 +20,7 @@ from stonks_overwatch.reports.explain.told import (
     figure,
     own,
     plain,
+    quoted,
     reported,
     siblings,
     sum_of,
@@ -160,6 +162,8 @@ def _holder(name: str) -> Callable[[Seen], Made]:
 
 
 def _unit_of(seen: Seen, name: str) -> str:
+    if name == "price":
+        return _quoted(seen)
     return "" if name == "quantity" else seen.base if name.endswith("_base") else str(seen.root.currency)
 
 
@@ -167,9 +171,14 @@ def _root_currency(seen: Seen) -> str:
     return str(seen.root.currency)
 
 
+def _quoted(seen: Seen) -> str:
+    """The unit of prices: the currency, or nothing for percent of face."""
+    return plain if seen.root.quoted_in == PERCENT else _root_currency(seen)
+
+
 for _name, _title, _held_unit in (
     ("quantity", "Quantity", plain),
-    ("price", "Price", _root_currency),
+    ("price", "Price", _quoted),
     ("market_value", "Value", _root_currency),
     ("market_value_base", "Value", base),
 ):
@@ -198,7 +207,7 @@ def _as_told(seen: Seen) -> Made:
 
 for _name, _title, _held_unit in (
     ("quantity", "Quantity", plain),
-    ("price", "Price", own),
+    ("price", "Price", quoted),
     ("net", "Amount", own),
 ):
     figure(Happening, _name, _title, _held_unit)(_as_told)
@@ -235,15 +244,15 @@ def _mark(seen: Seen) -> Made:
 
 for _name, _title, _held_unit in (
     ("quantity", "Quantity", plain),
-    ("price", "Price", _root_currency),
+    ("price", "Price", _quoted),
     ("amount", "Amount", _root_currency),
 ):
     figure(Mark, _name, _title, _held_unit)(_mark)
 
 
-@figure(Mark, "adjusted", "Price in today's units", _root_currency, "Divided by the splits since.")
+@figure(Mark, "adjusted", "Price in today's units", _quoted, "Divided by the splits since.")
 def _mark_adjusted(seen: Seen) -> Made:
-    price = seen.beside("price", "price of the trade", _root_currency(seen))
+    price = seen.beside("price", "price of the trade", _quoted(seen))
     return _in_todays_units(seen, price, seen.holder.on)
 
 
@@ -259,11 +268,11 @@ def _of_splits(seen: Seen) -> list[Ledger]:
     return [by_ids([row.id for row in seen.root.activities if row.kind == ActivityKind.SPLIT])]
 
 
-@figure(Prices, "adjusted", "Price in today's units", _root_currency, "Divided by the splits since.")
+@figure(Prices, "adjusted", "Price in today's units", _quoted, "Divided by the splits since.")
 def _adjusted(seen: Seen) -> Made:
     on = date.fromisoformat(seen.key)
     close = seen.root.prices.closes[seen.root.prices.dates.index(on)]
-    price = seen.input("price of the day", close, _root_currency(seen), "instrument.prices.closes", seen.key)
+    price = seen.input("price of the day", close, _quoted(seen), "instrument.prices.closes", seen.key)
     return _in_todays_units(seen, price, on)
 
 
@@ -272,6 +281,6 @@ def _ratio(seen: Seen) -> Made:
     return reported("as told, else the quantity after the split over the one before", _of_splits(seen))
 
 
-@figure(Prices, "closes", "Price", _root_currency, "At the close of the day.")
+@figure(Prices, "closes", "Price", _quoted, "At the close of the day.")
 def _close(seen: Seen) -> Made:
     return reported("as stored", [prices(seen.root.id, date.fromisoformat(seen.key))])

@@ -24,6 +24,7 @@ from stonks_overwatch.reports.explain.told import (
     marked,
     own,
     plain,
+    quoted,
     siblings,
     sum_of,
 )
@@ -375,9 +376,9 @@ def _of_position(name: str, text: str, unit: Unit) -> Callable[[Seen], Input]:
     return told
 
 
-@figure(LotRow, "price", "Price", own)
+@figure(LotRow, "price", "Price", quoted)
 def _lot_price(seen: Seen) -> Made:
-    return sum_of([_of_position("price", "price", own)(seen)], "the price of the position")
+    return sum_of([_of_position("price", "price", quoted)(seen)], "the price of the position")
 
 
 @figure(LotRow, "market_value", "Value", own, "The lot's part of what the position stands for.")
@@ -391,7 +392,7 @@ def _lot_value(seen: Seen) -> Made:
     if seen.value is not None and inputs[0].value is None:
         held = Instrument.objects.get(pk=seen.holder.instrument)
         inputs = [
-            seen.beside("price", "price", own(seen)),
+            seen.beside("price", "price", quoted(seen)),
             seen.beside("quantity", "quantity", ""),
             seen.input("multiplier", held.multiplier * held.quote_factor, ""),
         ]

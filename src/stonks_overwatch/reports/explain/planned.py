@@ -18,8 +18,8 @@ from stonks_overwatch.reports.explain.told import (
     formula,
     fraction,
     over_nav,
-    own,
     plain,
+    quoted,
     reported,
     siblings,
     sum_of,
@@ -298,9 +298,9 @@ def _quantity(seen: Seen) -> Made:
     return formula(words, inputs)
 
 
-@figure(targets.Order, "price", "Price", own)
+@figure(targets.Order, "price", "Price", quoted)
 def _price(seen: Seen) -> Made:
-    return sum_of([_of_holding(seen, "price", "price", own(seen))], "the price of the position")
+    return sum_of([_of_holding(seen, "price", "price", quoted(seen))], "the price of the position")
 
 
 @figure(targets.Order, "amount_base", "Amount", base)

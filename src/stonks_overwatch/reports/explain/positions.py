@@ -24,6 +24,7 @@ from stonks_overwatch.reports.explain.told import (
     over_nav,
     own,
     plain,
+    quoted,
     reported,
     sum_of,
     total_value,
@@ -185,7 +186,7 @@ def _quantity(seen: Seen) -> Made:
     return sum_of(inputs, words, ledger=[ledger])
 
 
-@figure(Holding, "price", "Price", own, "Of one unit, in the instrument's currency.")
+@figure(Holding, "price", "Price", quoted, "Of one unit; of bonds in percent of face.")
 def _price(seen: Seen) -> Made:
     newest = next((part for part in _parts(seen) if part.price == seen.holder.price), _parts(seen)[0])
     held = seen.valued.state.held[seen.valued.document.holdings.index(newest)]
@@ -214,7 +215,7 @@ def _priced(seen: Seen, name: str, text: str) -> Made:
     """Units times price, or what the broker said where it said something else."""
     held = _held(seen)
     value = getattr(_parts(seen)[0], name)
-    price = _beside(seen, "price", "price", held.currency, as_of=held.price_as_of)
+    price = _beside(seen, "price", "price", quoted(seen), as_of=held.price_as_of)
     inputs = [*_units(seen, held), price]
     words = " × ".join(one.name for one in inputs)
     product = _product(one.value for one in inputs)
@@ -318,7 +319,7 @@ def _cost_basis(seen: Seen) -> Made:
     if not _is_of_lots(seen, held):
         inputs = [
             *_units(seen, held),
-            seen.input("average cost", held.average_cost, held.currency, source="the broker, for one unit"),
+            seen.input("average cost", held.average_cost, quoted(seen), source="the broker, for one unit"),
         ]
         words = " × ".join(one.name for one in inputs)
         if held.cost_basis is not None and _product(one.value for one in inputs) == held.cost_basis:
@@ -352,13 +353,13 @@ def _lots_of(seen: Seen, held: Held, name: str, unit: str) -> list[Input]:
     ]
 
 
-@figure(Holding, "average_cost", "Average cost", own, "What one unit of what is open cost.")
+@figure(Holding, "average_cost", "Average cost", quoted, "Of one unit of what is open, told as its price is.")
 def _average_cost(seen: Seen) -> Made:
     parts = _parts(seen)
     if len(parts) > 1:
         costs = total(times(part.quantity, part.average_cost) for part in parts)
         inputs = [
-            seen.input("quantity × average cost of the accounts", costs.value, own(seen)),
+            seen.input("quantity × average cost of the accounts", costs.value, quoted(seen)),
             seen.input("quantity", seen.holder.quantity, "", f"{seen.path}.quantity", *seen.rows),
         ]
         return Made("quotient", "quantity × average cost of the accounts ÷ quantity", inputs)

@@ -3,6 +3,7 @@
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.reports.documents import PERCENT
 from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit, unit_of
@@ -41,12 +42,17 @@ def _own(seen: Seen) -> str:
     return str(seen.root.currency)
 
 
+def _quoted(seen: Seen) -> str:
+    """The unit of the price: the currency, or nothing for percent of face."""
+    return plain if seen.root.quoted_in == PERCENT else _own(seen)
+
+
 def _asked(_: Seen) -> Made:
     return reported("as it was asked; without a price the last one of the position")
 
 
 figure(WhatIfDocument, "quantity", "Quantity", plain)(_asked)
-figure(WhatIfDocument, "price", "Price", _own)(_asked)
+figure(WhatIfDocument, "price", "Price", _quoted)(_asked)
 
 
 @figure(Outcome, "proceeds", "Proceeds", _own, "Before commission.")
@@ -55,7 +61,7 @@ def _proceeds(seen: Seen) -> Made:
     paper = Instrument.objects.get(pk=seen.arguments.instrument or 0)
     inputs = [
         seen.input("quantity", sale.quantity, "", "what_if.quantity"),
-        seen.input("price", sale.price, sale.currency, "what_if.price"),
+        seen.input("price", sale.price, _quoted(seen), "what_if.price"),
     ]
     if paper.multiplier * paper.quote_factor != 1:
         inputs.append(seen.input("multiplier", paper.multiplier * paper.quote_factor, ""))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from math import isnan
 from typing import Any
 
-from stonks_overwatch.reports.documents import Document, total
+from stonks_overwatch.reports.documents import PERCENT, Document, total
 from stonks_overwatch.reports.explain.documents import How, Input, Ledger, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import FIGURES, Figure, Seen, Unit, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
@@ -22,6 +22,11 @@ def base(seen: Seen) -> str:
 def own(seen: Seen) -> str:
     """The currency that the row itself names."""
     return str(seen.holder.currency)
+
+
+def quoted(seen: Seen) -> str:
+    """The currency of the row's price; nothing for percent of face."""
+    return plain if seen.holder.quoted_in == PERCENT else own(seen)
 
 
 fraction = "fraction"

@@ -17,7 +17,7 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from stonks_overwatch.ledger.types import UNKNOWN_CURRENCY
-from stonks_overwatch.reports.documents import computed_text, exact_text
+from stonks_overwatch.reports.documents import PERCENT, computed_text, exact_text
 
 register = Library()
 
@@ -144,9 +144,14 @@ def quantity(value: Decimal | None) -> SafeString:
 
 @register.filter
 def price(value: Decimal | None, currency: str) -> SafeString:
-    """A price as quoted: at least the currency's digits, at most four decimals, below one eight."""
+    """A price as quoted: at least the currency's digits, at most four decimals, below one eight.
+
+    `currency` is "%" for bonds that are quoted in percent of face.
+    """
     if value is None:
         return _UNKNOWN
+    if currency == PERCENT:
+        return SafeString(f"{_shortest(value, 2, 4)}%")
     most = 4 if abs(value) >= 1 else 8
     return _amount(_shortest(value, _digits(currency), most), currency)
 
@@ -154,6 +159,8 @@ def price(value: Decimal | None, currency: str) -> SafeString:
 @register.filter
 def average(value: Decimal | None, currency: str) -> SafeString:
     """An average price, which has more digits than it means: those of the currency, below one six."""
+    if value is not None and currency == PERCENT:
+        return SafeString(f"{_text(value, 3)}%")
     if value is None or abs(value) >= 1:
         return money(value, currency)
     return _amount(_shortest(value, _digits(currency), 6), currency)
