@@ -132,18 +132,14 @@ class Stored:
         return [OpenRow(self.accounts[book], paper, Lot._make(lot)) for book, paper, *lot in found]
 
     def positions(self, instruments: Iterable[int] | None = None) -> Positions:
-        columns = "book_id", "instrument_id", plain("quantity"), plain("cost")
-        found = self._open(instruments).order_by().values_list(*columns).iterator(chunk_size=2000)
+        found = _sizes(tuple(self.accounts), None if instruments is None else tuple(instruments))
         return _summed(
             (self.accounts[book], paper, Decimal(size), plain_number(cost))
             for book, paper, size, cost in found
         )
 
     def _open(self, instruments: Iterable[int] | None) -> QuerySet[OpenLot]:
-        rows = OpenLot.objects.filter(book__in=list(self.accounts))
-        if instruments is not None:
-            rows = rows.filter(instrument__in=list(instruments))
-        return rows.order_by("book_id", "instrument_id", "number")
+        return _open(list(self.accounts), instruments).order_by("book_id", "instrument_id", "number")
 
     def closed(
         self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
@@ -730,10 +726,25 @@ def brought_and_paid(close: Close) -> tuple[Decimal | None, Decimal | None]:
     return negative(close.cost_base), negative(close.proceeds_base)
 
 
+def _open(books: Sequence[int], instruments: Iterable[int] | None) -> QuerySet[OpenLot]:
+    rows = OpenLot.objects.filter(book__in=books)
+    return rows if instruments is None else rows.filter(instrument__in=list(instruments))
+
+
+@prepared
+def _sizes(books: tuple[int, ...], instruments: tuple[int, ...] | None) -> QuerySet[OpenLot, tuple[Any, ...]]:
+    columns = "book_id", "instrument_id", plain("quantity"), plain("cost")
+    return _open(books, instruments).values_list(*columns)
+
+
 def _summed(lots: Iterable[tuple[int, int, Decimal, Decimal | None]]) -> Positions:
     """`lots` are accounts, instruments, quantities and costs."""
     found: Positions = {}
     for account, instrument, quantity, cost in lots:
-        before, paid_before = found.get((account, instrument), (_ZERO, _ZERO))
-        found[account, instrument] = EXACT.add(before, quantity), added(paid_before, cost)
+        key = account, instrument
+        before = found.get(key)
+        if before is None:
+            found[key] = quantity, cost
+        else:
+            found[key] = EXACT.add(before[0], quantity), added(before[1], cost)
     return found

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from django.db.models import QuerySet
 from django.db.models.functions import Cast
 from pydantic import Field, SkipValidation
 
@@ -17,6 +18,7 @@ from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.lots import Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Instrument, NavPoint, Position
 from stonks_overwatch.ledger.rows import plain, plain_number
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import AssetClass
 from stonks_overwatch.reports.books import Key
 from stonks_overwatch.reports.documents import Computed, Document, Rows, known_sum
@@ -361,8 +363,13 @@ _POSITION: tuple[str | Cast, ...] = (
 
 def _positions(accounts: Sequence[Account]) -> list[_Position]:
     """Also those that are closed: what is left of them is compared too."""
+    return list(map(_Position._make, _told(tuple(account.pk for account in accounts))))
+
+
+@prepared
+def _told(accounts: tuple[int, ...]) -> QuerySet[Position, tuple[Any, ...]]:
     rows = Position.objects.filter(account__in=accounts).order_by("instrument__symbol", "instrument_id")
-    return list(map(_Position._make, rows.values_list(*_POSITION).iterator(chunk_size=2000)))
+    return rows.values_list(*_POSITION)
 
 
 def _of_position(position: _Position, quantity: Decimal, costs: "_Costs | None") -> Iterator[Side | Found]:
