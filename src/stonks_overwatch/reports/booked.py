@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
@@ -198,9 +198,12 @@ def reported(
     accounts: Iterable[int], what: Q, start: date | None = None, end: date | None = None
 ) -> QuerySet[Activity]:
     """The reported activities that fit, oldest first; `start` and `end` are included."""
-    found = Activity.objects.reported().filter(what, account__in=list(accounts))
+    found, pks = Activity.objects.reported().filter(what), list(accounts)
     if start:
-        found = found.filter(trade_date__gte=start)
+        # A sum is not looked up: the index of days tells most rows that do not fit, without a look at them.
+        found = found.alias(holder=F("account") + 0).filter(holder__in=pks, trade_date__gte=start)
+    else:
+        found = found.filter(account__in=pks)
     if end:
         found = found.filter(trade_date__lte=end)
     return found.order_by("trade_date", "id")

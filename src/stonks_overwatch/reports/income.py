@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from django.db.models import F, Q, TextField
-from django.db.models.functions import Cast
+from django.db.models import F, Q, QuerySet
 from pydantic import Field
 
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
 from stonks_overwatch.ledger.models import Period as Told
+from stonks_overwatch.ledger.rows import plain
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import (
     DAY,
@@ -430,27 +431,31 @@ def _scales(valued: Valuation, paid: Sequence[Paid], today: date) -> _Scales:
             wanted.setdefault(key, set()).add(_earned_on(one.row))
     if not wanted:
         return {}
-    rows = (
-        Activity.objects.current()
-        # A sum is not looked up: the index of days holds all that is asked for here.
-        .alias(holder=F("account") + 0)
-        .filter(holder__in={account_id for account_id, _ in wanted}, quantity__isnull=False)
-        .filter(trade_date__gt=min(min(days) for days in wanted.values()), trade_date__lte=today)
-        .exclude(kind=ActivityKind.FX)
-        .annotate(day=Cast("trade_date", TextField()), units=Cast("quantity", TextField()))
-    )
-    moves: dict[tuple[int, int], list[tuple[str, str, str]]] = {key: [] for key in wanted}
-    for account_id, instrument_id, day, kind, units in rows.order_by("-trade_date", "-id").values_list(
-        "account_id", "instrument_id", "day", "kind", "units"
-    ):
+    first = min(min(days) for days in wanted.values())
+    moves: dict[tuple[int, int], list[tuple[str, int, str, str]]] = {key: [] for key in wanted}
+    holders = tuple(sorted({account_id for account_id, _ in wanted}))
+    for account_id, instrument_id, day, pk, kind, units in _moves(holders, first, today):
         of = moves.get((account_id, instrument_id))
         if of is not None:
-            of.append((day, kind, units))
+            of.append((day, pk, kind, units))
     return {
         (*key, on): scale
         for key, days in wanted.items()
-        for on, scale in _scales_of(held[key], moves[key], days)
+        for on, scale in _scales_of(held[key], sorted(moves[key], reverse=True), days)
     }
+
+
+@prepared
+def _moves(accounts: tuple[int, ...], after: date, until: date) -> QuerySet[Activity, tuple[Any, ...]]:
+    """What moved quantities, in no order."""
+    return (
+        Activity.objects.current()
+        # A sum is not looked up: the index of days holds all that is asked for here.
+        .alias(holder=F("account") + 0)
+        .filter(holder__in=accounts, quantity__isnull=False, trade_date__gt=after, trade_date__lte=until)
+        .exclude(kind=ActivityKind.FX)
+        .values_list("account_id", "instrument_id", plain("trade_date"), "id", "kind", plain("quantity"))
+    )
 
 
 def _earned_on(row: Booked) -> date:
@@ -459,7 +464,7 @@ def _earned_on(row: Booked) -> date:
 
 
 def _scales_of(
-    now: Decimal | None, newest_first: Sequence[tuple[str, str, str]], days: Iterable[date]
+    now: Decimal | None, newest_first: Sequence[tuple[str, int, str, str]], days: Iterable[date]
 ) -> Iterator[tuple[date, Decimal | None]]:
     """Walks once from today back to each of the days."""
     left = iter(newest_first)
@@ -468,7 +473,7 @@ def _scales_of(
     for on in sorted(days, reverse=True):
         day = on.isoformat()
         while move is not None and move[0] > day:
-            _, kind, quantity = move
+            _, _, kind, quantity = move
             if kind == ActivityKind.OPENING:
                 then = None
             if then is not None:

@@ -18,6 +18,8 @@ from weakref import WeakValueDictionary
 
 from django.db import connection
 
+from stonks_overwatch.ledger.sql import without_collector
+
 # The answers to the questions of a few pages; each may hold thousands of rows.
 MOST_ANSWERS = 24
 
@@ -127,7 +129,8 @@ def kept(report: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
             if before is not None and (known := _answers.of(before, question)):
                 found: Answer = known[0]
                 return found
-            answer = report(*args, **kwargs)
+            with without_collector():
+                answer = report(*args, **kwargs)
             # What changed meanwhile may be in it or not.
             if before is not None and version() == before:
                 _answers.keep(before, question, answer)
