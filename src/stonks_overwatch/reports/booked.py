@@ -26,7 +26,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 
 class Paper(NamedTuple):
-    """The instrument of a booking, in the order of `_FACTS`."""
+    """The instrument of a booking."""
 
     symbol: str
     name: str
@@ -37,7 +37,10 @@ class Paper(NamedTuple):
     quote_factor: Decimal
 
 
-_FACTS = ("symbol", "name", "isin", "broker_ref", "asset_class", "multiplier", "quote_factor")
+# Of the instrument: its row number, and then as in `Paper`.
+_FACTS: tuple[str | Cast, ...] = (
+    "pk", "symbol", "name", "isin", "broker_ref", "asset_class", *map(plain, ("multiplier", "quote_factor")),
+)  # fmt: skip
 
 
 class Booked(NamedTuple):
@@ -212,7 +215,10 @@ def reported(
 def papers(pks: set[int]) -> dict[int, Paper]:
     """The instruments by row number; of many, all are read."""
     rows = Instrument.objects.filter(pk__in=pks) if len(pks) <= _MOST_NAMED else Instrument.objects.all()
-    return {pk: Paper(*facts) for pk, *facts in rows.values_list("pk", *_FACTS)}
+    return {
+        pk: Paper(symbol, name, isin, ref, asset_class, Decimal(multiplier), Decimal(quote_factor))
+        for pk, symbol, name, isin, ref, asset_class, multiplier, quote_factor in rows.values_list(*_FACTS)
+    }
 
 
 _MOST_NAMED = 500  # SQLite takes some thousands of parameters
@@ -234,12 +240,16 @@ def _factors(
         currencies = {base, *kept_in.values(), *(currency for currency, _ in needed)}
         rates = Rates.between(days[min(foreign)], days[max(foreign)], currencies)
 
+    told = {currency: rates.told(currency, base) for currency in {currency for currency, _ in needed}}
+
     def factor(account: int, currency: str, on: str, fx_rate: str | None) -> Decimal | None:
         if currency == base:
             return _ONE
         booked_rate = plain_number(fx_rate)
         if not booked_rate:
-            return rates.rate(currency, base, days[on])
+            # Most are told on that very day: none is newer.
+            rate = told[currency].get(on)
+            return Decimal(rate) if rate else rates.rate(currency, base, days[on])
         return times(booked_rate, rates.rate(kept_in[account], base, days[on]))
 
     return {row: factor(*row) for row in rows}
@@ -324,10 +334,14 @@ class Tally(NamedTuple):
         is_known = not self.rows or self.rows not in (self.without_gross, self.without_tax)
         return self.gross + self.tax if is_known else None
 
+    @property
+    def known_gross(self) -> Decimal | None:
+        return None if self.rows and self.without_gross == self.rows else self.gross
+
     def sums(self) -> dict[str, Any]:
         """The fields of `Sums`."""
         return {
-            "gross_base": None if self.rows and self.without_gross == self.rows else self.gross,
+            "gross_base": self.known_gross,
             "tax_base": None if self.rows and self.without_tax == self.rows else self.tax,
             "net_base": self.net,
             "unknown": self.unknown,

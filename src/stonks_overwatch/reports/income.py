@@ -7,15 +7,17 @@ listed and is no income. Fees taken from a dividend are fees.
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from django.db.models import F, Q, QuerySet
 from pydantic import Field
 
+from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
 from stonks_overwatch.ledger.models import Period as Told
 from stonks_overwatch.ledger.rows import plain
@@ -33,6 +35,7 @@ from stonks_overwatch.reports.booked import (
     last_day,
     months,
     sums,
+    together,
     year_before,
 )
 from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, known_sum, share, times, total
@@ -50,6 +53,7 @@ _INCOME = Q(kind__in=(ActivityKind.DIVIDEND, ActivityKind.INTEREST)) | Q(
 _TAX = Q(kind=ActivityKind.TAX, subtype__in=(*_WITHHELD, ""))
 _DIVIDENDS = ("payment in lieu", "return of capital", "capital gains distribution")
 _INTERESTS = ("bond interest", "credit interest", "debit interest", "stock loan", "cfd financing")
+_OPENING, _SPLIT = ActivityKind.OPENING.value, ActivityKind.SPLIT.value
 REGULAR = ("dividend", "payment_in_lieu", "bond_interest")
 
 YEAR = timedelta(days=365)
@@ -251,10 +255,11 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
     today = last_day(looked_at, scope.as_of)
     valued = valuation(scope)
     if today is None:
-        return _document(base, start, end, [], _Held(valued, {}, {}, date.max), (), (), ())
+        return _document(base, start, end, [], [], _Held(valued, {}, {}, date.max), (), (), ())
     end = min(end or today, today)
     paid = _all_paid(looked_at, base, start, today)
-    recent = [row for row in paid if today - 2 * YEAR < row.row.on <= today]
+    since = today - 2 * YEAR
+    recent = [row for row in paid if since < row.row.on <= today]
     scales = _scales(valued, recent, today)
     rates = _todays_rates(valued)
     declared = _declared(looked_at, rates, today)
@@ -263,6 +268,7 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
         start,
         end,
         paid,
+        recent,
         _Held(valued, scales, rates, today),
         declared,
         _estimated(valued, recent, scales, declared, rates, today),
@@ -330,7 +336,7 @@ def payments_of(scope: Scope, broker: str, reference: str) -> Payments:
         if paid.row.account.pk in holders:
             gross, tax = (held.at_todays_quantity(paid, amount) for amount in (paid.gross, paid.tax))
             of = found.this_year if paid.row.on > today - YEAR else found.before
-            of.append(Scaled(paid, held.scale(paid), gross, tax))
+            of.append(Scaled(paid, held.scales.get(paid.row.pk), gross, tax))
     return found
 
 
@@ -362,23 +368,23 @@ def _paid(rows: Sequence[Booked], statements: _Statements) -> list[Paid]:
 
     The tax of a dividend is unknown where no row of its payment has one and no statement covers its day.
     """
-    payments = list(map(_payment, rows))
-    kinds: dict[tuple[object, ...], list[str]] = {}
+    told = [(row, _payment(row), None if row.kind == ActivityKind.TAX else _kind(row)) for row in rows]
+    kinds: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     taxed = set()
-    for row, payment in zip(rows, payments, strict=True):
-        if row.kind != ActivityKind.TAX:
-            kinds.setdefault(payment, []).append(_kind(row))
-        else:
+    for _, payment, own in told:
+        if own is None:
             taxed.add(payment)
+        else:
+            kinds[payment].append(own)
     paid = []
-    for row, payment in zip(rows, payments, strict=True):
-        if row.kind != ActivityKind.TAX:
+    for row, payment, own in told:
+        if own is not None:
             tax = row.tax
             if tax is None and (
                 row.kind != ActivityKind.DIVIDEND or payment in taxed or _is_tax_told(row, statements)
             ):
                 tax = _NONE
-            paid.append(Paid.of(row, payment, _kind(row), row.gross, tax))
+            paid.append(Paid.of(row, payment, own, row.gross, tax))
             continue
         of = kinds.get(payment, [])
         if of or is_withholding(row):
@@ -413,8 +419,8 @@ def is_dividend(kind: str) -> bool:
 # Quantities of the past
 
 
-_Scales = Mapping[tuple[int, int, date], Decimal | None]
-"""By account, instrument and day: how many of today's units stand for one unit of that day's quantity.
+_Scales = Mapping[int, Decimal | None]
+"""By booking: how many of today's units stand for one unit of the quantity that it was earned with.
 
 Today's quantity over the quantity held on that day, splits taken out; None where it is not known or nothing
 was held.
@@ -422,26 +428,28 @@ was held.
 
 
 def _scales(valued: Valuation, paid: Sequence[Paid], today: date) -> _Scales:
-    """Of the days that what is held was earned on."""
+    """Of the bookings of what is held."""
     held = {(row.account_id, row.instrument_id): row.quantity for row in valued.state.held}
-    wanted: dict[tuple[int, int], set[date]] = {}
+    wanted: defaultdict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
     for one in paid:
-        key = one.row.account.id, one.row.instrument_id or 0
+        row = one.row
+        key = row.account.id, row.instrument_id or 0
         if key in held:
-            wanted.setdefault(key, set()).add(_earned_on(one.row))
+            wanted[key].append((_earned_on(row).isoformat(), row.pk))
     if not wanted:
         return {}
-    first = min(min(days) for days in wanted.values())
+    first = date.fromisoformat(min(min(days) for days in wanted.values())[0])
     moves: dict[tuple[int, int], list[tuple[str, int, str, str]]] = {key: [] for key in wanted}
-    holders = tuple(sorted({account_id for account_id, _ in wanted}))
-    for account_id, instrument_id, day, pk, kind, units in _moves(holders, first, today):
+    for account_id, instrument_id, day, pk, kind, units in _moves(
+        tuple(sorted({pk for pk, _ in wanted})), first, today
+    ):
         of = moves.get((account_id, instrument_id))
         if of is not None:
             of.append((day, pk, kind, units))
     return {
-        (*key, on): scale
+        pk: scale
         for key, days in wanted.items()
-        for on, scale in _scales_of(held[key], sorted(moves[key], reverse=True), days)
+        for pk, scale in _scales_of(held[key], sorted(moves[key], reverse=True), days)
     }
 
 
@@ -464,25 +472,25 @@ def _earned_on(row: Booked) -> date:
 
 
 def _scales_of(
-    now: Decimal | None, newest_first: Sequence[tuple[str, int, str, str]], days: Iterable[date]
-) -> Iterator[tuple[date, Decimal | None]]:
-    """Walks once from today back to each of the days."""
+    now: Decimal | None, newest_first: Iterable[tuple[str, int, str, str]], earned: list[tuple[str, int]]
+) -> Iterator[tuple[int, Decimal | None]]:
+    """Walks once from today back to each of the days that bookings were earned on."""
     left = iter(newest_first)
     move = next(left, None)
     then, factor = now, Decimal(1)
-    for on in sorted(days, reverse=True):
-        day = on.isoformat()
+    earned.sort(reverse=True)
+    for day, pk in earned:
         while move is not None and move[0] > day:
             _, _, kind, quantity = move
-            if kind == ActivityKind.OPENING:
+            if kind == _OPENING:
                 then = None
             if then is not None:
                 before = then - Decimal(quantity)
-                if kind == ActivityKind.SPLIT and before and then:
+                if kind == _SPLIT and before and then:
                     factor *= then / before
                 then = before
             move = next(left, None)
-        yield on, now / (then * factor) if now is not None and then else None
+        yield pk, now / (then * factor) if now is not None and then else None
 
 
 # What is held
@@ -507,14 +515,9 @@ class _Held:
 
     def at_todays_quantity(self, paid: Paid, amount: Decimal | None) -> Decimal | None:
         """In the base currency at today's rate."""
-        rate, scale = self.rates.get((paid.row.account.id, paid.row.currency)), self.scale(paid)
-        return None if amount is None or scale is None or rate is None else amount * scale * rate
-
-    def scale(self, paid: Paid) -> Decimal | None:
         row = paid.row
-        if row.instrument_id is None:
-            return None
-        return self.scales.get((row.account.id, row.instrument_id, _earned_on(row)))
+        rate, scale = self.rates.get((row.account.id, row.currency)), self.scales.get(row.pk)
+        return None if amount is None or scale is None or rate is None else amount * scale * rate
 
 
 def _todays_rates(valued: Valuation) -> _Rates:
@@ -539,38 +542,41 @@ class _Earning(NamedTuple):
     before: Sequence[Paid]
     gross: Decimal | None  # of a year at today's quantity
 
-    @property
-    def is_long(self) -> bool:
-        return all((row.held.quantity or 0) > 0 for row in self.positions)
-
 
 def _earnings(held: _Held, recent: Sequence[Paid]) -> list[_Earning]:
     """What pays most first."""
-    by_holding = grouped(
-        (row for row in recent if row.kind in REGULAR and row.row.broker_ref),
-        lambda paid: (paid.row.account.broker, paid.row.broker_ref),
-    )
-    rows_of = grouped(held.positions, lambda row: (row.account.broker, row.held.broker_ref))
-    found = [_earning(held, rows, by_holding[key]) for key, rows in rows_of.items() if key in by_holding]
+    of_instrument = grouped((row for row in recent if row.kind in REGULAR), lambda row: row.row.instrument_id)
+    positions: defaultdict[int, list[ValuedPosition]] = defaultdict(list)
+    for position in held.positions:
+        if position.held.instrument_id in of_instrument:
+            positions[position.held.instrument_id].append(position)
+    found = [_earning(held, rows, of_instrument[pk]) for pk, rows in positions.items()]
     found.sort(key=lambda one: (one.gross is None, -(one.gross or 0), one.positions[0].held.symbol))
     return found
 
 
 def _earning(held: _Held, positions: Sequence[ValuedPosition], paid: Sequence[Paid]) -> _Earning:
-    holders = {row.account.pk for row in positions}
-    of_held = [row for row in paid if row.row.account.pk in holders]
+    holders = {row.held.account_id for row in positions}
     since = held.today - YEAR
-    this_year = [row for row in of_held if row.row.on > since]
-    found = _Earning(positions, this_year, [row for row in of_held if row.row.on <= since], None)
-    if not found.is_long:
-        return found
-    return found._replace(gross=known_sum(held.at_todays_quantity(row, row.gross) for row in this_year))
+    this_year: list[Paid] = []
+    before: list[Paid] = []
+    for row in paid:
+        if row.row.account.id in holders:
+            (this_year if row.row.on > since else before).append(row)
+    gross = None
+    if _is_long(positions):
+        gross = known_sum(held.at_todays_quantity(row, row.gross) for row in this_year)
+    return _Earning(positions, this_year, before, gross)
+
+
+def _is_long(positions: Sequence[ValuedPosition]) -> bool:
+    return all((row.held.quantity or 0) > 0 for row in positions)
 
 
 def _yield(held: _Held, one: _Earning) -> Yield:
     positions, gross = one.positions, one.gross
     tax = earlier = None
-    if one.is_long:
+    if _is_long(positions):
         tax = known_sum(held.at_todays_quantity(row, row.tax) for row in one.this_year)
         earlier = known_sum(held.at_todays_quantity(row, row.gross) for row in one.before)
     value = known_sum(row.market_value_base for row in positions)
@@ -669,25 +675,22 @@ def _estimated(
         ((of[0].row.account.id, of[0].row.instrument_id, of[0].row.on) for of in by_payment.values()),
         lambda payment: payment[:2],
     )
-    reaches = {
-        key: _reach(days) if _is_pattern(days, today) else None
-        for key, days in ((key, sorted(day for *_, day in of)) for key, of in days_of.items())
-    }
+    patterns = {key: sorted(day for *_, day in of) for key, of in days_of.items()}
+    a_year_ago = today - YEAR
     for of in by_payment.values():
         first = of[0].row
-        expected_on = year_before(first.on, -1)
-        reach = reaches[first.account.id, first.instrument_id]
-        if first.on <= today - YEAR or expected_on <= today or reach is None:
+        if first.on <= a_year_ago:
+            continue
+        days, expected_on = patterns[first.account.id, first.instrument_id], year_before(first.on, -1)
+        if expected_on <= today or not _is_pattern(days, today):
             continue
         position = held[first.account.id, first.instrument_id or 0]
         if position.expires_on and expected_on > position.expires_on:
             continue
-        if any(
-            abs(row.on - expected_on) <= reach
-            for row in promised.get((first.account.account, position.broker_ref), [])
-        ):
+        of_holding = promised.get((first.account.account, position.broker_ref))
+        if of_holding and any(abs(row.on - expected_on) <= _reach(days) for row in of_holding):
             continue
-        scale = scales.get((first.account.id, position.instrument_id, _earned_on(first)))
+        scale = scales.get(first.pk)
         gross = times(known_sum(row.gross for row in of), scale)
         tax = times(known_sum(row.tax for row in of), scale)
         net = None if gross is None or tax is None else gross + tax
@@ -751,6 +754,7 @@ def _document(
     start: date | None,
     end: date | None,
     paid: Sequence[Paid],
+    recent: Sequence[Paid],
     held: _Held,
     declared: Sequence[Expected],
     estimated: Sequence[Expected],
@@ -759,24 +763,47 @@ def _document(
     inside = [row for row in paid if (start is None or row.row.on >= start) and (end and row.row.on <= end)]
     earned = [row for row in inside if row.is_income]
     before = [row for row in paid if row.is_income and (end and row.row.on <= end)]
-    recent = [row for row in paid if held.today - 2 * YEAR < row.row.on <= held.today] if paid else []
     earnings = _earnings(held, recent)
+    by_month = _by_month(earned)
+    of_all = _by_month(before)
+    totals = _totals(earned, inside, recent, earnings, held)
     return IncomeDocument(
         start=start or (inside[0].row.on if inside else None),
         end=end,
         base_currency=base,
-        totals=_totals(earned, inside, recent, earnings, held),
-        by_month=_periods(earned, before, start, end),
-        by_year=_years(earned, before),
-        by_account=_parts(earned, lambda row: row.row.account.account),
+        totals=totals,
+        by_month=_periods(by_month, of_all, start, end),
+        by_year=_years(by_month, of_all),
+        **_parts(earned, totals.net_base),
         by_instrument=_instruments(earned),
-        by_currency=_parts(earned, lambda row: row.row.currency),
-        by_kind=_parts(earned, lambda row: row.kind),
         payments=_payments(inside),
         holdings=Rows(earnings, lambda some: [_yield(held, one) for one in some]),
         expected=tuple(sorted((*declared, *estimated), key=lambda row: (row.on, row.symbol, row.account))),
         accrued=tuple(accrued),
     )
+
+
+class _Summed(NamedTuple):
+    """What bookings come to: dividends, and everything else."""
+
+    dividends: Tally = Tally()
+    interest: Tally = Tally()
+
+    def plus(self, other: "_Summed") -> "_Summed":
+        return _Summed(self.dividends.plus(other.dividends), self.interest.plus(other.interest))
+
+    @property
+    def whole(self) -> Tally:
+        with localcontext(EXACT):
+            return self.dividends.plus(self.interest)
+
+    @classmethod
+    def of(cls, rows: Sequence[Paid]) -> "_Summed":
+        with localcontext(EXACT):
+            return cls(
+                Tally.of(row.amounts for row in rows if is_dividend(row.kind)),
+                Tally.of(row.amounts for row in rows if not is_dividend(row.kind)),
+            )
 
 
 def _totals(
@@ -786,15 +813,17 @@ def _totals(
     earnings: Sequence[_Earning],
     held: _Held,
 ) -> Totals:
-    trailing = [row.amounts for row in recent if row.is_income and row.row.on > held.today - YEAR]
-    previous = [row.amounts for row in recent if row.is_income and row.row.on <= held.today - YEAR]
+    a_year_ago = held.today - YEAR
+    trailing = [row.amounts for row in recent if row.row.on > a_year_ago and row.is_income]
+    previous = [row.amounts for row in recent if row.row.on <= a_year_ago and row.is_income]
     trailing_net, previous_net = sums(trailing)["net_base"], sums(previous)["net_base"]
     annual = total(one.gross for one in earnings)
+    summed = _Summed.of(earned)
     interest = [row.amounts.gross for row in earned if not is_dividend(row.kind)]
     returned = [row.amounts for row in inside if not row.is_income]
     return Totals(
-        **sums(row.amounts for row in earned),
-        dividends_base=total(row.amounts.gross for row in earned if is_dividend(row.kind)).value,
+        **summed.whole.sums(),
+        dividends_base=summed.dividends.known_gross,
         interest_received_base=total(gross for gross in interest if gross is None or gross > 0).value,
         interest_paid_base=total(gross for gross in interest if gross is None or gross < 0).value,
         return_of_capital_base=sums(returned)["net_base"],
@@ -807,51 +836,68 @@ def _totals(
     )
 
 
-def _period(key: str, rows: Sequence[Paid], before: Sequence[Paid]) -> Period:
-    summed = sums(row.amounts for row in rows)
+def _by_month(rows: Iterable[Paid]) -> dict[str, _Summed]:
+    return {month: _Summed.of(of) for month, of in grouped(rows, lambda row: row.row.month).items()}
+
+
+def _by_year(months: Mapping[str, _Summed]) -> dict[int, _Summed]:
+    by_year: defaultdict[int, _Summed] = defaultdict(_Summed)
+    with localcontext(EXACT):
+        for month, summed in months.items():
+            by_year[int(month[:4])] = by_year[int(month[:4])].plus(summed)
+    return by_year
+
+
+def _period(key: str, summed: _Summed, before: _Summed | None) -> Period:
+    whole = summed.whole
     return Period(
         key=key,
-        **summed,
-        dividends_base=total(row.amounts.gross for row in rows if is_dividend(row.kind)).value,
-        interest_base=total(row.amounts.gross for row in rows if not is_dividend(row.kind)).value,
-        growth=_growth(summed["net_base"], sums(row.amounts for row in before)["net_base"]),
+        **whole.sums(),
+        dividends_base=summed.dividends.known_gross,
+        interest_base=summed.interest.known_gross,
+        growth=_growth(whole.net, before.whole.net) if before else None,
     )
 
 
 def _periods(
-    earned: Sequence[Paid], every: Sequence[Paid], start: date | None, end: date | None
+    by_month: Mapping[str, _Summed], of_all: Mapping[str, _Summed], start: date | None, end: date | None
 ) -> tuple[Period, ...]:
     """Every month from the first with income to the end; growth over the same month a year before."""
-    if not earned or end is None:
+    if not by_month or end is None:
         return ()
-    by_month = grouped(earned, lambda row: row.row.month)
-    all_months = grouped(every, lambda row: row.row.month)
+    first = start or date.fromisoformat(f"{next(iter(by_month))}-01")
     return tuple(
-        _period(
-            month,
-            by_month.get(month, []),
-            all_months.get(f"{int(month[:4]) - 1}{month[4:]}", []),
-        )
-        for month in months(start or earned[0].row.on, end)
+        _period(month, by_month.get(month, _Summed()), of_all.get(f"{int(month[:4]) - 1}{month[4:]}"))
+        for month in months(first, end)
     )
 
 
-def _years(earned: Sequence[Paid], every: Sequence[Paid]) -> tuple[Period, ...]:
+def _years(by_month: Mapping[str, _Summed], of_all: Mapping[str, _Summed]) -> tuple[Period, ...]:
     """The calendar years in the period; growth over the whole year before."""
-    by_year = grouped(earned, lambda row: row.row.on.year)
-    all_years = grouped(every, lambda row: row.row.on.year)
+    all_years = _by_year(of_all)
     return tuple(
-        _period(str(year), rows, all_years.get(year - 1, [])) for year, rows in sorted(by_year.items())
+        _period(str(year), summed, all_years.get(year - 1))
+        for year, summed in sorted(_by_year(by_month).items())
     )
 
 
-def _parts(earned: Sequence[Paid], key: Callable[[Paid], str]) -> tuple[Part, ...]:
-    whole = sums(row.amounts for row in earned)["net_base"]
-    parts = []
-    for name, rows in grouped(earned, key).items():
-        summed = sums(row.amounts for row in rows)
-        parts.append(Part(key=name, **summed, share=share(summed["net_base"], whole)))
-    return tuple(sorted(parts, key=lambda part: _largest_first(part.net_base)))
+def _parts(earned: Sequence[Paid], whole: Decimal | None) -> dict[str, tuple[Part, ...]]:
+    """By the fields of the document."""
+    cells = grouped(earned, lambda row: (row.row.account.account, row.row.currency, row.kind))
+    found = {}
+    with localcontext(EXACT):
+        tallies = {cell: Tally.of(row.amounts for row in rows) for cell, rows in cells.items()}
+        for place, name in enumerate(("by_account", "by_currency", "by_kind")):
+            found[name] = together((cell[place], tally) for cell, tally in tallies.items())
+    return {
+        name: tuple(
+            sorted(
+                (Part(key=key, **of.sums(), share=share(of.net, whole)) for key, of in tallies.items()),
+                key=lambda part: _largest_first(part.net_base),
+            )
+        )
+        for name, tallies in found.items()
+    }
 
 
 def _largest_first(net: Decimal | None) -> tuple[bool, Decimal]:
@@ -860,12 +906,11 @@ def _largest_first(net: Decimal | None) -> tuple[bool, Decimal]:
 
 def _instruments(earned: Sequence[Paid]) -> Rows[InstrumentIncome]:
     by_instrument = grouped(
-        (row for row in earned if row.row.broker_ref is not None),
-        lambda row: (row.row.account.broker, row.row.broker_ref),
+        (row for row in earned if row.row.instrument_id is not None), lambda row: row.row.instrument_id
     )
     tallies = {key: Tally.of(row.amounts for row in rows) for key, rows in by_instrument.items()}
 
-    def made(keys: Sequence[tuple[str, str]]) -> list[InstrumentIncome]:
+    def made(keys: Sequence[int]) -> list[InstrumentIncome]:
         return [_instrument(by_instrument[key], tallies[key]) for key in keys]
 
     return Rows(sorted(tallies, key=lambda key: _largest_first(tallies[key].net)), made)

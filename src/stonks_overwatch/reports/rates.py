@@ -155,6 +155,11 @@ class Rates:
         found = self.found(currency, into, on)
         return found.rate if found else None
 
+    def told(self, currency: str, into: str) -> dict[str, str]:
+        """The rates of this very pair, as the database has them, by the days that they are of."""
+        series = self._pairs.get((currency, into))
+        return {} if series is None else dict(zip(series.days, series.rates, strict=True))
+
     def found(self, currency: str, into: str, on: date) -> Found | None:
         """The rate between two different currencies with where it is from; None when no source knows."""
         key = (currency, into, on)
