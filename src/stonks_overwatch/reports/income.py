@@ -8,19 +8,19 @@ listed and is no income. Fees taken from a dividend are fees.
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 from pydantic import Field
 
 from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
 from stonks_overwatch.ledger.models import Period as Told
-from stonks_overwatch.ledger.rows import plain
+from stonks_overwatch.ledger.rows import Listed, plain
 from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import (
@@ -57,7 +57,7 @@ _OPENING, _SPLIT = ActivityKind.OPENING.value, ActivityKind.SPLIT.value
 REGULAR = ("dividend", "payment_in_lieu", "bond_interest")
 
 YEAR = timedelta(days=365)
-_NONE = Decimal(0)
+_NONE, _ONE = Decimal(0), Decimal(1)
 _Rates = Mapping[tuple[int, str], Decimal | None]
 """By account row and currency: base currency for one unit."""
 # A payment pattern needs two payments within this time, and the last one within it too.
@@ -428,69 +428,81 @@ was held.
 
 
 def _scales(valued: Valuation, paid: Sequence[Paid], today: date) -> _Scales:
-    """Of the bookings of what is held."""
-    held = {(row.account_id, row.instrument_id): row.quantity for row in valued.state.held}
-    wanted: defaultdict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
-    for one in paid:
-        row = one.row
-        key = row.account.id, row.instrument_id or 0
-        if key in held:
-            wanted[key].append((_earned_on(row).isoformat(), row.pk))
-    if not wanted:
+    """Of the bookings of what is held. Walks once from today back to each of the days they were earned on."""
+    held = {(str(row.account_id), str(row.instrument_id)): row.quantity for row in valued.state.held}
+    earned = sorted(
+        (_earned_on(row).isoformat(), row.pk, key)
+        for row, key in ((one.row, (str(one.row.account.id), str(one.row.instrument_id))) for one in paid)
+        if key in held
+    )
+    if not earned:
         return {}
-    first = date.fromisoformat(min(min(days) for days in wanted.values())[0])
-    moves: dict[tuple[int, int], list[tuple[str, int, str, str]]] = {key: [] for key in wanted}
-    for account_id, instrument_id, day, pk, kind, units in _moves(
-        tuple(sorted({pk for pk, _ in wanted})), first, today
-    ):
-        of = moves.get((account_id, instrument_id))
-        if of is not None:
-            of.append((day, pk, kind, units))
-    return {
-        pk: scale
-        for key, days in wanted.items()
-        for pk, scale in _scales_of(held[key], sorted(moves[key], reverse=True), days)
-    }
+    then = {key: held[key] for *_, key in earned}
+    factors: dict[_Holding, Decimal] = {}
+    scales: dict[int, Decimal | None] = {}
+
+    def settle(day: str) -> None:
+        """What was earned on this day or later, now that all that moved quantities since is taken back."""
+        while earned and earned[-1][0] >= day:
+            _, pk, key = earned.pop()
+            now, before = held[key], then[key]
+            scales[pk] = now / (before * factors.get(key, _ONE)) if now is not None and before else None
+
+    first = date.fromisoformat(earned[0][0])
+    for day, *lists in _moves(tuple(sorted({row.account_id for row in valued.state.held})), first, today):
+        settle(day)
+        for key, kind, quantity in _of_day(*lists):
+            after = then.get(key)
+            if after is None:
+                continue
+            if kind == _OPENING:
+                then[key] = None
+                continue
+            before = after - Decimal(quantity)
+            if kind == _SPLIT and before and after:
+                factors[key] = factors.get(key, _ONE) * (after / before)
+            then[key] = before
+    settle("")
+    return scales
+
+
+_Holding = tuple[str, str]
+"""The row numbers of the account and of the instrument, as texts."""
 
 
 @prepared
 def _moves(accounts: tuple[int, ...], after: date, until: date) -> QuerySet[Activity, tuple[Any, ...]]:
-    """What moved quantities, in no order."""
+    """What moved quantities: newest day first, of each what `_of_day` takes."""
+    columns = ("id", "account_id", "instrument_id", "kind", "quantity")
     return (
         Activity.objects.current()
         # A sum is not looked up: the index of days holds all that is asked for here.
         .alias(holder=F("account") + 0)
-        .filter(holder__in=accounts, quantity__isnull=False, trade_date__gt=after, trade_date__lte=until)
+        .filter(holder__in=accounts, instrument__isnull=False, quantity__isnull=False)
+        .filter(trade_date__gt=after, trade_date__lte=until)
         .exclude(kind=ActivityKind.FX)
-        .values_list("account_id", "instrument_id", plain("trade_date"), "id", "kind", plain("quantity"))
+        .values("trade_date")
+        .annotate(day=Max(plain("trade_date")), **{f"{name}_list": Listed(name) for name in columns})
+        .order_by("-trade_date")
+        .values_list("day", *(f"{name}_list" for name in columns))
     )
+
+
+def _of_day(
+    ids: str, accounts: str, instruments: str, kinds: str, quantities: str
+) -> Iterable[tuple[_Holding, str, str]]:
+    """The holding, the kind and the quantity of each activity, the newest first where the order counts."""
+    holdings = zip(accounts.split(","), instruments.split(","), strict=True)
+    moves = zip(holdings, kinds.split(","), quantities.split(","), strict=True)
+    if _SPLIT not in kinds:
+        return moves
+    numbered = zip(map(int, ids.split(",")), moves, strict=True)
+    return [move for _, move in sorted(numbered, reverse=True)]
 
 
 def _earned_on(row: Booked) -> date:
     """The last day of holding it that counts: the day before the ex-date, where that is told."""
     return row.ex_date - DAY if row.ex_date else row.on
-
-
-def _scales_of(
-    now: Decimal | None, newest_first: Iterable[tuple[str, int, str, str]], earned: list[tuple[str, int]]
-) -> Iterator[tuple[int, Decimal | None]]:
-    """Walks once from today back to each of the days that bookings were earned on."""
-    left = iter(newest_first)
-    move = next(left, None)
-    then, factor = now, Decimal(1)
-    earned.sort(reverse=True)
-    for day, pk in earned:
-        while move is not None and move[0] > day:
-            _, _, kind, quantity = move
-            if kind == _OPENING:
-                then = None
-            if then is not None:
-                before = then - Decimal(quantity)
-                if kind == _SPLIT and before and then:
-                    factor *= then / before
-                then = before
-            move = next(left, None)
-        yield pk, now / (then * factor) if now is not None and then else None
 
 
 # What is held

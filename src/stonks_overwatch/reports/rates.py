@@ -13,11 +13,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
-from django.db.models import Aggregate, FloatField, QuerySet, TextField
+from django.db.models import FloatField, QuerySet, TextField
 from django.db.models.functions import Cast, Concat
 
 from stonks_overwatch.ledger import ecb
 from stonks_overwatch.ledger.models import FxRate, RateSeries
+from stonks_overwatch.ledger.rows import Listed
 from stonks_overwatch.ledger.sql import prepared
 
 MAX_AGE = timedelta(days=7)
@@ -62,18 +63,11 @@ class _Series(NamedTuple):
         return Found(day, Decimal(self.rates[index]), ((*self.pair, day),))
 
 
-class _Listed(Aggregate):
-    """The values of a group in one text, separated by commas: tens of thousands in a fifth of the time."""
-
-    function = "GROUP_CONCAT"
-    output_field = TextField()
-
-
 def _by_pair(rows: QuerySet[FxRate]) -> QuerySet[FxRate, tuple[Any, ...]]:
     """Base, quote, the days (with whether each was imported) and their rates."""
     positive = rows.annotate(size=Cast("rate", FloatField())).filter(size__gt=0)
     told = Concat(Cast("on", TextField()), Cast("is_imported", TextField()))
-    pairs = positive.values("base", "quote").annotate(days=_Listed(told), rates=_Listed("rate"))
+    pairs = positive.values("base", "quote").annotate(days=Listed(told), rates=Listed("rate"))
     return pairs.values_list("base", "quote", "days", "rates")
 
 
