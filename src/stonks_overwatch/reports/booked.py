@@ -214,11 +214,17 @@ def reported(
 
 def papers(pks: set[int]) -> dict[int, Paper]:
     """The instruments by row number; of many, all are read."""
-    rows = Instrument.objects.filter(pk__in=pks) if len(pks) <= _MOST_NAMED else Instrument.objects.all()
+    rows = _facts(tuple(sorted(pks)) if len(pks) <= _MOST_NAMED else None)
     return {
         pk: Paper(symbol, name, isin, ref, asset_class, Decimal(multiplier), Decimal(quote_factor))
-        for pk, symbol, name, isin, ref, asset_class, multiplier, quote_factor in rows.values_list(*_FACTS)
+        for pk, symbol, name, isin, ref, asset_class, multiplier, quote_factor in rows
     }
+
+
+@prepared
+def _facts(pks: tuple[int, ...] | None) -> QuerySet[Instrument, tuple[Any, ...]]:
+    rows = Instrument.objects.all() if pks is None else Instrument.objects.filter(pk__in=pks)
+    return rows.values_list(*_FACTS)
 
 
 _MOST_NAMED = 500  # SQLite takes some thousands of parameters

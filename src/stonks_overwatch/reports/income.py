@@ -20,7 +20,7 @@ from pydantic import Field
 from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
 from stonks_overwatch.ledger.models import Period as Told
-from stonks_overwatch.ledger.rows import Listed, plain
+from stonks_overwatch.ledger.rows import Listed, plain, plain_day, plain_number
 from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import (
@@ -349,11 +349,16 @@ _Statements = Mapping[int, Sequence[tuple[date, date]]]
 
 
 def _statements(looked_at: Sequence[Account]) -> _Statements:
-    rows = Told.objects.filter(account__in=list(looked_at), topic="cash")
     found: dict[int, list[tuple[date, date]]] = {}
-    for account_id, since, until in rows.values_list("account_id", "since", "until"):
-        found.setdefault(account_id, []).append((since, until))
+    for account_id, since, until in _told(tuple(account.pk for account in looked_at)):
+        found.setdefault(account_id, []).append((plain_day(since), plain_day(until)))
     return found
+
+
+@prepared
+def _told(accounts: tuple[int, ...]) -> QuerySet[Told, tuple[Any, ...]]:
+    rows = Told.objects.filter(account__in=accounts, topic="cash")
+    return rows.values_list("account_id", plain("since"), plain("until"))
 
 
 def _is_tax_told(row: Booked, statements: _Statements) -> bool:
@@ -620,13 +625,11 @@ def _growth(now: Decimal | None, before: Decimal | None) -> Decimal | None:
 
 def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple[Expected, ...]:
     """Dividends in the broker's accruals that are payable after the day."""
-    rows = Figure.objects.filter(
-        account__in=list(looked_at), section="OpenDividendAccruals", until__gt=today, since__lte=today
-    )
-    by_payment: dict[tuple[int, str, str, date, date, str], dict[str, Decimal]] = {}
-    for row in rows:
-        key = (row.account_id, row.broker_ref, row.currency, row.since, row.until, row.ref)
-        by_payment.setdefault(key, {})[row.name] = row.amount
+    by_payment: dict[tuple[int, str, str, str, str, str], dict[str, Decimal]] = {}
+    for *key, name, amount in _open_accruals(tuple(account.pk for account in looked_at), today):
+        by_payment.setdefault(tuple(key), {})[name] = Decimal(amount)
+    if not by_payment:
+        return ()
     refs = {ref for _, ref, *_ in by_payment}
     names = {
         (broker, ref): (symbol, name)
@@ -644,8 +647,8 @@ def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple
         gross = amounts.get("grossAmount", None if net is None else net + tax + fee)
         found.append(
             Expected(
-                on=pay_date,
-                ex_date=ex_date,
+                on=plain_day(pay_date),
+                ex_date=plain_day(ex_date),
                 status="declared",
                 account=account.account,
                 broker=account.broker,
@@ -661,6 +664,17 @@ def _declared(looked_at: Sequence[Account], rates: _Rates, today: date) -> tuple
             )
         )
     return tuple(sorted(found, key=lambda row: (row.on, row.symbol, row.account)))
+
+
+@prepared
+def _open_accruals(accounts: tuple[int, ...], today: date) -> QuerySet[Figure, tuple[Any, ...]]:
+    """Account, instrument, currency, ex-date, pay date and reference tell a payment; its figures by name."""
+    rows = Figure.objects.filter(
+        account__in=accounts, section="OpenDividendAccruals", until__gt=today, since__lte=today
+    )
+    return rows.values_list(
+        "account_id", "broker_ref", "currency", plain("since"), plain("until"), "ref", "name", plain("amount")
+    )
 
 
 def _estimated(
@@ -743,19 +757,30 @@ def _reach(days: Sequence[date]) -> timedelta:
 
 
 def _accrued(rates: _Rates, looked_at: Iterable[Account]) -> tuple[Accrued, ...]:
-    rows = CashBalance.objects.filter(account__in=list(looked_at)).select_related("account")
-    return tuple(
-        Accrued(
-            account=row.account.account,
-            currency=row.currency,
-            dividends=row.accrued_dividends,
-            interest=row.accrued_interest,
-            dividends_base=times(row.accrued_dividends, rates.get((row.account_id, row.currency))),
-            interest_base=times(row.accrued_interest, rates.get((row.account_id, row.currency))),
-        )
-        for row in rows.order_by("account__broker", "account__account", "currency")
-        if row.accrued_dividends or row.accrued_interest
-    )
+    found = []
+    for account_id, account, currency, *told in _accruals(tuple(one.pk for one in looked_at)):
+        dividends, interest = map(plain_number, told)
+        if dividends or interest:
+            rate = rates.get((account_id, currency))
+            found.append(
+                Accrued(
+                    account=account,
+                    currency=currency,
+                    dividends=dividends,
+                    interest=interest,
+                    dividends_base=times(dividends, rate),
+                    interest_base=times(interest, rate),
+                )
+            )
+    return tuple(found)
+
+
+@prepared
+def _accruals(accounts: tuple[int, ...]) -> QuerySet[CashBalance, tuple[Any, ...]]:
+    rows = CashBalance.objects.filter(account__in=accounts)
+    rows = rows.order_by("account__broker", "account__account", "currency")
+    amounts = map(plain, ("accrued_dividends", "accrued_interest"))
+    return rows.values_list("account_id", "account__account", "currency", *amounts)
 
 
 # The document
@@ -951,7 +976,10 @@ def _payments(inside: Sequence[Paid]) -> Rows[Payment]:
 
 
 def _first(rows: Sequence[Paid]) -> Booked:
-    return next((row for row in rows if row.row.kind != ActivityKind.TAX), rows[0]).row
+    for one in rows:
+        if one.row.kind != ActivityKind.TAX:
+            return one.row
+    return rows[0].row
 
 
 def _payment_of(rows: Sequence[Paid]) -> Payment:
