@@ -13,8 +13,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
-from django.db.models import FloatField, QuerySet, TextField
-from django.db.models.functions import Cast, Concat
+from django.db.models import FloatField, QuerySet
+from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger import ecb
 from stonks_overwatch.ledger.models import FxRate, RateSeries
@@ -22,7 +22,6 @@ from stonks_overwatch.ledger.rows import Listed
 from stonks_overwatch.ledger.sql import prepared
 
 MAX_AGE = timedelta(days=7)
-_DAY = len("2026-01-31")
 
 
 Leg = tuple[str, str, date]
@@ -64,11 +63,11 @@ class _Series(NamedTuple):
 
 
 def _by_pair(rows: QuerySet[FxRate]) -> QuerySet[FxRate, tuple[Any, ...]]:
-    """Base, quote, the days (with whether each was imported) and their rates."""
+    """Base, quote, and lists: the days, whether each was imported, and the rates."""
     positive = rows.annotate(size=Cast("rate", FloatField())).filter(size__gt=0)
-    told = Concat(Cast("on", TextField()), Cast("is_imported", TextField()))
-    pairs = positive.values("base", "quote").annotate(days=Listed(told), rates=Listed("rate"))
-    return pairs.values_list("base", "quote", "days", "rates")
+    pairs = positive.values("base", "quote")
+    pairs = pairs.annotate(days=Listed("on"), imported=Listed("is_imported"), rates=Listed("rate"))
+    return pairs.values_list("base", "quote", "days", "imported", "rates")
 
 
 @prepared
@@ -110,11 +109,13 @@ class Rates:
     def _listed(cls, pairs: Iterable[tuple[Any, ...]]) -> Self:
         """Of rows of `_by_pair`."""
         found = cls(())
-        for base, quote, listed, rates_listed in pairs:
-            days, rates = listed.split(","), rates_listed.split(",")
-            if days != sorted(days):  # the database promises no order, but reads along its index
-                days, rates = map(list, zip(*sorted(zip(days, rates, strict=True)), strict=True))
-            found._take(base, quote, [day[:_DAY] for day in days], rates)
+        for base, quote, days_listed, imported, rates_listed in pairs:
+            days, rates = days_listed.split(","), rates_listed.split(",")
+            # The database promises no order, but reads along its index. An imported rate goes last.
+            if days != sorted(days) or ("0" in imported and "1" in imported):
+                told = sorted(zip(days, imported.split(","), rates, strict=True))
+                days, _, rates = map(list, zip(*told, strict=True))
+            found._take(base, quote, days, rates)
         return found
 
     @classmethod
