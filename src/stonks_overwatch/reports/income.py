@@ -685,7 +685,10 @@ def _estimated(
     rates: _Rates,
     today: date,
 ) -> tuple[Expected, ...]:
-    """The last year's payments of what is still held, a year on, where they follow a pattern."""
+    """The last year's payments of what is still held, a year on, where they follow a pattern.
+
+    `recent` is oldest first.
+    """
     held = {
         (row.account_id, row.instrument_id): row
         for row in valued.state.held
@@ -697,17 +700,15 @@ def _estimated(
     ]
     found = []
     by_payment = grouped(rows, lambda row: row.payment)
-    days_of = grouped(
-        ((of[0].row.account.id, of[0].row.instrument_id, of[0].row.on) for of in by_payment.values()),
-        lambda payment: payment[:2],
-    )
-    patterns = {key: sorted(day for *_, day in of) for key, of in days_of.items()}
+    days_of: defaultdict[tuple[int, int | None], list[date]] = defaultdict(list)
+    for of in by_payment.values():
+        days_of[of[0].row.account.id, of[0].row.instrument_id].append(of[0].row.on)
     a_year_ago = today - YEAR
     for of in by_payment.values():
         first = of[0].row
         if first.on <= a_year_ago:
             continue
-        days, expected_on = patterns[first.account.id, first.instrument_id], year_before(first.on, -1)
+        days, expected_on = days_of[first.account.id, first.instrument_id], year_before(first.on, -1)
         if expected_on <= today or not _is_pattern(days, today):
             continue
         position = held[first.account.id, first.instrument_id or 0]
