@@ -140,7 +140,8 @@ def look(login: str) -> Setup:
         stage=stage,
         notes=notes,
         missing=missing,
-        making=at if is_making else None,
+        # Once all is there its process may still be ending: a page that looks again would lose what is typed.
+        making=at if is_making and missing else None,
         failure="" if is_making or not missing else at.error,
     )
 

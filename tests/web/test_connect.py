@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
+from filelock import FileLock
 
 from stonks_overwatch import ibkr_setup, tasks
 from stonks_overwatch.services.brokers.ibkr import keys
@@ -184,3 +185,15 @@ def test_steps_need_the_token_of_the_page(configure: Configure) -> None:
     configure()
     strict = Client(enforce_csrf_checks=True, headers={"host": "127.0.0.1"})
     assert strict.post(STEP, {"step": "new", "login": ""}).status_code == 403
+
+
+def test_what_is_typed_stays_while_the_process_that_made_the_keys_ends(
+    reader: Client, server: Sandbox, certs: Path
+) -> None:
+    keys.own_folder(certs)
+    with FileLock(certs / "making.lock"):
+        assert "every 2s" in shown(reader)
+        have_keys(certs)
+        page = shown(reader)
+    assert server.portal_url in page
+    assert "hx-trigger" not in page
