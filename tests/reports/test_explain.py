@@ -15,6 +15,7 @@ from stonks_overwatch.ledger.lots import RETURN_OF_CAPITAL
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.targets import Wanted
 from stonks_overwatch.ledger.targets import replace as replace_targets
+from stonks_overwatch.reports.diversification import diversification
 from stonks_overwatch.reports.documents import Document, Rows, computed_text
 from stonks_overwatch.reports.explain import FIGURES, REPORTS, Arguments, Explanation, explain
 from stonks_overwatch.reports.explain.asked import asked_in
@@ -406,8 +407,7 @@ def test_two_positions_that_end_on_one_day_are_explained_each_by_itself() -> Non
 def test_what_several_accounts_of_a_broker_hold_is_one_member_of_its_group() -> None:
     portfolio.fill()
     asked = EUR.but(by="broker")
-    document = REPORTS["diversification"](asked, Reports(asked))
-    (group,) = document.groups  # type: ignore[attr-defined]
+    (group,) = diversification(asked.scope, "broker").groups
     keys = [key_of(row) for row in group.members]
     assert len(set(keys)) == len(keys)
     apple = next(row for row in group.members if row.symbol == "AAPL")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import reduce
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, TextField
@@ -318,13 +319,10 @@ class Tally(NamedTuple):
         if before is None:
             gross, tax, *counts = told
             return cls(Decimal(gross), Decimal(tax), *counts)
-        a, b, c, d, e, f = told
-        g, h, i, j, k, m = before
+        both = zip(told, before, strict=True)
         # Most have fees alone, or taxes alone.
-        return cls(
-            _NONE if a == g else Decimal(a) - Decimal(g), _NONE if b == h else Decimal(b) - Decimal(h),
-            c - i, d - j, e - k, f - m,
-        )  # fmt: skip
+        gross, tax = (_NONE if now == then else Decimal(now) - Decimal(then) for now, then in islice(both, 2))
+        return cls(gross, tax, *(now - then for now, then in both))
 
     def plus(self, other: "Tally") -> "Tally":
         a, b, c, d, e, f = self

@@ -946,7 +946,8 @@ def _instruments(earned: Sequence[Paid]) -> Rows[InstrumentIncome]:
     by_instrument = grouped(
         (row for row in earned if row.row.instrument_id is not None), lambda row: row.row.instrument_id
     )
-    tallies = {key: Tally.of(row.amounts for row in rows) for key, rows in by_instrument.items()}
+    with localcontext(EXACT):
+        tallies = {key: Tally.of(row.amounts for row in rows) for key, rows in by_instrument.items()}
 
     def made(keys: Sequence[int]) -> list[InstrumentIncome]:
         return [_instrument(by_instrument[key], tallies[key]) for key in keys]
