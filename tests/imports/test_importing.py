@@ -131,6 +131,22 @@ def test_a_contract_without_money_or_details_is_refused(tmp_path: Path) -> None:
     assert not models.Account.objects.exists()
 
 
+def test_a_cfd_brings_its_profit_or_loss_whichever_way_it_is_traded(tmp_path: Path) -> None:
+    cfd: Row = {"symbol": "SAP CFD", "asset_class": "cfd", "quantity": "10", "fee": "1"}
+    take(
+        activities_file(
+            tmp_path,
+            {**cfd, "kind": "buy", "price": "110"},
+            {**cfd, "kind": "sell", "price": "108", "amount": "-20", "date": "2024-01-03"},
+            {**cfd, "kind": "sell", "price": "108", "date": "2024-01-04"},
+            {**cfd, "kind": "buy", "price": "105", "amount": "30", "date": "2024-01-05"},
+        )
+    )
+
+    # 10 x (108 - 110), then 10 x (108 - 105), and a fee of 1 each time.
+    assert cash() == {"EUR": Decimal(-20) + Decimal(30) - 4}
+
+
 def test_an_opening_balance_brings_a_position_with_its_cost_and_cash(tmp_path: Path) -> None:
     take(
         activities_file(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from stonks_overwatch.imports.stored import Refusal
 from stonks_overwatch.ledger.fields import text
-from stonks_overwatch.ledger.lots import EXACT, product
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, product
 from stonks_overwatch.ledger.types import (
     CONTRACTS,
     ActivityKind,
@@ -355,7 +355,9 @@ def _activity(
             # What a dividend names is the number it was paid for; nothing moved.
             quantity = price = None
     if amount is not None or kind not in _TRADES:
-        _check_amount(kind, amount, numbers)
+        # What is margined brings its profit or loss, whichever way it is traded.
+        is_margined = named is not None and named.asset_class in MARGINED
+        _check_amount(kind, amount, numbers, None if is_margined else _SIGN.get(kind))
     return ImportedActivity(
         line, account, external_id, kind, on, named, exchanged, quantity, price, currency, amount, fee, tax,
         fx_rate, ratio, note,
@@ -417,12 +419,13 @@ def _units(per_unit: Decimal) -> Decimal | None:
     return whole if is_whole else round(per_unit, 6) or None
 
 
-def _check_amount(kind: ActivityKind, amount: Decimal | None, numbers: Sequence[str]) -> None:
+def _check_amount(
+    kind: ActivityKind, amount: Decimal | None, numbers: Sequence[str], sign: int | None
+) -> None:
     if amount is None:
         raise RefusedRowError(f"A row of kind {kind} needs an amount.")
     if not amount and kind in _EXTERNAL:
         raise RefusedRowError(f"A {kind} of nothing.")
-    sign = _SIGN.get(kind)
     if sign is not None and amount and (amount > 0) != (sign > 0):
         given = _shown(numbers[3].strip())
         way = "into the account and is positive" if sign > 0 else "out of the account and is negative"
