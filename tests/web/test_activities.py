@@ -68,7 +68,8 @@ def test_the_page_shows_the_same_with_amounts_and_sources(reader: Client) -> Non
 
     assert "ASML" in page
     assert "−601.00 EUR" in page  # 600 and a fee of 1
-    assert "web-api" in page
+    assert "Web API" in page
+    assert "web-api" not in page
     assert "1–1 of 1" in page
 
 

@@ -43,6 +43,43 @@ def test_a_change_has_a_sign_and_not_only_a_colour(change: str, shown: str, tone
     assert f'class="{tone}"' in html
 
 
+@pytest.mark.parametrize(("amount", "shown"), [("5", "+5.00 EUR"), ("-5", "−5.00 EUR"), ("0", "0.00 EUR")])
+def test_money_that_came_or_went_has_a_sign_and_no_colour(amount: str, shown: str) -> None:
+    html = figures.moved(Decimal(amount), "EUR")
+
+    assert text_of(html) == shown
+    assert "gain" not in html
+    assert "loss" not in html
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("flex, web-api", "Flex statement, Web API"),
+        ("as told by flex-confirmations", "as told by Flex trade confirmation"),
+        ("0.9 EUR for one USD: ibkr", "0.9 EUR for one USD: IBKR"),
+        ("reflex of a csv-like opening balance", "reflex of a csv-like opening balance"),
+    ],
+)
+def test_sources_have_the_names_that_readers_know(text: str, shown: str) -> None:
+    assert figures.sources(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"), [("flex", "Flex statement"), ("fx", "Exchange rates"), ("prices", "Prices")]
+)
+def test_files_are_named_by_what_they_hold(kind: str, shown: str) -> None:
+    assert figures.file_kind(kind) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "one"),
+    [("stock", "Stock"), ("etf", "ETF"), ("commodity", "Commodity"), ("future_option", "Option on a future")],
+)
+def test_one_instrument_is_of_a_class_in_the_singular(name: str, one: str) -> None:
+    assert figures.one_of_class(name) == one
+
+
 @pytest.mark.parametrize(
     ("quantity", "shown"),
     [("2.125", "2.125"), ("100", "100"), ("1E+3", "1,000"), ("0.00012345", "0.00012345"), ("-40.0", "−40")],

@@ -447,7 +447,7 @@ def test_accounts_compare_with_the_brokers_own_figures(portfolio: Account, reade
     assert "−300.00 EUR" in shown
     assert "Reported by the broker −300.00 EUR" in shown
     assert "differ" in shown  # the positions of this test have no opening, so their quantities differ
-    assert "quantity ASML" in shown
+    assert "Quantity ASML" in shown
 
 
 def test_sync_now_puts_every_enabled_login_into_the_queue(configure: Configure, reader: Client) -> None:

@@ -62,6 +62,16 @@ def test_what_differs_comes_first_with_the_row_that_explains_it(reader: Client) 
     assert "−0.01" in shown
 
 
+def test_amounts_have_their_currency_and_quantities_none(reader: Client, account: Account) -> None:
+    share = builders.instrument("BBB", broker_ref="77", currency="USD")
+    builders.position(account, share, quantity="3", market_value="60")
+    shown = page(reader)
+    assert "Cash EUR latest computed 105.00 EUR , reported 105.00 EUR" in shown
+    assert "NAV latest computed" in shown
+    quantity = shown[shown.index("Quantity BBB 77") :]
+    assert "computed 0 , reported 3" in quantity[:80]
+
+
 @pytest.mark.usefixtures("account")
 def test_differences_alone(reader: Client) -> None:
     shown = page(reader, "?show=differences")

@@ -56,9 +56,9 @@ class Line(Document):
     rounded so that their last digit explains the difference: "rates", "prices" or "amounts".
 
     The rest is for the page only. `agrees`: quantities are equal, money is equal when rounded to cents,
-    and what exchange rates are part of is within what their last digit leaves open. `on` is the day of a
-    statement's figure (the last one, where it is of the days from `since`), null for the latest answer's.
-    `first_on` is the day on which the difference begins and `suspects` the rows that explain it, where
+    and what exchange rates are part of is within what their last digit leaves open. `currency` is empty for
+    money in the account's own. `on` is the day of a statement's figure (the last one, where it is of the
+    days from `since`), null for the latest answer's. `first_on` is the day on which the difference begins and `suspects` the rows that explain it, where
     that can be told.
     """
 
@@ -70,6 +70,7 @@ class Line(Document):
     agrees: bool = Field(exclude=True)
     group: str = Field(exclude=True)
     name: str = Field(exclude=True)
+    currency: str = Field(exclude=True)
     since: date | None = Field(None, exclude=True)
     on: date | None = Field(None, exclude=True)
     first_on: date | None = Field(None, exclude=True)
@@ -100,7 +101,16 @@ class Side(NamedTuple):
             slack = sum((CENT + abs(self.units) * last_digit(one) for one in self.prices), _NOTHING)
         of = self.position
         what = f"{self.group} {of.symbol} ({of.broker_ref})"
-        return _figure(of.account_id, self.group, what, self.computed, self.reported, slack, of.instrument_id)
+        return _figure(
+            of.account_id,
+            self.group,
+            what,
+            self.computed,
+            self.reported,
+            of.currency,
+            slack,
+            of.instrument_id,
+        )
 
 
 class AccountLines(Document):
@@ -235,6 +245,7 @@ def _line(found: Found) -> Line:
         agrees=found.agrees,
         group=found.group,
         name=found.what,
+        currency=found.currency,
         since=found.since if spans else None,
         on=found.on,
         first_on=found.first_on,
@@ -321,10 +332,10 @@ def _of_currency(balance: CashBalance, parts: Sequence[_Part], sums: Moved) -> I
     # The opening balance holds what came before it with an unknown amount.
     anchored_on = balance.anchor_at.date() if balance.anchor_at else date.min
     cash = sums.cash.get((account, currency), Cash()).after(anchored_on)
-    yield _figure(account, "cash", f"cash {currency}", cash, balance.amount)
+    yield _figure(account, "cash", f"cash {currency}", cash, balance.amount, currency)
     if balance.reported_nav is not None:
         nav = known_sum(part.amount for part in parts if part.currency == currency)
-        yield _figure(account, "NAV", f"NAV {currency}", nav, balance.reported_nav)
+        yield _figure(account, "NAV", f"NAV {currency}", nav, balance.reported_nav, currency)
 
 
 class _Position(NamedTuple):
@@ -468,11 +479,14 @@ def _figure(
     what: str,
     computed: Decimal | None,
     reported: Decimal,
+    currency: str = "",
     slack: Decimal = CENT,
     instrument: int | None = None,
 ) -> Found:
-    """A figure of a state; prices are all that the broker rounds in it."""
-    return Found(account, group, what, None, None, computed, reported, slack, instrument, rounded="prices")
+    """A figure of a state, of money in the account's currency unless told; the broker rounds prices in it."""
+    return Found(
+        account, group, what, None, None, computed, reported, slack, instrument, currency, rounded="prices"
+    )
 
 
 _QUANTITY = "quantity"

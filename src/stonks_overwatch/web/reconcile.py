@@ -99,6 +99,21 @@ class Shown:
 
     account: AccountLines
     line: Line
+    currency: str
+
+    @property
+    def name(self) -> str:
+        return self.line.name.removesuffix(f" ({self.ref})")
+
+    @property
+    def ref(self) -> str:
+        """The broker's number of the instrument, which tells apart those of one symbol."""
+        return self.line.name.rpartition(" (")[2].removesuffix(")") if self.line.instrument else ""
+
+    @property
+    def unit(self) -> str:
+        """The currency that the line's amounts are in; quantities have none."""
+        return "" if self.line.group == "quantity" else self.line.currency or self.currency
 
 
 _Compared = tuple[AccountLines, Side | Found]
@@ -147,7 +162,13 @@ def reconcile_page(request: HttpRequest) -> HttpResponse:
         },
         choices=SHOWN,
         summary=[(names[row.broker, row.account], row) for row in summary],
-        sheet=replace(sheet, rows=[Shown(account, *lines_of([found])) for account, found in sheet.rows]),
+        sheet=replace(
+            sheet,
+            rows=[
+                Shown(account, lines_of([found])[0], names[account.broker, account.account].currency)
+                for account, found in sheet.rows
+            ],
+        ),
     )
 
 

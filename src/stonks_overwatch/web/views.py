@@ -36,6 +36,7 @@ from stonks_overwatch.web.frame import frame, latest_end
 from stonks_overwatch.web.holdings_table import ORDERS, SEPARATE, Asked, filtered, table
 from stonks_overwatch.web.live import Follower
 from stonks_overwatch.web.pages import nothing_yet, render_page
+from stonks_overwatch.web.reconcile import Shown
 
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_BETWEEN_SIGNS_OF_LIFE = 15
@@ -46,12 +47,13 @@ class Check:
     """How many of an account's figures were compared with the broker's, and those that differ."""
 
     compared: int
-    differing: tuple[Line, ...]
+    differing: tuple[Shown, ...]
     agrees: bool
 
     @classmethod
-    def of(cls, account: AccountLines) -> "Check":
-        return cls(account.compared, tuple(lines_of(account.differing)), account.agrees)
+    def of(cls, account: AccountLines, currency: str) -> "Check":
+        differing = (Shown(account, line, currency) for line in lines_of(account.differing))
+        return cls(account.compared, tuple(differing), account.agrees)
 
 
 class DayValue(Document):
@@ -166,8 +168,10 @@ def accounts_page(request: HttpRequest) -> HttpResponse:
             for line in of.lines
         ]
         return csv_answer("reconcile", Table(Compared, lines))
-    compared = [Check.of(account) for account in against.accounts]
-    rows = list(zip(document.accounts, compared, strict=True))
+    rows = [
+        (row, Check.of(compared, row.currency))
+        for row, compared in zip(document.accounts, against.accounts, strict=True)
+    ]
     return render_page(request, "accounts.html", around, document=document, as_of=document.as_of, rows=rows)
 
 

@@ -24,6 +24,16 @@ register = Library()
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
 _MINUS = "−"
 _ISO_DAY = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")
+_SOURCES = {
+    "flex": "Flex statement",
+    "flex-confirmations": "Flex trade confirmation",
+    "flex-summaries": "Flex statement, summed up",
+    "flex-funds": "Flex statement of funds",
+    "web-api": "Web API",
+    "csv": "CSV file",
+    "ibkr": "IBKR",
+}
+_SOURCE = re.compile(rf"(?<![\w-])({'|'.join(sorted(_SOURCES, reverse=True))})(?![\w-])")
 _ASSET_CLASSES = {
     "stock": "Stocks",
     "etf": "ETFs",
@@ -110,6 +120,12 @@ def signed(value: Decimal | None, currency: str) -> SafeString:
         return _UNKNOWN
     shown = _amount(_text(value, _digits(currency), plus=True), currency)
     return SafeString(f'<span class="{tone(value)}">{shown}</span>')
+
+
+@register.filter
+def moved(value: Decimal | None, currency: str) -> SafeString:
+    """An amount that came or went, which is neither gain nor loss: plus or minus, in no colour."""
+    return _UNKNOWN if value is None else _amount(_text(value, _digits(currency), plus=True), currency)
 
 
 @register.filter
@@ -255,6 +271,8 @@ def period(key: str) -> str:
 @register.filter
 def words(name: str) -> str:
     """A name of the ledger as a reader writes it: payment_in_lieu is Payment in lieu."""
+    if name == "fx":
+        return "Currency exchange"
     return name.replace("_", " ")[:1].upper() + name.replace("_", " ")[1:]
 
 
@@ -317,6 +335,20 @@ def asset_class(value: str) -> str:
 
 
 @register.filter
+def one_of_class(value: str) -> str:
+    """The asset class of one instrument."""
+    match value:
+        case "future_option":
+            return "Option on a future"
+        case "commodity":
+            return "Commodity"
+        case "cash" | "crypto" | "other" | "unknown":
+            return asset_class(value)
+        case _:
+            return asset_class(value).removesuffix("s")
+
+
+@register.filter
 def position_class(value: str) -> str:
     """As `asset_class`, of positions: a cash position is one currency bought for another."""
     return "Currency pairs" if value == "cash" else asset_class(value)
@@ -359,6 +391,18 @@ def broker_name(name: str) -> str:
     return {"ibkr": "IBKR", "degiro": "DEGIRO", "bitvavo": "Bitvavo", "csv": "imported files"}.get(
         name, name or "the configuration"
     )
+
+
+@register.filter
+def sources(text: str) -> str:
+    """A text of a report with the sources that it names (web-api) as readers know them (Web API)."""
+    return _SOURCE.sub(lambda found: _SOURCES[found[0]], text)
+
+
+@register.filter
+def file_kind(name: str) -> str:
+    """What an imported file holds."""
+    return {"fx": "Exchange rates"}.get(name) or words(sources(name))
 
 
 @register.filter
