@@ -58,8 +58,8 @@ class Line(Document):
     The rest is for the page only. `agrees`: quantities are equal, money is equal when rounded to cents,
     and what exchange rates are part of is within what their last digit leaves open. `currency` is empty for
     money in the account's own. `on` is the day of a statement's figure (the last one, where it is of the
-    days from `since`), null for the latest answer's. `first_on` is the day on which the difference begins and `suspects` the rows that explain it, where
-    that can be told.
+    days from `since`), null for the latest answer's. `first_on` is the day on which the
+    difference begins and `suspects` the rows that explain it, where that can be told.
     """
 
     what: str
