@@ -121,7 +121,7 @@ def test_accounts_whose_history_is_not_read_yet_are_named() -> None:
 
 
 def test_an_account_that_files_alone_tell_of_has_a_series_by_our_own_valuation() -> None:
-    account = worth("U1", "100")
+    account = worth("U1", "100", cash_since=NOW)
     builders.activity(account, "deposit", MONDAY, gross="90")
     builders.activity(account, "interest", TUESDAY, gross="10")
     pack()

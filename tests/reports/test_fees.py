@@ -68,11 +68,12 @@ def test_interest_paid_is_no_fee(holder: models.Account) -> None:
 
 
 def recorded(*moves: tuple[ActivityKind, date, str]) -> None:
-    """An account without any other source, with the money that moved."""
+    """An account with the money that moved, and the cash that it left."""
     activities = tuple(
         ledger.activity(kind, on, gross=gross, ref=None, key=f"{on}") for kind, on, gross in moves
     )
-    store.record(ledger.batch(None, cash=None, activities=activities))
+    left = sum(Decimal(gross) for _, _, gross in moves)
+    store.record(ledger.batch(None, cash=[ledger.cash(str(left))], activities=activities))
 
 
 def test_charges_are_of_the_average_value_of_their_days() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from stonks_overwatch.ledger import models
 from stonks_overwatch.ledger.types import SETTLEMENT
-from stonks_overwatch.reports.daily import Group
+from stonks_overwatch.reports.daily import Group, daily_total
 from stonks_overwatch.reports.scope import Scope
 from stonks_overwatch.reports.series import SeriesDocument, series
 from tests.reports import builders as made
@@ -36,6 +36,12 @@ def deposit_and_purchase() -> models.Account:
     for on, close in ((MONDAY, "50"), (TUESDAY, "55"), (WEDNESDAY, "54")):
         made.price(share, close, on)
     return account
+
+
+def told_in_full(account: models.Account, since: date, until: date) -> None:
+    """Statements tell everything that moved money on these days."""
+    for topic in ("cash", "transfers"):
+        models.Period.objects.create(account=account, source="flex", topic=topic, since=since, until=until)
 
 
 def test_the_value_is_cash_and_positions_at_the_days_prices() -> None:
@@ -156,15 +162,32 @@ def test_an_unknown_purchase_makes_cash_and_value_unknown() -> None:
     made.activity(account, "deposit", FRIDAY, gross="1000")
     made.activity(account, "buy", TUESDAY, share, quantity="1", is_derived=True)
     made.price(share, "10", TUESDAY)
+    told_in_full(account, FRIDAY, WEDNESDAY)
     pack()
     days = by_day(series(EUR))
     assert days[MONDAY][0] == 1000
     assert days[TUESDAY][0] is None
 
 
+def test_where_cash_was_never_told_no_value_is_known() -> None:
+    # What there was beside the deposit is known to nobody: 1,000 would be a guess.
+    account = deposit_and_purchase()
+    pack(is_cash_told=False)
+    assert {tuple(row) for row in by_day(series(EUR)).values()} == {(None, None, None)}
+    # Statements say what was put in, and nothing of what was there.
+    told_in_full(account, FRIDAY, WEDNESDAY)
+    pack(is_cash_told=False)
+    assert by_day(series(EUR))[FRIDAY] == [None, 1000, None]
+    # Of the share all is known: bought for 501 with its fee, worth 500, 550 and 540.
+    share = daily_total(EUR, Group("instrument", "ABC"))
+    assert share is not None
+    assert share.total.nav[-3:].tolist() == [500, 550, 540]
+
+
 def test_days_before_a_balance_of_unknown_origin_are_not_known() -> None:
     # Held since before: the series begins with it, and it is no contribution.
-    account = made.account(updated_at=made.NOW)
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW - timedelta(days=2))
+    made.cash(account, "EUR", "20")
     share = made.instrument()
     made.activity(account, "opening", MONDAY, share, quantity="5", gross="0")
     made.activity(account, "opening", MONDAY, gross="20")
@@ -199,10 +222,7 @@ def test_with_statements_the_brokers_values_have_returns() -> None:
     made.cash(account, "EUR", "150", accrued_interest=Decimal(0))
     made.activity(account, "opening", FRIDAY, gross="100")
     made.activity(account, "deposit", TUESDAY, gross="50")
-    for topic in ("cash", "transfers"):
-        models.Period.objects.create(
-            account=account, source="flex", topic=topic, since=SATURDAY, until=WEDNESDAY
-        )
+    told_in_full(account, SATURDAY, WEDNESDAY)
     for on, value in ((FRIDAY, "98"), (MONDAY, "100"), (TUESDAY, "153"), (WEDNESDAY, "156")):
         made.nav(account, value, on)
     pack()
@@ -220,14 +240,7 @@ def test_days_between_the_last_statement_and_the_first_report_end_what_is_known_
     made.cash(account, "EUR", "130", accrued_interest=Decimal(0))
     made.activity(account, "opening", WEDNESDAY, gross="30")  # what moved on Tuesday, told by nobody yet
     made.activity(account, "deposit", FRIDAY - timedelta(days=20), gross="100")
-    for topic in ("cash", "transfers"):
-        models.Period.objects.create(
-            account=account,
-            source="flex",
-            topic=topic,
-            since=FRIDAY - timedelta(days=21),
-            until=WEDNESDAY - timedelta(days=ended_ago),
-        )
+    told_in_full(account, FRIDAY - timedelta(days=21), WEDNESDAY - timedelta(days=ended_ago))
     for ago in range(25):
         made.nav(account, "100", WEDNESDAY - timedelta(days=ago))
     pack()

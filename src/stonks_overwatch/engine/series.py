@@ -28,6 +28,7 @@ class Account:
     Args:
         first: the first day of `daily`.
         daily: our own valuation.
+        is_valued: whether the values of `daily` are known, and not its flows alone.
         known_from, known_until: the days between whose ends every flow is known; our own valuation holds
             from the end of the first on. None where no day is.
         empty_until: the account was worth nothing up to this day; None if that is not known.
@@ -37,6 +38,7 @@ class Account:
 
     first: int
     daily: Daily
+    is_valued: bool
     known_from: int | None
     known_until: int
     empty_until: int | None
@@ -104,7 +106,7 @@ def _value(account: Account, first: int, last: int, flows: Floats) -> tuple[Floa
     """One account's value of each day, our own valuation of it, and where the value comes from."""
     days = np.arange(first, last + 1)
     own = window(Block(account.first, account.daily.nav), first, last)
-    if account.known_from is None:
+    if account.known_from is None or not account.is_valued:
         own[:] = np.nan
     else:
         own[(days < account.known_from) | (days > account.known_until)] = np.nan

@@ -86,6 +86,7 @@ class Known(NamedTuple):
     since: int | None
     until: int
     empty_until: int | None
+    is_valued: bool = True
 
 
 @kept
@@ -101,8 +102,7 @@ def daily_total(scope: Scope, only: "Group | None" = None) -> DailyTotal | None:
     if only is not None:
         own = _of_group(own, looked_at, scope.base_currency, last, only)
     last_day = min(last, scope.as_of or date.max)
-    found = _total(looked_at, scope.base_currency, last_day, own, points, _Facts.of(looked_at))
-    return found and replace(found, only=only)
+    return _total(looked_at, scope.base_currency, last_day, own, points, _Facts.of(looked_at), only)
 
 
 def daily_totals(looked_at: Sequence[Account]) -> dict[int, DailyTotal | None]:
@@ -121,7 +121,7 @@ def daily_totals(looked_at: Sequence[Account]) -> dict[int, DailyTotal | None]:
             pk = account.pk
             own = {pk: valuations[pk]} if pk in valuations else {}
             told = {pk: points[pk]} if pk in points else {}
-            found[pk] = _total([account], currency, last, own, told, facts)
+            found[pk] = _total([account], currency, last, own, told, facts, only=None)
     return found
 
 
@@ -132,8 +132,9 @@ def _total(
     own: dict[int, Own],
     points: dict[int, list["_Point"]],
     facts: "_Facts",
+    only: "Group | None",
 ) -> DailyTotal | None:
-    """The accounts together, to the end of a day."""
+    """The accounts together, to the end of a day; `own` is of these holdings alone."""
     last = max((account.updated_at.date() for account in looked_at), default=date.min)
     last_day = until.toordinal()
     firsts = [days.first for days in own.values()] + [of[0].on for of in points.values()]
@@ -145,11 +146,12 @@ def _total(
     parts = []
     for account in looked_at:
         days, told = own.get(account.pk), points.get(account.pk, [])
-        known = facts.known(account, days, last.toordinal())
+        known = facts.known(account, days, with_cash=only is None)
         parts.append(
             series.Account(
                 first=days.first if days else first,
                 daily=days.daily if days else Daily.nothing(),
+                is_valued=known.is_valued,
                 known_from=known.since,
                 known_until=known.until,
                 empty_until=known.empty_until,
@@ -159,7 +161,7 @@ def _total(
             )
         )
     summed = series.total(parts, first, last_day)
-    return DailyTotal(tuple(looked_at), summed, series.index(summed))
+    return DailyTotal(tuple(looked_at), summed, series.index(summed), only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +281,8 @@ def own_points(looked_at: Sequence[Account], base: str) -> dict[int, list[tuple[
     found = {}
     for account in looked_at:
         own = valuations.get(account.pk)
-        known = facts.known(account, own, last.toordinal())
-        if own is None or known.since is None:
+        known = facts.known(account, own)
+        if own is None or known.since is None or not known.is_valued:
             continue
         first, after = max(known.since, own.first), min(known.until, last.toordinal()) + 1
         year_ago = min(max(first, last.toordinal() - 366), after)
@@ -344,10 +346,12 @@ class _Facts:
         periods = {pk: _common([by_topic[pk, topic] for topic in _FLOW_TOPICS]) for pk in pks}
         return cls(cash, accruing, periods)
 
-    def known(self, account: Account, own: Own | None, last: int) -> Known:
+    def known(self, account: Account, own: Own | None, *, with_cash: bool = True) -> Known:
         """From when to when every flow of the account is known.
 
-        Without any opening balance the history is whole: before the first activity there was nothing.
+        Where the broker never told the cash, activities do not say what was there: statements alone tell of
+        flows, and nothing is valued but single holdings (not `with_cash`).
+        Else, without any opening balance the history is whole: before the first activity there was nothing.
         Otherwise it begins with the last opening balance: with the first report of cash, or earlier where
         statements tell all that moves money. It reaches to now if the activities explain the reported
         cash to the cent, else to the end of the last statement; also where the first report came days after
@@ -356,10 +360,10 @@ class _Facts:
         opened = None if account.opened_on is None else account.opened_on.toordinal() - 1
         told = self.periods[account.pk]
         is_reported = account.cash_since is not None
-        if own is None:
+        if own is None or (with_cash and not is_reported):
             until = told[-1][1] if told else 0
-            return Known(told[-1][0] - 1 if told else None, until, opened)
-        until = account.updated_at.date().toordinal() if is_reported else last
+            return Known(told[-1][0] - 1 if told else None, until, opened, is_valued=False)
+        until = account.updated_at.date().toordinal()
         is_explained = not is_reported or self._explains(account.pk, own.cash)
         if own.last_opening == 0 and is_explained:
             return Known(own.first, until, own.first)
