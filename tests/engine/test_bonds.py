@@ -22,6 +22,33 @@ def test_the_price_is_the_sum_of_discounted_payments() -> None:
     assert got == pytest.approx(92.7904, abs=5e-5)
 
 
+def test_price_and_yield_between_coupons_are_the_spreadsheets() -> None:
+    # The examples of Microsoft's documentation of PRICE and YIELD: 5.75 %, twice a year, 30/360, on 15 February
+    # 2008; until November 2017 at 6.5 % the bond costs 94.63436, one until November 2016 at 95.04287 yields 6.5 %.
+    on, basis = date(2008, 2, 15), "30/360"
+    got = bonds.price(
+        yield_=0.065, coupon=0.0575, per_year=2, maturity=date(2017, 11, 15), on=on, basis=basis
+    )
+    assert got == pytest.approx(94.63436162, abs=1e-8)
+    got = bonds.yield_to_maturity(
+        95.04287, coupon=0.0575, per_year=2, maturity=date(2016, 11, 15), on=on, basis=basis
+    )
+    assert got == pytest.approx(0.065, abs=1e-8)
+
+
+def test_yields_are_looked_for_between_a_loss_of_half_and_tenfold_growth() -> None:
+    # 100 in a year: 100 / 0.501 at -49.9 %, 100 / 10.9 at 990 %; 100 / 0.5 = 200 and 100 / 11 = 9.09 are the ends.
+    def earned(clean: float) -> float:
+        return bonds.yield_to_maturity(
+            clean, coupon=0.0, per_year=1, maturity=date(2027, 3, 1), on=date(2026, 3, 1)
+        )
+
+    for rate in (-0.499, 9.9):
+        assert earned(100 / (1 + rate)) == pytest.approx(rate, abs=1e-9)
+    for clean in (200.5, 9.05):
+        assert math.isnan(earned(clean))
+
+
 @pytest.mark.parametrize(
     ("basis", "days"),
     # 15 January to 31 March 2026: 75 actual days of 181; 76 of 180 where a 31st stays after a 15th; else 75.
@@ -52,6 +79,10 @@ def test_months_that_end_a_period_have_thirty_days_in_february_too() -> None:
     # SIFMA's rule for bonds that pay at ends of months: 28 February to 31 August are 180 days, to 31 March 30
     period = date(2026, 2, 28), date(2026, 8, 31)
     assert bonds.counted(period[0], date(2026, 3, 31), period[1], "30/360") == (30, 180)
+    assert bonds.counted(period[0], date(2026, 4, 30), period[1], "30/360") == (60, 180)
+    # From one end of February to the next is a year; from 31 August to it are 178 days.
+    assert bonds.counted(date(2023, 2, 28), date(2023, 8, 31), date(2024, 2, 29), "30/360") == (180, 360)
+    assert bonds.counted(date(2025, 8, 31), date(2025, 12, 31), date(2026, 2, 28), "30/360") == (120, 178)
     # Of others a day is what it is: to 1 March are 3 days (Hull, Business Snapshot 6.1).
     assert bonds.counted(date(2013, 2, 28), date(2013, 3, 1), date(2013, 8, 28), "30/360") == (3, 180)
 
@@ -85,5 +116,7 @@ def test_a_matured_bond_and_odd_coupons_are_refused() -> None:
         bonds.coupon_dates(date(2026, 1, 1), 2, date(2026, 1, 1))
     with pytest.raises(ValueError, match="times a year"):
         bonds.coupon_dates(date(2026, 1, 1), 5, date(2025, 1, 1))
+    with pytest.raises(ValueError, match="times a year"):
+        bonds.coupon_dates(date(2026, 1, 1), 0, date(2025, 1, 1))
     with pytest.raises(ValueError, match="act/365"):
         bonds.elapsed(date(2025, 1, 1), date(2025, 2, 1), date(2025, 7, 1), "act/365")

@@ -63,9 +63,26 @@ def test_modified_dietz_is_the_published_one() -> None:
     assert got == pytest.approx(1.2, abs=1e-12)
 
 
-def test_modified_dietz_refuses_a_flow_outside_its_period() -> None:
+@pytest.mark.parametrize("day", [0, 6])
+def test_modified_dietz_refuses_a_flow_outside_its_period(day: int) -> None:
     with pytest.raises(ValueError, match="outside"):
-        returns.modified_dietz(1.0, 1.0, np.array([1.0]), np.array([0]), 0, 5)
+        returns.modified_dietz(1.0, 1.0, np.array([1.0]), np.array([day]), 0, 5)
+
+
+def test_a_flow_counts_for_what_is_left_of_the_period_after_its_day() -> None:
+    # 100 for 4 days; 40 paid in on day 1 are there for three quarters, 20 on the last day for nothing of it:
+    # gain 174 - 100 - 60 = 14 on 100 + 30 = 130.
+    got = returns.modified_dietz(100.0, 174.0, np.array([40.0, 20.0]), np.array([11, 14]), 10, 14)
+    assert got == pytest.approx(14 / 130, abs=1e-12)
+
+
+def test_a_return_on_less_than_nothing_is_unknown() -> None:
+    # docs/numbers.md: 100, 50 paid in, 165 at the end: 15 on 150.
+    assert returns.simple(100.0, 165.0, 50.0) == pytest.approx(0.1, abs=1e-12)
+    assert math.isnan(returns.simple(100.0, 3.0, -100.0))
+    assert math.isnan(returns.simple(100.0, 3.0, -150.0))
+    for taken in (-200.0, -300.0):  # half of the period it was gone: an average capital of 0, of -50
+        assert math.isnan(returns.modified_dietz(100.0, 3.0, np.array([taken]), np.array([1]), 0, 2))
 
 
 def test_xirr_is_the_spreadsheets() -> None:
@@ -116,3 +133,6 @@ def test_a_year_or_less_is_not_annualised() -> None:
     assert math.isnan(returns.annualized(0.1, 365))
     # 21 % in 730 days is 10 % a year.
     assert returns.annualized(0.21, 730) == pytest.approx(0.1, abs=1e-12)
+    # 366 days are more than a year; who lost all has no yearly rate.
+    assert returns.annualized(0.1, 366) == pytest.approx(1.1 ** (365 / 366) - 1, abs=1e-12)
+    assert math.isnan(returns.annualized(-1.0, 730))

@@ -92,6 +92,27 @@ def test_the_start_counts_as_a_peak_and_an_open_fall_has_no_recovery() -> None:
     assert (fall.peak, fall.trough, fall.recovered) == (0, 1, None)
 
 
+def test_a_fall_is_made_good_at_the_very_level_it_began_at() -> None:
+    # From 11 to 3 and back: linked in floats, the index ends a hair below 1.
+    index = np.cumprod(np.array([1.0, 3 / 11, 11 / 3]))
+    assert index[2] < 1.0
+    fall = risk.max_drawdown(index)
+    assert fall is not None
+    assert (fall.peak, fall.trough, fall.recovered) == (0, 1, 2)
+
+
+def test_the_fall_of_nothing_and_of_unknown_days_is_unknown() -> None:
+    assert risk.max_drawdown(np.empty(0)) is None
+    assert risk.max_drawdown(np.array([1.0, math.nan, 1.0])) is None
+
+
+def test_what_floats_leave_of_nothing_is_no_fall() -> None:
+    fall = risk.max_drawdown(np.array([1.0, 1.0 - 2e-16, 1.0]))
+    assert fall is not None
+    assert fall.depth == 0.0
+    assert math.isnan(risk.calmar(0.02, fall.depth))
+
+
 def test_a_portfolio_that_never_fell_has_a_drawdown_of_zero() -> None:
     fall = risk.max_drawdown(np.array([1.0, 1.1]))
     assert fall is not None
@@ -121,5 +142,20 @@ def test_too_short_a_series_is_unknown(figure: object) -> None:
     assert math.isnan(figure(SWING[:19]))
 
 
-def test_a_series_that_does_not_move_has_no_sharpe() -> None:
-    assert math.isnan(risk.sharpe(np.zeros(30)))
+def test_a_series_that_does_not_move_has_no_ratios() -> None:
+    # Returns of 0, and of what floats leave of 0.
+    for still in (np.zeros(30), 1e-16 * np.resize([1.0, -1.0, 2.0], 30)):
+        assert risk.volatility(still) == risk.downside_deviation(still) == 0.0
+        assert math.isnan(risk.sharpe(still))
+        assert math.isnan(risk.sortino(still))
+        assert math.isnan(risk.beta(np.resize(SWING, 30), still))
+        assert math.isnan(risk.correlation(np.resize(SWING, 30), still))
+        assert math.isnan(risk.correlation(still, np.resize(SWING, 30)))
+
+
+def test_a_portfolio_of_the_benchmark_alone_has_no_information_ratio() -> None:
+    # Two hundred units of it: the growth of their value and that of the price differ by rounding alone.
+    price = 33.3 * np.cumprod(1 + np.resize(BACON, 60))
+    own, other = ((level[1:] / level[:-1] - 1) for level in (price * 200 * 0.87, price))
+    assert risk.tracking_error(own, other) == 0.0
+    assert math.isnan(risk.information_ratio(own, other))

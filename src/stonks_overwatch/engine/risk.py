@@ -12,13 +12,22 @@ Floats = NDArray[np.float64]
 
 TRADING_DAYS = 252.0
 LEAST_DAYS = 20  # below a month of trading the estimates say nothing
+_NOISE = 1e-12  # a daily deviation or a fall below this is what floats leave of nothing
 
 
 def volatility(returns: Floats) -> float:
     """Sample standard deviation of daily returns, per year (times √252)."""
     if returns.size < LEAST_DAYS:
         return float("nan")
-    return float(np.std(returns, ddof=1) * np.sqrt(TRADING_DAYS))
+    return float(_deviation(returns) * np.sqrt(TRADING_DAYS))
+
+
+def _deviation(returns: Floats) -> float:
+    return _or_nothing(float(np.std(returns, ddof=1)))
+
+
+def _or_nothing(deviation: float) -> float:
+    return deviation if deviation > _NOISE else 0.0
 
 
 def downside_deviation(returns: Floats, target: float = 0.0) -> float:
@@ -26,7 +35,7 @@ def downside_deviation(returns: Floats, target: float = 0.0) -> float:
     if returns.size < LEAST_DAYS:
         return float("nan")
     shortfall = np.minimum(returns - target, 0.0)
-    return float(np.sqrt(np.mean(shortfall**2)) * np.sqrt(TRADING_DAYS))
+    return float(_or_nothing(float(np.sqrt(np.mean(shortfall**2)))) * np.sqrt(TRADING_DAYS))
 
 
 def sharpe(returns: Floats, risk_free: float = 0.0) -> float:
@@ -55,8 +64,8 @@ class Drawdown:
 def drawdowns(index: Floats) -> Floats:
     """Shape (days,): fall of each day from the highest value so far, as a fraction; the start is a peak."""
     highest = np.maximum.accumulate(index)
-    fall: Floats = index / highest - 1.0
-    return fall
+    fall = index / highest - 1.0
+    return np.where(fall > -_NOISE, 0.0, fall)
 
 
 def max_drawdown(index: Floats) -> Drawdown | None:
@@ -66,7 +75,7 @@ def max_drawdown(index: Floats) -> Drawdown | None:
     falls = drawdowns(index)
     trough = int(np.argmin(falls))
     peak = int(np.argmax(index[: trough + 1]))
-    back = np.nonzero(index[trough:] >= index[peak])[0]
+    back = np.nonzero(falls[trough:] == 0.0)[0]
     return Drawdown(
         depth=float(falls[trough]),
         peak=peak,
@@ -84,7 +93,7 @@ def beta(returns: Floats, benchmark: Floats) -> float:
     """Slope of the portfolio's returns on the benchmark's; covariance over variance."""
     if returns.size < LEAST_DAYS:
         return float("nan")
-    variance = float(np.var(benchmark, ddof=1))
+    variance = _deviation(benchmark) ** 2
     return float(np.cov(returns, benchmark, ddof=1)[0, 1] / variance) if variance > 0.0 else float("nan")
 
 
@@ -96,7 +105,7 @@ def alpha(returns: Floats, benchmark: Floats, risk_free: float = 0.0) -> float:
 
 def correlation(returns: Floats, benchmark: Floats) -> float:
     """Pearson's correlation of two series of daily returns."""
-    if returns.size < LEAST_DAYS or np.std(returns) == 0.0 or np.std(benchmark) == 0.0:
+    if returns.size < LEAST_DAYS or _deviation(returns) == 0.0 or _deviation(benchmark) == 0.0:
         return float("nan")
     return float(np.corrcoef(returns, benchmark)[0, 1])
 
