@@ -23,8 +23,9 @@ def test_the_price_is_the_sum_of_discounted_payments() -> None:
 
 
 def test_price_and_yield_between_coupons_are_the_spreadsheets() -> None:
-    # The examples of Microsoft's documentation of PRICE and YIELD: 5.75 %, twice a year, 30/360, on 15 February
-    # 2008; until November 2017 at 6.5 % the bond costs 94.63436, one until November 2016 at 95.04287 yields 6.5 %.
+    # The examples of Microsoft's documentation of PRICE and YIELD: 5.75 %, twice a year, 30/360, on 15
+    # February 2008; until November 2017 at 6.5 % it costs 94.63436, until November 2016 at 95.04287 it
+    # yields 6.5 %.
     on, basis = date(2008, 2, 15), "30/360"
     got = bonds.price(
         yield_=0.065, coupon=0.0575, per_year=2, maturity=date(2017, 11, 15), on=on, basis=basis
@@ -37,7 +38,7 @@ def test_price_and_yield_between_coupons_are_the_spreadsheets() -> None:
 
 
 def test_yields_are_looked_for_between_a_loss_of_half_and_tenfold_growth() -> None:
-    # 100 in a year: 100 / 0.501 at -49.9 %, 100 / 10.9 at 990 %; 100 / 0.5 = 200 and 100 / 11 = 9.09 are the ends.
+    # 100 in a year: 100 / 0.501 at -49.9 %, 100 / 10.9 at 990 %; -50 % and 1000 % are the ends.
     def earned(clean: float) -> float:
         return bonds.yield_to_maturity(
             clean, coupon=0.0, per_year=1, maturity=date(2027, 3, 1), on=date(2026, 3, 1)

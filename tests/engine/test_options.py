@@ -32,6 +32,21 @@ def test_a_put_on_a_future_is_that_of_hull() -> None:
     assert got.value == pytest.approx(1.12, abs=0.005)
 
 
+def test_greeks_with_a_dividend_yield_are_the_published_ones() -> None:
+    # Hull, chapter 17: a call on an index of 930 that yields 3 %, strike 900, rate 8 %, two months: 51.83.
+    got = greeks(call=True, spot=930, strike=900, years=2 / 12, rate=0.08, volatility=0.2, dividends=0.03)
+    assert got.value == pytest.approx(51.83, abs=5e-3)
+    # E. Haug, The Complete Guide to Option Pricing Formulas, chapter 2. Options on a future, of carry 0:
+    for call, delta in ((True, 0.5946), (False, -0.3566)):
+        future = greeks(call=call, spot=105, strike=100, years=0.5, rate=0.1, volatility=0.36, dividends=0.1)
+        assert future.delta == pytest.approx(delta, abs=5e-5)
+    # A carry of 6.95 % at a rate of 10.5 %:
+    got = greeks(call=True, spot=55, strike=60, years=0.75, rate=0.105, volatility=0.3, dividends=0.0355)
+    assert got.vega == pytest.approx(18.5027, abs=5e-5)
+    got = greeks(call=False, spot=430, strike=405, years=1 / 12, rate=0.07, volatility=0.2, dividends=0.05)
+    assert got.theta == pytest.approx(-31.1924, abs=5e-5)
+
+
 @given(
     spot=st.floats(10, 500),
     strike=st.floats(10, 500),

@@ -4,7 +4,7 @@ Days are proleptic ordinals, everything is in one currency, unknown is NaN.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -448,13 +448,6 @@ def linking_weights(total: Total, grown: Index, begin: int, end: int) -> Floats:
         weights = np.where(gain == 0.0, level[:-1] / start, growth / gain) / level[0]
     weights[~np.isfinite(weights)] = 0.0
     return np.concatenate(([0.0], weights))
-
-
-def cut(total: Total, first: int, last: int) -> Total:
-    """The days from `first` to `last` of it."""
-    part = slice(first - total.first, last - total.first + 1)
-    arrays = {f.name: getattr(total, f.name)[part] for f in fields(total) if f.name != "first"}
-    return Total(first, **arrays)
 
 
 def numbers(array: Floats) -> list[float | None]:
