@@ -103,12 +103,24 @@ def test_without_known_contributions_there_is_no_return_but_the_values_stand() -
     assert found.complete_since is None
 
 
+def test_where_no_day_has_a_value_all_days_there_are_are_shown() -> None:
+    account = made.account(updated_at=made.NOW)
+    made.activity(account, "deposit", day(-3), gross="100")
+    pack(is_cash_told=False)
+    found = performance(EUR)
+    # The series begins at the end of the day before the first activity.
+    assert (found.start, found.end) == (day(-3), day(2))
+    assert (found.begin_nav, found.end_nav, found.twr) == (None, None, None)
+
+
 def test_a_period_outside_of_what_is_known_is_unknown() -> None:
     portfolio()
     found = performance(EUR, date(2020, 1, 1), day(2))
     assert found.twr is None
     assert found.begin_nav is None
     assert found.complete_since == day(-1)
+    # So is one that ends before it begins.
+    assert performance(EUR, day(2), day(1)).end_nav is None
 
 
 def test_the_json_has_the_fields_of_the_contract() -> None:
@@ -316,6 +328,30 @@ def test_profit_that_an_open_future_closed_before_is_cash_and_no_part_of_it(is_c
         assert sum(one.value or 0 for one in explain(f"attribution.holdings.{name}", asked).inputs) == value
 
 
+def test_securities_transferred_are_put_into_their_group_and_its_rates_matter_from_then_on() -> None:
+    # 10 units at 10 XXA come on day 0, at 0.50 EUR each; nobody knows an earlier rate. Two go on day 1, at
+    # 12 XXA and 0.60: 14.40. What is left is 8 x 12 x 0.60.
+    account = made.account(updated_at=made.NOW)
+    share = made.instrument("ABC", "XXA")
+    made.activity(account, "deposit", day(-5), gross="100")
+    made.activity(account, "transfer_in", day(0), share, quantity="10")
+    made.activity(account, "transfer_out", day(1), share, quantity="-2")
+    for number, rate, close in ((0, "0.50", "10"), (1, "0.60", "12")):
+        made.rate("XXA", "EUR", rate, day(number))
+        made.price(share, close, day(number))
+    pack()
+    found = performance(EUR, day(-3), day(1), only=Group("instrument", "ABC"))
+
+    assert made.figures(found.begin_nav, found.end_nav) == (0, Decimal("57.6"))
+    assert found.net_contribution == 50 - Decimal("14.4")
+    # 100 XXA at a rate that grew by 0.10; 10 units at a price that grew by 2, at 0.60.
+    assert made.figures(found.bridge.currency, found.bridge.market, found.bridge.other) == (10, 12, 0)
+    # From the day it came; flows count at the start of their day: 50 - 14.40 = 35.60 at the begin of day 1.
+    assert float(performance(EUR, day(1), day(1), only=Group("instrument", "ABC")).twr or 0) == pytest.approx(
+        57.6 / 35.6 - 1
+    )
+
+
 def test_a_loss_of_the_day_on_which_all_is_sold_can_be_worked_out_again() -> None:
     # 1,000 the evening before; sold for 100: 100 / 1,000 - 1. In a year it would be all.
     account = made.account(updated_at=made.NOW)
@@ -334,6 +370,22 @@ def test_a_loss_of_the_day_on_which_all_is_sold_can_be_worked_out_again() -> Non
         assert float(given or 0) == pytest.approx(-0.9)
         assert float(told.value) == pytest.approx(-0.9)
     assert explain("performance.xirr", asked).value == -1
+
+
+def test_a_gain_and_a_loss_that_make_nothing_together_are_both_told() -> None:
+    # 200 in two shares: one goes from 100 to 110, the other to 90; then both stand still.
+    account = made.account(updated_at=made.NOW)
+    made.activity(account, "deposit", day(0), gross="200")
+    for symbol, close in (("UP", "110"), ("DOWN", "90")):
+        share = made.instrument(symbol)
+        made.activity(account, "buy", day(0), share, quantity="1", gross="-100")
+        made.price(share, "100", day(0))
+        made.price(share, close, day(1))
+    pack()
+    document = attribution(EUR, day(1), day(2))
+    added = [(row.symbol, row.contribution) for row in document.holdings]
+    assert added == [("UP", Decimal("0.05")), ("DOWN", Decimal("-0.05"))]
+    assert made.figures(document.twr, document.rest) == (0, 0)
 
 
 def test_gains_of_a_day_that_ends_with_nothing_are_in_the_return_too() -> None:
@@ -368,6 +420,10 @@ def test_a_benchmark_without_prices_says_which_days_lack_them_and_is_known_after
     )
     assert after.benchmark_return == Decimal("0.1")
     assert after.why == ""
+    # Day -3 holds to day 4; without it the gap does not end.
+    models.Price.objects.filter(instrument=index, on=day(-3)).delete()
+    pack()
+    assert "from 28 Feb 2026 to 4 Mar 2026" in comparison(EUR, "IE0000000001", day(-8), day(2)).why
 
 
 @pytest.mark.parametrize(
