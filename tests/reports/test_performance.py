@@ -1,5 +1,6 @@
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import cycle
 
 import pytest
 
@@ -224,6 +225,25 @@ def test_the_split_into_prices_and_rates_is_exact_where_no_old_price_meets_a_cha
     assert not explain(
         "performance.bridge.market", Arguments(base="EUR", start=day(1), end=day(2))
     ).is_estimate
+
+
+def test_the_split_is_an_estimate_when_a_price_is_too_old_on_a_later_day_alone() -> None:
+    # The price of day -7 holds to the begin, the end of day 0; day 1 has none, and the rate changes on day 2.
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW)
+    share = made.instrument("ABC", "USD")
+    made.cash(account, "USD", "0", accrued_dividends=Decimal(0))
+    made.activity(account, "deposit", day(-20), currency="USD", gross="500")
+    made.activity(account, "buy", day(-20), share, quantity="10", price="50", gross="-500")
+    made.price(share, "60", day(-7))
+    made.price(share, "60", day(2))
+    for number, rate in ((-20, "0.90"), (-14, "0.90"), (-7, "0.90"), (0, "0.90"), (2, "0.95")):
+        made.rate("USD", "EUR", rate, day(number))
+    for number, nav in ((0, "540"), (1, "540"), (2, "570")):
+        valued_by_the_broker(account, day(number), nav, accrued="0")
+    pack()
+    found = performance(EUR, day(1), day(2))
+    assert made.figures(found.bridge.currency, found.bridge.market) == (30, 0)
+    assert found.bridge_is_estimate
 
 
 def test_a_value_without_its_accruals_leaves_the_effect_of_prices_unknown() -> None:
@@ -509,6 +529,41 @@ def test_risk_says_from_how_many_days_it_is_and_is_unknown_of_few() -> None:
     assert found.max_drawdown == 0
 
 
+def test_the_risk_of_the_guides_example_comes_out_of_the_ledger() -> None:
+    # docs/numbers.md: +1.1 % and -0.9 % in turns on twenty weekdays beside +0.5 % and -0.5 %.
+    account = made.account(updated_at=made.NOW)
+    share, index = made.instrument("ABC"), made.instrument("IDX")
+    made.activity(account, "transfer_in", day(-26), share, quantity="1")
+    price, level, days = Decimal(100), Decimal(50), [day(number) for number in range(-26, 3)]
+    turns = cycle([(Decimal("1.011"), Decimal("1.005")), (Decimal("0.991"), Decimal("0.995"))])
+    for on in (on for on in days if on.weekday() < 5):
+        made.price(share, str(price), on)
+        made.price(index, str(level), on)
+        own, other = next(turns)
+        price, level = price * own, level * other
+    pack()
+    found = risk(EUR, day(-25), day(2), "IDX")
+    assert found.days == 20
+    for name, figure, digits in (
+        ("volatility", 0.1629, 4),
+        ("downside_deviation", 0.1010, 4),
+        ("sharpe", 1.55, 2),
+        ("sortino", 2.49, 2),
+        ("value_at_risk", 0.009, 9),
+        ("beta", 2, 9),
+        ("alpha", 0.252, 9),
+        ("correlation", 1, 9),
+        ("tracking_error", 0.0814, 4),
+        ("information_ratio", 3.09, 2),
+    ):
+        assert round(float(getattr(found, name)), digits) == figure, name
+    assert performance(EUR, day(-25), day(2), "IDX").risk.beta == found.beta
+    # The last fall begins on the day before the last.
+    assert made.figures(found.max_drawdown, found.recovered_on) == (Decimal("-0.009"), None)
+    assert (found.peak_on, found.trough_on) == (day(1), day(2))
+    assert found.calmar is None
+
+
 def test_a_fall_is_told_with_its_days() -> None:
     account = made.account(updated_at=made.NOW)
     share = made.instrument()
@@ -558,6 +613,11 @@ def test_returns_of_consecutive_periods_link_to_that_of_the_whole() -> None:
         linked *= 1 + row.twr
     assert whole is not None
     assert abs(linked - 1 - whole) < Decimal("1e-9")
+    # Everything is known since the end of day -1: the year begins with that, a period that is longer does not.
+    (year,) = document.years
+    (month,) = (row for row in document.periods if row.name == "1M")
+    assert (year.start, year.end, year.twr) == (day(0), day(2), whole)
+    assert (month.start, month.end, month.twr, month.end_nav) == (date(2026, 2, 5), day(2), None, None)
 
 
 def test_the_published_time_weighted_return_comes_out_of_the_ledger() -> None:
