@@ -122,6 +122,18 @@ def test_a_period_outside_of_what_is_known_is_unknown() -> None:
     assert found.complete_since == day(-1)
     # So is one that ends before it begins.
     assert performance(EUR, day(2), day(1)).end_nav is None
+    assert attribution(EUR, day(2), day(1)).twr is None
+    assert risk(EUR, day(2), day(1)).days == 0
+
+
+def test_nothing_stored_has_no_figures() -> None:
+    found = performance(EUR, day(1), day(2))
+    assert (found.start, found.end, found.end_nav, found.twr) == (day(1), day(2), None, None)
+    added = attribution(EUR, day(1), day(2))
+    assert (added.base_currency, added.holdings, added.count, added.unknown) == ("EUR", (), 0, 0)
+    assert returns_by_period(EUR).periods == ()
+    assert risk(EUR).days == 0
+    assert comparison(EUR, "IDX").dates == ()
 
 
 def test_the_json_has_the_fields_of_the_contract() -> None:
@@ -476,13 +488,21 @@ def test_a_holding_without_a_price_at_the_end_says_so() -> None:
     made.activity(account, "deposit", day(-20), gross="100")
     made.activity(account, "buy", day(-20), share, quantity="1", gross="-100")
     made.price(share, "100", day(-20))
+    other = made.instrument("XYZ")
+    made.activity(account, "transfer_in", day(-20), other, quantity="1")
+    for number, close in ((-20, "50"), (-13, "50"), (-6, "50"), (1, "49")):
+        made.price(other, close, day(number))
     for number in range(-20, 3):
         made.nav(account, "100", day(number))
     pack()
     document = attribution(EUR, day(-18), day(2))
-    (row,) = document.holdings
+    # What is known comes first, a loss too.
+    known, row = document.holdings
 
+    assert (known.symbol, known.gain_base, known.is_estimate) == ("XYZ", -1, False)
     assert (row.contribution, document.rest, document.unknown) == (None, None, 1)
+    # What is not known is no estimate.
+    assert (row.is_estimate, document.rest_is_estimate) == (False, False)
     assert row.why == (
         "No price, or no rate, of the seven days up to 4 Mar 2026 is known. "
         "Import its prices (docs/Import.md), or look at days that have some."
@@ -613,7 +633,7 @@ def test_returns_of_consecutive_periods_link_to_that_of_the_whole() -> None:
         linked *= 1 + row.twr
     assert whole is not None
     assert abs(linked - 1 - whole) < Decimal("1e-9")
-    # Everything is known since the end of day -1: the year begins with that, a period that is longer does not.
+    # Everything is known since the end of day -1: the year begins with that, a longer period does not.
     (year,) = document.years
     (month,) = (row for row in document.periods if row.name == "1M")
     assert (year.start, year.end, year.twr) == (day(0), day(2), whole)
