@@ -499,7 +499,7 @@ def test_a_holding_without_a_price_at_the_end_says_so() -> None:
     # What is known comes first, a loss too.
     known, row = document.holdings
 
-    assert (known.symbol, known.gain_base, known.is_estimate) == ("XYZ", -1, False)
+    assert made.figures(known.symbol, known.gain_base, known.is_estimate) == ("XYZ", -1, False)
     assert (row.contribution, document.rest, document.unknown) == (None, None, 1)
     # What is not known is no estimate.
     assert (row.is_estimate, document.rest_is_estimate) == (False, False)
@@ -619,8 +619,12 @@ def test_years_and_months_are_of_the_calendar() -> None:
     assert periods.years(begin, last) == ["2026", "2025", "2024"]
     assert list(periods.months(begin, last))[:2] == ["2024-12", "2025-01"]
     assert periods.standard("2024-02", begin, last) == Days(date(2024, 2, 1), date(2024, 2, 29))
-    with pytest.raises(ValueError, match="not a period"):
-        periods.standard("2Q", begin, last)
+    # A month that has begun with the last day is one of them.
+    assert list(periods.months(begin, date(2026, 2, 1)))[-1] == "2026-02"
+    assert list(periods.months(begin, date(2026, 1, 31)))[-1] == "2026-01"
+    for name in ("2Q", "abcd", "12345", "20-01"):
+        with pytest.raises(ValueError, match="not a period"):
+            periods.standard(name, begin, last)
 
 
 def test_returns_of_consecutive_periods_link_to_that_of_the_whole() -> None:

@@ -52,7 +52,7 @@ def _months_before(day: date, months: int) -> date:
     number = day.year * 12 + day.month - 1 - months
     first = date(number // 12, number % 12 + 1, 1)
     end = (first + 31 * DAY).replace(day=1) - DAY
-    return min(first.replace(day=min(day.day, end.day)), end)
+    return first.replace(day=min(day.day, end.day))
 
 
 def years(begin: date, last: date) -> list[str]:

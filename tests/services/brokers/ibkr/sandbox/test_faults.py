@@ -191,7 +191,9 @@ def test_prices_are_missing(running: Sandbox, client: IbkrClient, endpoint: str)
     ):
         running.faults.clear()
         running.faults.add(preset(name))
-        assert all(is_so(row[field]) for row in read(ACCOUNT).data)
+        prices = [row[field] for row in read(ACCOUNT).data]
+        assert prices
+        assert all(is_so(price) for price in prices)
 
 
 def test_fields_are_missing_or_new_and_conids_of_the_other_type(running: Sandbox, client: IbkrClient) -> None:
