@@ -534,7 +534,22 @@ def test_a_mix_is_brought_back_to_its_weights_every_day() -> None:
     assert document.benchmark_return == Decimal("1.075") * Decimal("1.05") - 1
 
 
-@pytest.mark.parametrize("named", ["NONE", "ABC:x", "ABC:-1"])
+def test_a_benchmark_is_the_share_and_not_its_option_unless_only_that_has_prices() -> None:
+    portfolio()
+    option = made.instrument("IDX", asset_class="option")
+    share = made.instrument("IDX")
+    for number, close in enumerate(("1", "2", "4")):
+        made.price(option, close, day(number))
+    pack()
+    assert comparison(EUR, "IDX", day(1), day(2)).benchmark_return == 3
+    for number, close in ((0, "50"), (2, "44")):
+        made.price(share, close, day(number))
+    pack()
+    assert comparison(EUR, "IDX", day(1), day(2)).benchmark_return == Decimal("-0.12")
+    assert comparison(EUR, " IDX:5 ,", day(1), day(2)).benchmark_return == Decimal("-0.12")
+
+
+@pytest.mark.parametrize("named", ["NONE", "ABC:x", "ABC:-1", "ABC:0", "ABC:inf", ",", " "])
 def test_a_benchmark_that_cannot_be_used_is_refused(named: str) -> None:
     portfolio()
     with pytest.raises(UnknownInstrumentError):
@@ -619,8 +634,10 @@ def test_years_and_months_are_of_the_calendar() -> None:
     assert periods.years(begin, last) == ["2026", "2025", "2024"]
     assert list(periods.months(begin, last))[:2] == ["2024-12", "2025-01"]
     assert periods.standard("2024-02", begin, last) == Days(date(2024, 2, 1), date(2024, 2, 29))
-    # A month that has begun with the last day is one of them.
-    assert list(periods.months(begin, date(2026, 2, 1)))[-1] == "2026-02"
+    assert periods.standard("2025", begin, last) == Days(date(2025, 1, 1), date(2025, 12, 31))
+    # A month that has begun with the last day is one of them: December 2024, twelve of 2025, two of 2026.
+    assert len(list(periods.months(begin, date(2026, 2, 1)))) == 15
+    assert list(periods.months(date(2026, 1, 31), date(2026, 2, 1))) == ["2026-02"]
     assert list(periods.months(begin, date(2026, 1, 31)))[-1] == "2026-01"
     for name in ("2Q", "abcd", "12345", "20-01"):
         with pytest.raises(ValueError, match="not a period"):

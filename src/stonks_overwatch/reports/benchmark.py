@@ -22,6 +22,7 @@ from stonks_overwatch.reports.daily import DailyTotal, prices_of, rates_of
 from stonks_overwatch.reports.distributions import Distributions, distributions
 from stonks_overwatch.reports.periods import DAY, Days
 
+_LIKE = "Write it like IE00B4L5Y983:60,IE00B3F81R35:40."
 _DERIVED = (AssetClass.OPTION, AssetClass.FUTURE, AssetClass.FUTURE_OPTION, AssetClass.CFD)
 
 
@@ -112,7 +113,10 @@ def _dividends(of: Distributions, base: str, first: int, last: int) -> list[tupl
 
 def asked_parts(text: str) -> list[tuple[str, Decimal]]:
     """Name and weight of each part of a mix, as they are written. Raises: UnknownInstrumentError."""
-    return [_split(part) for part in text.split(",") if part.strip()]
+    parts = [_split(part) for part in text.split(",") if part.strip()]
+    if not parts:
+        raise UnknownInstrumentError("The benchmark names no instrument.", next_step=_LIKE)
+    return parts
 
 
 def _split(part: str) -> tuple[str, Decimal]:
@@ -126,7 +130,7 @@ def _split(part: str) -> tuple[str, Decimal]:
     if not number.is_finite() or number <= 0:
         raise UnknownInstrumentError(
             f"The weight {weight} of the benchmark {name} is not a positive number.",
-            next_step="Write it like IE00B4L5Y983:60,IE00B3F81R35:40.",
+            next_step=_LIKE,
         )
     return name, number
 
