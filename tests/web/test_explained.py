@@ -235,6 +235,15 @@ def test_the_page_of_an_explanation_leads_on_to_its_inputs() -> None:
 
 
 @pytest.mark.usefixtures("_portfolio")
+def test_the_page_of_a_figure_of_an_earlier_day_says_the_day() -> None:
+    reader = Client(headers={"host": "127.0.0.1"})
+    answer = reader.get("/explain/holdings.totals.nav_base?as_of=2025-03-02")
+
+    assert answer.status_code == 200
+    assert "<dt>As of</dt><dd>2 Mar 2025</dd>" in answer.content.decode()
+
+
+@pytest.mark.usefixtures("_portfolio")
 def test_the_inputs_are_a_file_too() -> None:
     reader = Client(headers={"host": "127.0.0.1"})
     lines = reader.get("/explain/holdings.totals.nav_base?csv=inputs").content.decode().splitlines()

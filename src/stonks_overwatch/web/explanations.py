@@ -1,5 +1,7 @@
 """The page of one figure: how it came about, with the way on to its inputs."""
 
+from datetime import datetime
+
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from pydantic import ValidationError
@@ -45,7 +47,8 @@ def explain_page(request: HttpRequest, figure: str) -> HttpResponse:
         "explain.html",
         around,
         explanation=explanation,
-        as_of=explanation.as_of or around.as_of,
+        # Of an earlier day it is as old as what the last syncs told of it.
+        as_of=explanation.as_of if isinstance(explanation.as_of, datetime) else around.as_of,
         earlier=explanation.page - 1,
         later=explanation.page + 1,
     )
