@@ -298,6 +298,36 @@ def test_each_currency_and_method_has_its_own() -> None:
     }  # fmt: skip
 
 
+def test_lots_that_two_work_out_at_the_same_time_are_there_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is shown while another process works out the same: its lots must still be found."""
+    closed_in_dollars()
+    account, others = Account.objects.get(), []
+
+    def meanwhile(*asked: Any) -> Any:
+        monkeypatch.setattr(kept, "books", books)
+        others.append(kept.lot_books([account], "EUR"))
+        return books(*asked)
+
+    monkeypatch.setattr(kept, "books", meanwhile)
+    mine = kept.lot_books([account], "EUR")
+    (other,) = others
+    for read in (mine, other):
+        assert [row.close.realized_pnl_base for row in read.closed()] == [10]
+        assert [row.gain_base for row in read.gains()] == [10]
+
+
+def test_an_account_that_comes_later_leaves_the_lots_of_others_to_who_reads_them() -> None:
+    closed_in_dollars()
+    first = kept.lot_books([Account.objects.get()], "EUR")
+    later = builders.account("U2")
+    builders.activity(later, "buy", JAN, Instrument.objects.get(), quantity="3", gross="-300")
+    pack()
+    second = kept.lot_books(list(Account.objects.all()), "EUR")
+    assert [row.close.realized_pnl_base for row in first.closed()] == [10]
+    assert first.closed() == second.closed()
+    assert [row.lot.quantity for row in second.open()] == [3]
+
+
 def test_a_rebuild_keeps_the_method_that_was_chosen() -> None:
     store.record(batch(None, activities=(buy("2", "10", JAN),)))
     Account.objects.update(lot_method="hifo")

@@ -265,12 +265,7 @@ def lot_books(
     brokers = {account.broker for account in looked_at}
     together = sorted((one for one in every_account() if one.broker in brokers), key=lambda one: one.pk)
     names = _names(together, method)
-    found: dict[int, int] = {}
-    is_stale = False
-    for pk, account, name, has_stale in _stored(tuple(one.pk for one in together), base):
-        if names[account] == name:
-            found[account] = pk
-            is_stale |= has_stale
+    found, is_stale = _found(names, base)
     if is_stale or len(found) < len(together):
         since = packed.clock()
         changed = _changed(found, together) if len(found) == len(together) else None
@@ -283,6 +278,16 @@ def lot_books(
             return Live(kept if changed is None else books(looked_at, base, None, method), methods)
         found = made
     return Stored({found[account.pk]: account.pk for account in looked_at}, methods)
+
+
+def _found(names: Mapping[int, str], base: str) -> tuple[dict[int, int], bool]:
+    """The books that are there, by account, and whether something in them has to be worked out again."""
+    found, is_stale = {}, False
+    for pk, account, name, has_stale in _stored(tuple(names), base):
+        if names[account] == name:
+            found[account] = pk
+            is_stale |= has_stale
+    return found, is_stale
 
 
 @prepared
@@ -424,7 +429,7 @@ def _store(
         base, names: the currency and the names of the books.
         since: where the clock stood before anything was read.
         found: the books that are there, by account.
-        changed: what was worked out; None for everything, into new books.
+        changed: what was worked out; None for everything, also into the books that are not there yet.
 
     Returns: the books by account.
     """
@@ -432,17 +437,20 @@ def _store(
     gains = _gains(closed, kept, before)
     try:
         with impatient(), transaction.atomic():
-            stale = LotMark.objects.filter(book__in=list(found.values()), stale_since__isnull=False)
-            # Without marks another one has stored them, and what was gone on from may be older or newer.
-            if packed.clock() != since or (changed is not None and not stale.exists()):
+            there, is_stale = _found(names, base)
+            # With other books, or without marks, another one has stored them: whoever asked that one goes on
+            # reading them, and what was gone on from here may be older or newer.
+            if packed.clock() != since or there != found or (changed is not None and not is_stale):
                 return None
             if changed is None:
-                old = LotBook.objects.filter(account__in=list(names), base=base)
-                old.filter(method__in=set(names.values())).delete()
+                for table in (OpenLot, ClosedLots, GainSum, LotMark):
+                    table.objects.filter(book__in=list(found.values())).delete()
                 made = LotBook.objects.bulk_create(
-                    LotBook(account_id=account, base=base, method=name) for account, name in names.items()
+                    LotBook(account_id=account, base=base, method=name)
+                    for account, name in names.items()
+                    if account not in found
                 )
-                found = {book.account_id: book.pk for book in made}
+                found = found | {book.account_id: book.pk for book in made}
                 gains = _with_totals(gains)
                 for stored, columns, rows in _written(kept, found, closed, gains):
                     insert(stored.model, columns, rows)
