@@ -57,13 +57,40 @@ def test_securities_without_a_value_count_with_the_price_of_the_day(holder: mode
     assert document.totals.gross_base == 86
 
 
+def test_each_transfer_counts_with_the_last_price_of_its_own_week(holder: models.Account) -> None:
+    # A bond in percent and an option on a hundred: 1,000 × 98.5 % and 2 × 100 × 1.5; 1,000 × 99 % a month on.
+    bond = builders.instrument("T", asset_class="bond", quote_factor=Decimal("0.01"))
+    option = builders.instrument("KO", asset_class="option", multiplier=Decimal(100))
+    later = date(2026, 3, 2)
+    builders.price(bond, "98.5", date(2026, 1, 26))  # seven days before
+    builders.price(option, "1.5", DAY)
+    builders.price(bond, "99", later)
+    builders.activity(holder, "transfer_in", DAY, bond, quantity="1000")
+    builders.activity(holder, "transfer_in", DAY, option, quantity="2")
+    builders.activity(holder, "transfer_in", later, bond, quantity="1000")
+    document = contributions(EURO)
+    amounts = {(flow.symbol, flow.on): flow.amount for flow in document.flows}
+    assert amounts == {("T", DAY): 985, ("KO", DAY): 300, ("T", later): 990}
+    assert [figures(row.key, row.total_base) for row in document.by_month] == [
+        ("2026-02", 1285),
+        ("2026-03", 2275),
+    ]
+
+
 def test_securities_without_any_price_are_unknown_and_counted(holder: models.Account) -> None:
-    share = builders.instrument("KO")
-    builders.price(share, "11", date(2026, 1, 20))  # more than a week before
+    share, other = builders.instrument("KO"), builders.instrument("PEP")
+    builders.price(share, "11", date(2026, 1, 25))  # eight days before
+    models.Price.objects.create(instrument=other, on=DAY, close=Decimal(9), currency="USD", source="test")
+    builders.activity(holder, "transfer_in", date(2026, 1, 5), share, quantity="1")
     builders.activity(holder, "transfer_in", DAY, share, quantity="10")
+    builders.activity(holder, "transfer_out", DAY, other, quantity="-10")  # priced in another currency
     builders.activity(holder, "deposit", DAY, gross="5")
-    totals = contributions(EURO).totals
-    assert figures(totals.gross_base, totals.unknown) == (5, 1)
+    document = contributions(EURO)
+    totals = document.totals
+    assert figures(totals.gross_base, totals.in_base, totals.out_base, totals.unknown) == (5, 5, None, 3)
+    # Nothing is known of January; the sum goes on from nothing.
+    months = [figures(row.key, row.gross_base, row.in_base, row.total_base) for row in document.by_month]
+    assert months[:2] == [("2026-01", None, None, 0), ("2026-02", 5, 5, 5)]
 
 
 def test_a_transfer_between_own_accounts_counts_nowhere(holder: models.Account) -> None:
@@ -87,12 +114,28 @@ def test_the_same_transfer_seen_from_one_account_is_external(holder: models.Acco
     assert contributions(Scope("EUR", account="U2")).totals.gross_base == 50
 
 
-def test_transfers_of_different_amounts_or_weeks_apart_are_not_one(holder: models.Account) -> None:
+@pytest.mark.parametrize(("arrived", "internal"), [(date(2026, 2, 9), 2), (date(2026, 2, 10), 0)])
+def test_transfers_of_different_amounts_or_more_than_a_week_apart_are_not_one(
+    holder: models.Account, arrived: date, internal: int
+) -> None:
     other = builders.account("U2")
     builders.activity(holder, "transfer_out", DAY, gross="-50")
     builders.activity(other, "transfer_in", DAY, gross="49")
-    builders.activity(other, "transfer_in", date(2026, 2, 20), gross="50")
-    assert contributions(EURO).totals.internal == 0
+    builders.activity(other, "transfer_in", DAY, gross="50", currency="USD")
+    builders.activity(holder, "transfer_in", DAY, gross="50")
+    builders.activity(other, "transfer_in", arrived, gross="50")
+    assert contributions(EURO).totals.internal == internal
+    # The other side may lie outside of the days that are looked at.
+    assert contributions(EURO, DAY, DAY).totals.internal == internal // 2
+
+
+def test_the_first_and_the_last_day_of_a_period_are_in_it(holder: models.Account) -> None:
+    for day, amount in ((1, "1"), (2, "20"), (3, "300"), (4, "4000")):
+        builders.activity(holder, "deposit", date(2026, 2, day), gross=amount)
+    document = contributions(EURO, date(2026, 2, 2), date(2026, 2, 3))
+    assert document.totals.gross_base == 320
+    assert (document.start, document.end) == (date(2026, 2, 2), date(2026, 2, 3))
+    assert contributions(EURO).start == date(2026, 2, 1)
 
 
 def test_trades_dividends_and_opening_balances_are_no_contributions(holder: models.Account) -> None:
