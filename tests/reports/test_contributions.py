@@ -88,6 +88,7 @@ def test_securities_without_any_price_are_unknown_and_counted(holder: models.Acc
     document = contributions(EURO)
     totals = document.totals
     assert figures(totals.gross_base, totals.in_base, totals.out_base, totals.unknown) == (5, 5, None, 3)
+    assert [row.key for row in document.by_kind] == ["deposit", "transfer_in", "transfer_out"]
     # Nothing is known of January; the sum goes on from nothing.
     months = [figures(row.key, row.gross_base, row.in_base, row.total_base) for row in document.by_month]
     assert months[:2] == [("2026-01", None, None, 0), ("2026-02", 5, 5, 5)]

@@ -5,7 +5,8 @@ from datetime import date
 import pytest
 
 from stonks_overwatch.ledger.lots import Method
-from stonks_overwatch.reports.realized import InstrumentGains, realized
+from stonks_overwatch.reports.daily import Group
+from stonks_overwatch.reports.realized import InstrumentGains, realized, realized_between
 from stonks_overwatch.reports.scope import Scope
 from tests.reports import builders
 
@@ -94,14 +95,26 @@ def test_another_method_changes_the_gains() -> None:
 
 def test_unknown_gains_are_counted_and_left_out() -> None:
     story()
-    account, share = builders.account("U2"), builders.instrument("CCC")
+    builders.rate("USD", "EUR", "0.8", Y26)
+    account, share = builders.account("U2"), builders.instrument("CCC", "USD")
     builders.position(account, share, "0")
-    builders.activity(account, "opening", Y24, share, quantity="1", is_derived=True)
-    builders.activity(account, "sell", Y26, share, quantity="-1", gross="10")
+    builders.activity(account, "opening", Y24, share, quantity="0.5", is_derived=True)
+    builders.activity(account, "sell", Y26, share, quantity="-0.5", gross="10")
     document = realized(EUR)
     assert values(document.totals.unknown, document.totals.gain_base) == [1, 58]
+    assert [row.symbol for row in document.by_instrument] == ["AAA", "BBB", "CCC"]
     unknown = next(lot for lot in document.lots if lot.symbol == "CCC")
     assert values(unknown.gain, unknown.acquired_on, unknown.proceeds) == [None, None, 10]
+    assert (unknown.side, unknown.is_estimate, document.totals.estimates) == ("long", False, 0)
+    assert values(*realized_between(EUR, Y26, Y26)) == [10, False]
+
+
+def test_what_was_realized_between_two_days_holds_both_and_of_some_holdings_theirs() -> None:
+    story()
+    sold = date(2025, 3, 6)
+    for start, end, gain in ((sold, Y26, 58), (date(2025, 3, 7), Y26, 10), (sold, date(2026, 3, 2), 48)):
+        assert values(*realized_between(EUR, start, end)) == [gain, False]
+    assert values(*realized_between(EUR, sold, Y26, only=Group("instrument", "BBB"))) == [20, False]
 
 
 def test_a_currency_of_choice_converts_each_day_by_itself() -> None:
