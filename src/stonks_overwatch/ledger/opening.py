@@ -17,8 +17,8 @@ from stonks_overwatch.ledger.types import Activity, ActivityKind
 
 OPENING_SOURCE = "opening balance"
 CHANGE_SOURCE = "position change"
-# More undated trades than this on the anchor's day are not taken apart: the tries double with each.
 _PLENTY = Decimal(10) ** 15  # of cost per unit: more than is ever given back
+# More undated trades than this on the anchor's day are not taken apart: the tries double with each.
 _MOST_TRIED = 10
 _DAY = timedelta(days=1)
 _LAST_SECOND = time(23, 59, 59)
