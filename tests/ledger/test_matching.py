@@ -6,6 +6,7 @@ Every expected figure is worked out by hand from the amounts in its test.
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -13,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonks_overwatch.ledger import types
-from stonks_overwatch.ledger.lots import EXACT, Lots, Method, Pick, effects, product, summed_if_known
+from stonks_overwatch.ledger.lots import EXACT, Lots, Method, Pick, divided, effects, summed_if_known
 from stonks_overwatch.ledger.matching import (
     NOTHING_TOLD,
     Convert,
     Terms,
     Told,
     Trade,
-    cost_of_trade,
     matched,
     traded,
     untraded,
@@ -617,6 +617,19 @@ def test_the_parts_of_a_gain_sum_to_it_exactly(
         assert not cost or abs(parts.cross - (proceeds - cost) * (now - then)) <= Decimal("1e-30")
 
 
+@given(money, money, rates, rates)
+def test_the_parts_of_a_gain_sum_to_it_exactly_where_lots_and_rates_were_divided(
+    whole: Decimal, proceeds: Decimal, then: Decimal, now: Decimal
+) -> None:
+    now = 1 / now
+    cost, cost_base = (divided(total, Decimal(1), Decimal(3))[0] for total in (whole, whole * then))
+    proceeds_base = EXACT.multiply(proceeds, now)
+    parts = effects(cost, proceeds, cost_base, proceeds_base, now)
+    assert parts is not None
+    assert cost_base is not None
+    assert sum(map(Fraction, parts)) == Fraction(proceeds_base) - Fraction(cost_base)
+
+
 quantities = st.integers(-30, 30).filter(bool).map(Decimal) | st.decimals("0.001", "9", places=3)
 prices = st.none() | st.decimals("0.01", "400", places=4)
 
@@ -625,7 +638,8 @@ prices = st.none() | st.decimals("0.01", "400", places=4)
 def test_what_was_traded_alone_has_the_lots_that_it_has_among_all_else(
     told: list[tuple[int, Decimal, Decimal | None, Decimal | None, Decimal | None]],
 ) -> None:
-    activities, trades = [], []
+    activities = []
+    trades: list[Trade] = []
     by_day: dict[date, Decimal | None] = {}
     for number, (gap, quantity, price, gross, rate) in enumerate(sorted(told, key=lambda row: row[0])):
         on = JAN + timedelta(days=gap)
@@ -637,18 +651,18 @@ def test_what_was_traded_alone_has_the_lots_that_it_has_among_all_else(
         )  # fmt: skip
         by_day.setdefault(on, rate)
         activities.append(row)
-        cost = cost_of_trade(quantity, price, gross, row.fee, row.tax, TERMS["OLD"].per_unit)
-        base = product(cost, by_day[on])
-        trades.append(Trade(on, row.key, quantity, cost, base))
+        told_price, told_gross = (None if told is None else str(told) for told in (price, gross))
+        trades.append((on, row.key, str(quantity), told_price, told_gross, "-1.25", None, by_day[on]))
     convert = Convert(lambda _account, _currency, on: by_day[on], lambda one: by_day[one.trade_date])
     among_all = book(*reversed(activities), convert=convert).get("OLD", Lots((), ()))
     # To the last digit, and with as many of them.
-    whole = traded(trades)
+    per_unit = TERMS["OLD"].per_unit
+    whole = traded(trades, per_unit)
     assert repr(whole) == repr(among_all)
     # And it can be gone on from each day.
     for on in by_day:
         before = untraded(whole.open, whole.closed, on)
-        later = traded([trade for trade in trades if trade.on >= on], before)
+        later = traded([trade for trade in trades if trade[0] >= on], per_unit, before)
         assert later.open == whole.open
         assert later.closed == tuple(close for close in whole.closed if close.closed_on >= on)
 

@@ -63,8 +63,9 @@ class Lot(NamedTuple):
 class Close(NamedTuple):
     """A part of a lot that one activity closed. `quantity`, `cost` and `proceeds` have the lot's sign.
 
-    `is_told` says that the user or the broker named this lot. What a merger pays in cash beside the new
-    security closes the share of the lot that its cost is of the whole.
+    `rate` is the reporting currency for one unit on the day it was closed. `is_told` says that the user or
+    the broker named this lot. What a merger pays in cash beside the new security closes the share of the lot
+    that its cost is of the whole.
     """
 
     opened_on: date
@@ -76,6 +77,7 @@ class Close(NamedTuple):
     closed_by: str
     cost_base: Decimal | None = None
     proceeds_base: Decimal | None = None
+    rate: Decimal | None = None
     is_dated: bool = True
     is_told: bool = False
 
@@ -145,7 +147,8 @@ def effects(
 
     With cost C, proceeds P, the acquisition's rate a = cost_base / C and the disposal's rate d:
     price = (P − C) × a, currency = C × (d − a), cross = (P − C) × (d − a); the sum is P×d − C×a.
-    What cost nothing has no rate of acquisition: all of its gain is at the disposal's rate.
+    What cost nothing has no rate of acquisition: all of its gain is at the disposal's rate. Price and
+    currency are rounded like all that is divided, and cross is the rest: the three are the gain exactly.
 
     Args:
         cost, proceeds: in the trade's currency; for what is still open, its market value.
@@ -166,9 +169,8 @@ def known_effects(
     """The same where all is known and the context is `EXACT`: for tens of thousands of gains."""
     gain, gain_base = proceeds - cost, proceeds_base - cost_base
     # C × d − C × a without a division.
-    by_currency = cost * rate - cost_base
+    by_currency = (cost * rate - cost_base).quantize(_FINEST).normalize()
     by_price = fraction(gain, cost_base, cost) if cost else gain_base - by_currency
-    # The rest, so that the parts are the whole whatever the division rounded.
     return by_price, by_currency, gain_base - by_price - by_currency
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from stonks_overwatch.ledger.lots import (
     EXACT,
@@ -182,42 +182,46 @@ def fifo(
     return lots.get(("", ""), Lots((), ()))
 
 
-class Trade(NamedTuple):
-    """A purchase, or a sale with a negative quantity. Costs have the sign of the quantity.
-
-    `cost` is in the trade's and `cost_base` in the reporting currency.
-    """
-
-    on: date
-    key: str
-    quantity: Decimal
-    cost: Decimal | None
-    cost_base: Decimal | None
+Number = Decimal | str
+Trade = tuple[date, str, Number, Number | None, Number | None, Number | None, Number | None, Decimal | None]
+"""A purchase, or a sale with a negative quantity: its day and key; its quantity, price, gross, fee and tax,
+which may be as the database has them; the reporting currency for one unit."""
 
 
-def traded(trades: Iterable[Trade], before: Iterable[Lot] = ()) -> Lots:
+def traded(trades: Iterable[Trade], per_unit: Decimal, before: Iterable[Lot] = ()) -> Lots:
     """First in, first out of what was bought and sold and had nothing else happen to it: as `matched` does.
 
     Most instruments are such, and tens of thousands of their trades take a fraction of the time so.
 
     Args:
         trades: of one instrument that is not margined, in one account, in the order of time.
+        per_unit: as in `Terms`.
         before: what was open before them, oldest first.
     """
-    piled = deque(before)
-    closed: list[Close] = []
+    # Rows of `Lot` and `Close`.
+    piled = deque[tuple[Any, ...]](before)
+    closed: list[tuple[Any, ...]] = []
     with localcontext(EXACT):
-        for on, key, quantity, cost, cost_base in trades:
-            is_long = quantity > 0
-            left, own, base = quantity, cost, cost_base
-            while left and piled and (piled[0].quantity > 0) is not is_long:
+        for on, key, size, price, gross, fee, tax, rate in trades:
+            quantity = Decimal(size)
+            own = _cost_of_trade(
+                quantity,
+                None if price is None else Decimal(price),
+                None if gross is None else Decimal(gross),
+                None if fee is None else Decimal(fee),
+                None if tax is None else Decimal(tax),
+                per_unit,
+            )
+            base = None if own is None or rate is None else own * rate
+            is_long, left = quantity > 0, quantity
+            while left and piled and (piled[0][1] > 0) is not is_long:
                 opened_on, held, paid, opened_by, paid_base, _ = piled.popleft()
                 rest = held + left
                 if rest and (rest > 0) is not is_long:
                     part = left.copy_negate()
                     paid, own_rest = _parted(paid, part, held)
                     paid_base, base_rest = _parted(paid_base, part, held)
-                    piled.appendleft(Lot(opened_on, rest, own_rest, opened_by, base_rest))
+                    piled.appendleft((opened_on, rest, own_rest, opened_by, base_rest, True))
                     share, share_base, left = own, base, ZERO
                 else:
                     part = held
@@ -225,12 +229,13 @@ def traded(trades: Iterable[Trade], before: Iterable[Lot] = ()) -> Lots:
                     share_base, base = _parted(base, part.copy_negate(), left)
                     left = rest
                 brought, brought_base = negative(share), negative(share_base)
-                closed.append(
-                    Close(opened_on, on, part, paid, brought, opened_by, key, paid_base, brought_base)
-                )
+                closed.append((
+                    opened_on, on, part, paid, brought, opened_by, key, paid_base, brought_base, rate, True,
+                    False,
+                ))  # fmt: skip
             if left:
-                piled.append(Lot(on, left, own, key, base))
-    return Lots(tuple(piled), tuple(closed))
+                piled.append((on, left, own, key, base, True))
+    return Lots(tuple(map(Lot._make, piled)), tuple(map(Close._make, closed)))
 
 
 def untraded(lots: Iterable[Lot], closes: Iterable[Close], since: date) -> list[Lot]:
@@ -492,13 +497,13 @@ class _Matcher:
     def _close(self, activity: Activity, taken: Taken, brought: _Amount) -> None:
         lot = taken.lot
         key = activity.account, _ref(activity)
-        cost_base = lot.cost_base
+        rate, cost_base = self._rate(activity), lot.cost_base
         if self._terms[key[1]].is_margined:
-            cost_base = product(lot.cost, self._rate(activity))
+            cost_base = product(lot.cost, rate)
         self._closed[key].append(
             Close(
                 lot.opened_on, activity.trade_date, lot.quantity, lot.cost, brought.own, lot.opened_by,
-                activity.key, cost_base, brought.base, lot.is_dated, taken.is_told,
+                activity.key, cost_base, brought.base, rate, lot.is_dated, taken.is_told,
             )
         )  # fmt: skip
 
@@ -917,12 +922,12 @@ def _cost(activity: Activity, terms: Terms) -> Decimal | None:
     else:
         gross = activity.gross
     nothing = ZERO if activity.subtype in WORTHLESS else None
-    return cost_of_trade(
-        moved(activity), activity.price, gross, activity.fee, activity.tax, terms.per_unit, nothing
-    )
+    price, fee, tax = activity.price, activity.fee, activity.tax
+    with localcontext(EXACT):
+        return _cost_of_trade(moved(activity), price, gross, fee, tax, terms.per_unit, nothing)
 
 
-def cost_of_trade(
+def _cost_of_trade(
     quantity: Decimal,
     price: Decimal | None,
     gross: Decimal | None,
@@ -931,19 +936,19 @@ def cost_of_trade(
     per_unit: Decimal,
     otherwise: Decimal | None = None,
 ) -> Decimal | None:
-    """What the quantity cost, with its sign: for a sale, minus what it brought.
+    """What the quantity cost, with its sign: for a sale, minus what it brought. Within the context `EXACT`.
 
     By what was paid for it, else by its price, which `per_unit` turns into money; where neither is known
     `otherwise`.
     """
     if gross:
-        money = abs(gross).copy_sign(quantity)
+        money = gross.copy_sign(quantity)
     elif price is not None:
-        money = EXACT.multiply(EXACT.multiply(quantity, price), per_unit)
+        money = quantity * price * per_unit
     elif otherwise is not None:
         money = otherwise
     else:
         return None
     if fee or tax:
-        return EXACT.subtract(money, EXACT.add(fee or ZERO, tax or ZERO))
+        return money - ((fee or ZERO) + (tax or ZERO))
     return money

@@ -5,14 +5,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.db.models import Case, ExpressionWrapper, F, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
 from stonks_overwatch.ledger import matching, models
-from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lot, Lots, Method, Pick, product
+from stonks_overwatch.ledger.lots import EXACT, MARGINED, RETURN_OF_CAPITAL, Lot, Lots, Method, Pick
 from stonks_overwatch.ledger.matching import Trade
 from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.types import Activity, ActivityKind
@@ -81,19 +81,12 @@ class Books:
     lots: Mapping[Key, Lots]
     papers: Mapping[int, Paper]
     rates: Rates
-    booked: Mapping[tuple[int, str], Decimal]
-    """Rates booked with activities, by account row and key: account currency for one unit."""
     ties: list[set[Key]]
     """What has to be worked out together; see `matching.ties`."""
     more: Set[Key]
     """What more happened to than being bought and sold, or what is not matched first in, first out."""
     gone_on: Set[Key]
     """What was matched from a day on alone: what it had closed before is not in its lots."""
-
-    def rate(self, account: int, currency: str, on: date, closed_by: str | None = None) -> Decimal | None:
-        """Base currency for one unit: as booked with the closing activity, else of the day."""
-        booked = None if closed_by is None else self.booked.get((account, closed_by))
-        return _base_rate(self.rates, self.base, self.accounts[account].currency, currency, on, booked)
 
 
 def moving(accounts: Iterable[models.Account], until: date | None = None) -> QuerySet[models.Activity]:
@@ -143,7 +136,7 @@ def ties(accounts: Sequence[models.Account]) -> list[set[Key]]:
     if not rows:
         return []
     papers = {paper.pk: paper for paper in map(Paper._make, instruments.values_list(*PAPER))}
-    activities, _ = _ledger_types(rows, papers)
+    activities = _ledger_types(rows, papers)
     terms = {str(pk): _terms(paper) for pk, paper in papers.items()}
     return [{_key(names) for names in some} for some in matching.ties(activities, terms)]
 
@@ -233,7 +226,7 @@ class Moves:
         """See `books`."""
         everyone = self.everyone
         rows = [row for row in self.rows if until is None or row.trade_date <= until]
-        activities, booked = _ledger_types(rows, self.papers)
+        activities = _ledger_types(rows, self.papers)
         rates = Rates(()) if base is None else self._rates(base)
 
         def on(account: str, currency: str, day: date) -> Decimal | None:
@@ -247,12 +240,16 @@ class Moves:
         convert = None if base is None else matching.Convert(on, of)
         found = matching.matched(activities, terms, self.told, convert)
         lots = {_key(names): of_key for names, of_key in found.items()}
-        rate = lru_cache(None)(partial(_base_rate, rates, base))
+
+        @cache
+        def days(kept_in: str, currency: str) -> _Days:
+            return _Days(lambda day, booked: _base_rate(rates, base, kept_in, currency, day, booked))
+
         for key, told in self.trades.items():
-            before = self.begun.get(key)
-            trades = self._trades(key, told, rate if base else None, until, booked)
+            paper, before = self.papers[key[1]], self.begun.get(key)
+            trades = _trades(told, paper.currency, days(everyone[key[0]].currency, paper.currency), until)
             if trades or before:
-                lots[key] = matching.traded(trades, before.lots if before else ())
+                lots[key] = matching.traded(trades, paper.per_unit, before.lots if before else ())
         there = {(str(row.account_id), str(row.instrument_id)) for row in rows}
         tied = matching.ties(activities, terms, there)
         return Books(
@@ -262,46 +259,10 @@ class Moves:
             lots={key: of_key for key, of_key in lots.items() if key[0] in self.wanted},
             papers=self.papers,
             rates=rates,
-            booked=booked,
             ties=[{_key(names) for names in some} for some in tied],
             more={(row.account_id, row.instrument_id) for row in rows},
             gone_on=self.begun.keys(),
         )
-
-    def _trades(
-        self,
-        key: Key,
-        told: Iterable[_TradeRow],
-        convert: Callable[[str, str, date, Decimal | None], Decimal | None] | None,
-        until: date | None,
-        booked: dict[tuple[int, str], Decimal],
-    ) -> list[Trade]:
-        """Those of one account and instrument to the end of a day; adds the rates booked with them.
-
-        `convert` is `_base_rate` from the currency that the account is kept in on.
-        """
-        account, paper = key[0], self.papers[key[1]]
-        currency, per_unit, kept_in = paper.currency, paper.per_unit, self.everyone[account].currency
-        trades = []
-        for _, _, day, _, name, size, price, gross, fee, tax, paid_in, fx_rate, _ in told:
-            on, quantity = plain_day(day), Decimal(size)
-            if until is not None and on > until:
-                break
-            cost = rate = None
-            if paid_in == currency:
-                if fx_rate is not None:
-                    rate = booked[account, name] = Decimal(fx_rate)
-                cost = matching.cost_of_trade(
-                    quantity,
-                    None if price is None else Decimal(price),
-                    None if gross is None else Decimal(gross),
-                    None if fee is None else Decimal(fee),
-                    None if tax is None else Decimal(tax),
-                    per_unit,
-                )
-            base = None if convert is None else product(cost, convert(kept_in, currency, on, rate))
-            trades.append(Trade(on, name, quantity, cost, base))
-        return trades
 
     def _rates(self, base: str) -> Rates:
         brokers = {account.broker for account in self.everyone.values()}
@@ -317,6 +278,38 @@ class Moves:
             return Rates.of_days(days, currencies)
         # Up to the latest stored: what is still open is valued at today's.
         return Rates.between(min(days), date.max, currencies)
+
+
+class _Days(dict[str, Decimal | None]):
+    """The base currency for one unit of a currency by day, found when it is first asked for.
+
+    `rate` finds it for a day and the rate that was booked with an activity, if one was.
+    """
+
+    def __init__(self, rate: Callable[[date, Decimal | None], Decimal | None]) -> None:
+        self.rate = rate
+
+    def __missing__(self, day: str) -> Decimal | None:
+        found = self[day] = self.rate(plain_day(day), None)
+        return found
+
+
+def _trades(rows: Iterable[_TradeRow], currency: str, days: _Days, until: date | None) -> list[Trade]:
+    """Those of one account and instrument to the end of a day.
+
+    Money in another currency than the instrument's says nothing about its cost there.
+    """
+    trades: list[Trade] = []
+    for _, _, day, _, key, quantity, price, gross, fee, tax, paid_in, booked, _ in rows:
+        on = plain_day(day)
+        if until is not None and on > until:
+            break
+        if paid_in != currency:
+            trades.append((on, key, quantity, None, None, fee, tax, days[day]))
+        else:
+            rate = days[day] if booked is None else days.rate(on, Decimal(booked))
+            trades.append((on, key, quantity, price, gross, fee, tax, rate))
+    return trades
 
 
 def read(
@@ -344,7 +337,7 @@ def read(
         trades, others = _apart(methods, papers, until, only)
         rows = _activities(everyone, until, others)
         # What a corporate action comes from may have been traded alone.
-        actions, _ = _ledger_types((row for row in rows if row.kind in _ACTIONS), papers)
+        actions = _ledger_types((row for row in rows if row.kind in _ACTIONS), papers)
         terms = {str(pk): _terms(paper) for pk, paper in papers.items()} if actions else {}
         tied = {_key(names) for some in matching.ties(actions, terms) for names in some} & trades.keys()
         rows += _activities(everyone, until, tied)
@@ -475,19 +468,15 @@ def _terms(paper: Paper) -> matching.Terms:
     )
 
 
-def _ledger_types(
-    rows: Iterable[_Row], papers: Mapping[int, Paper]
-) -> tuple[list[Activity], dict[tuple[int, str], Decimal]]:
-    """The activities as the ledger's own, with rows for names, and the rates booked with them.
+def _ledger_types(rows: Iterable[_Row], papers: Mapping[int, Paper]) -> list[Activity]:
+    """The activities as the ledger's own, with rows for names.
 
     Money in another currency than the instrument's says nothing about its cost there.
     """
-    activities, booked = [], {}
+    activities = []
     for row in rows:
         currency = papers[row.instrument_id].currency
         same = row.currency == currency
-        if same and row.fx_rate is not None:
-            booked[row.account_id, row.key] = row.fx_rate
         activities.append(
             Activity(
                 account=str(row.account_id),
@@ -518,7 +507,7 @@ def _ledger_types(
                 reverses=row.reverses,
             )
         )
-    return activities, booked
+    return activities
 
 
 def _base_rate(

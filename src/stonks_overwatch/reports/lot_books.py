@@ -54,12 +54,9 @@ class OpenRow(NamedTuple):
 
 
 class ClosedRow(NamedTuple):
-    """`rate` is the base currency for one unit on the day it was closed."""
-
     account: int
     instrument: int
     close: Close
-    rate: Decimal | None
 
 
 class GainRow(NamedTuple):
@@ -103,9 +100,6 @@ NOT_CLOSED = Earned(Decimal(0), is_estimate=False)
 """Of what closed nothing."""
 Positions = dict[Key, tuple[Decimal, Decimal | None]]
 """Quantity and cost of what is open, by account and instrument; unknown as soon as one lot's cost is."""
-
-Rated = tuple[Close, Decimal | None]
-"""A closed lot, and the base currency for one unit on the day it was closed."""
 
 _LOT = Lot._fields
 _COUNTS, GAINED = GainRow._fields[2:6], GainRow._fields[6:]
@@ -160,7 +154,7 @@ class Stored:
             for number, line in enumerate(lots.split("\n"))
         ]
         lines.sort(reverse=True)
-        return [ClosedRow(account, paper, *_unpacked(line)) for _, account, paper, _, line in lines[page]]
+        return [ClosedRow(account, paper, _unpacked(line)) for _, account, paper, _, line in lines[page]]
 
     def _years(self, page: slice) -> tuple[list[int], int]:
         """In which the lots of a page were closed, and how many were closed later than in these."""
@@ -224,10 +218,10 @@ class Live:
         self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
     ) -> list[ClosedRow]:
         rows = [
-            ClosedRow(account, paper, close, rate)
+            ClosedRow(account, paper, close)
             for (account, paper), closes in self._closed()
             if instrument in (None, paper)
-            for close, rate in closes
+            for close in closes
             if year in (EVER, close.closed_on.year)
         ]
         rows.sort(key=lambda row: row.close.closed_on)
@@ -250,7 +244,7 @@ class Live:
             if row.instrument is not None
         }
 
-    def _closed(self) -> Iterator[tuple[Key, list[Rated]]]:
+    def _closed(self) -> Iterator[tuple[Key, list[Close]]]:
         return ((key, closes) for key, closes in _closed(self.books) if key[0] in self.methods)
 
 
@@ -326,7 +320,7 @@ class _Before(NamedTuple):
     """What had been closed before a day: in its year, and the sums of the years before."""
 
     year: int
-    closed: Sequence[Rated]
+    closed: Sequence[Close]
     sums: Sequence[GainRow]
 
 
@@ -346,7 +340,7 @@ def _begun(found: dict[int, int], changed: Mapping[Key, date]) -> tuple[dict[Key
     open_now: defaultdict[Key, list[Lot]] = defaultdict(list)
     for row in stored.open(instruments):
         open_now[row.account, row.instrument].append(row.lot)
-    closed: defaultdict[Key, list[Rated]] = defaultdict(list)
+    closed: defaultdict[Key, list[Close]] = defaultdict(list)
     of_keys = {"book__in": list(stored.accounts), "instrument__in": instruments}
     blocks = ClosedLots.objects.filter(**of_keys, year__gte=min(changed[key].year for key in keys))
     for book, instrument, lots in blocks.order_by("year").values_list("book_id", "instrument_id", "lots"):
@@ -358,10 +352,10 @@ def _begun(found: dict[int, int], changed: Mapping[Key, date]) -> tuple[dict[Key
     begun, before = {}, {}
     for key in keys:
         on = changed[key]
-        begun[key] = Begun(on, untraded(open_now[key], [close for close, _ in closed[key]], on))
+        begun[key] = Begun(on, untraded(open_now[key], closed[key], on))
         before[key] = _Before(
             on.year,
-            [one for one in closed[key] if one[0].closed_on < on and one[0].closed_on.year == on.year],
+            [one for one in closed[key] if one.closed_on < on and one.closed_on.year == on.year],
             [gain for gain in sums[key] if gain.year < on.year],
         )
     return begun, before
@@ -474,7 +468,7 @@ _Row = tuple[Any, ...]
 
 
 def _written(
-    kept: Books, found: dict[int, int], closed: Iterable[tuple[Key, list[Rated]]], gains: Iterable[GainRow]
+    kept: Books, found: dict[int, int], closed: Iterable[tuple[Key, list[Close]]], gains: Iterable[GainRow]
 ) -> Iterator[tuple[QuerySet[Any], tuple[str, ...], Iterator[_Row]]]:
     """The tables, their columns, and the rows of what was worked out: there are tens of thousands."""
     yield OpenLot.objects.all(), _OPEN_COLUMNS, (
@@ -575,7 +569,7 @@ def _sum_again(
 _LINE = "\t".join(["%s"] * 12)
 
 
-def _packed(closes: Iterable[Rated]) -> str:
+def _packed(closes: Iterable[Close]) -> str:
     """Lots as ClosedLots has them, a line for each: days, numbers, what they are, and keys."""
     return "\n".join(
         _LINE % (
@@ -584,20 +578,20 @@ def _packed(closes: Iterable[Rated]) -> str:
         )
         for (
             opened_on, closed_on, quantity, cost, proceeds, opened_by, closed_by, cost_base, proceeds_base,
-            is_dated, is_told,
-        ), rate in closes
+            rate, is_dated, is_told,
+        ) in closes
     )  # fmt: skip
 
 
-def _unpacked(line: str) -> Rated:
+def _unpacked(line: str) -> Close:
     closed_on, opened_on, *numbers, is_dated, is_told, opened_by, closed_by = line.split("\t")
     quantity, cost, proceeds, cost_base, proceeds_base, rate = (
         None if number == "None" else Decimal(number) for number in numbers
     )
     return Close(
         plain_day(opened_on), plain_day(closed_on), quantity or _ZERO, cost, proceeds, _as_it_was(opened_by),
-        _as_it_was(closed_by), cost_base, proceeds_base, is_dated == "True", is_told == "True",
-    ), rate  # fmt: skip
+        _as_it_was(closed_by), cost_base, proceeds_base, rate, is_dated == "True", is_told == "True",
+    )  # fmt: skip
 
 
 _day = lru_cache(10_000)(date.isoformat)
@@ -615,31 +609,23 @@ def _text(number: Decimal | None) -> str | None:
     return None if number is None else text(number)
 
 
-def _closed(kept: Books, before: Mapping[Key, _Before] = _NONE) -> Iterator[tuple[Key, list[Rated]]]:
+def _closed(kept: Books, before: Mapping[Key, _Before] = _NONE) -> Iterator[tuple[Key, list[Close]]]:
     """By account and instrument, in the order in which they were closed, with what was closed `before`."""
     for key, of_key in sorted(kept.lots.items()):
-        account, paper = key
-        currency = kept.papers[paper].currency
-        closed_by = rate = None
-        closes = [*before[key].closed] if key in before else []
-        for close in of_key.closed:
-            if close.closed_by != closed_by:
-                closed_by = close.closed_by
-                rate = kept.rate(account, currency, close.closed_on, closed_by)
-            closes.append((close, rate))
+        closes = [*before[key].closed, *of_key.closed] if key in before else [*of_key.closed]
         if closes or key in before:
             yield key, closes
 
 
-def _by_year(closes: Iterable[Rated]) -> list[tuple[int, list[Rated]]]:
-    years: defaultdict[int, list[Rated]] = defaultdict(list)
+def _by_year(closes: Iterable[Close]) -> list[tuple[int, list[Close]]]:
+    years: defaultdict[int, list[Close]] = defaultdict(list)
     for one in closes:
-        years[one[0].closed_on.year].append(one)
+        years[one.closed_on.year].append(one)
     return sorted(years.items())
 
 
 def _gains(
-    closed: Iterable[tuple[Key, list[Rated]]], kept: Books, before: Mapping[Key, _Before] = _NONE
+    closed: Iterable[tuple[Key, list[Close]]], kept: Books, before: Mapping[Key, _Before] = _NONE
 ) -> list[GainRow]:
     """The sums of each account and instrument by year, and of all years; without the years `before`."""
     found = []
@@ -661,20 +647,20 @@ def is_cost_rated(paper: Paper, base: str | None) -> bool:
     return paper.currency != base and not paper.is_margined
 
 
-def _gain(account: int, instrument: int, year: int, closes: Sequence[Rated], *, is_rated: bool) -> GainRow:
+def _gain(account: int, instrument: int, year: int, closes: Sequence[Close], *, is_rated: bool) -> GainRow:
     """The sums of one year, where the context is `EXACT`."""
-    columns = list(zip(*(_parts(*one) for one in closes), strict=True))
+    columns = list(zip(*map(_parts, closes), strict=True))
     gains = columns[_GAIN_BASE]
     estimates = 0
     if is_rated:
         known = zip(closes, gains, strict=True)
-        estimates = sum(not close.is_dated and gain is not None for (close, _), gain in known)
+        estimates = sum(not close.is_dated and gain is not None for close, gain in known)
     return GainRow(account, instrument, year, len(closes), gains.count(None), estimates, *map(_sum, columns))
 
 
-def _parts(close: Close, rate: Decimal | None) -> tuple[Decimal | None, ...]:
+def _parts(close: Close) -> tuple[Decimal | None, ...]:
     """What a close adds to each of the sums, in the order of `GAINED`; where the context is `EXACT`."""
-    _, _, _, cost, proceeds, _, _, cost_base, proceeds_base, _, _ = close
+    _, _, _, cost, proceeds, _, _, cost_base, proceeds_base, rate, _, _ = close
     gain = gain_base = None
     effects: Sequence[Decimal | None] = (None, None, None)
     if cost is not None and proceeds is not None:
@@ -723,8 +709,8 @@ def _row(account: int, instrument: int | None, year: int, rows: Sequence[GainRow
 
 def _sum(numbers: Sequence[Decimal | None]) -> Decimal | None:
     """Of what is known of them, where the context is `EXACT`; None where nothing is."""
-    known = [number for number in numbers if number is not None]
-    return sum(known, _ZERO) if known else None
+    known = sum(filter(None, numbers), _ZERO)
+    return known if known or numbers.count(None) < len(numbers) else None
 
 
 def brought_and_paid(close: Close) -> tuple[Decimal | None, Decimal | None]:

@@ -147,6 +147,9 @@ class Rates:
         own = self._pairs.get((currency, into))
         if own is not None and (rate := own.told_on(on)) is not None:
             return rate
+        opposite = self._pairs.get((into, currency))
+        if opposite is not None and (rate := opposite.told_on(on)) is not None:
+            return 1 / rate
         found = self.found(currency, into, on)
         return found.rate if found else None
 

@@ -260,7 +260,7 @@ def _instrument(paper: Paper, rows: list[GainRow]) -> InstrumentGains:
 def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method, base: str) -> ClosedLot:
     close = row.close
     is_short = close.quantity < 0
-    parts = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, row.rate)
+    parts = effects(close.cost, close.proceeds, close.cost_base, close.proceeds_base, close.rate)
     cost, proceeds = close.cost, close.proceeds
     proceeds_base, cost_base = brought_and_paid(close)
     if is_short:

@@ -19,7 +19,6 @@ from stonks_overwatch.ledger.matching import (
     WORTHLESS,
     Terms,
     Trade,
-    cost_of_trade,
     matched,
     ties,
     traded,
@@ -165,9 +164,10 @@ def _close_positions(
         for pk, of_one in settled.items()
     ]
     for pk, told in alone.items():
-        trades = _trades(told, terms[str(pk)].per_unit)
-        quantity = summed(trade.quantity for trade in trades)
-        positions.append(_position(known[pk], traded(trades), quantity, {trades[0].on, trades[-1].on}))
+        trades = _trades(told)
+        lots = traded(trades, terms[str(pk)].per_unit)
+        quantity = summed(size for _, _, _, _, size, *_ in told)
+        positions.append(_position(known[pk], lots, quantity, {trades[0][0], trades[-1][0]}))
     upsert(Position, _POSITION, ((account_pk, *row) for row in positions), unique=["account", "instrument"])
     Position.objects.filter(
         account=account_pk, instrument__in=instruments - alone.keys() - settled.keys()
@@ -249,10 +249,10 @@ def _told(row: Row) -> Told:
     return row.trade_date, row.trade_at or "", row.kind, row.key, quantity or _ZERO, price, gross, fee, tax
 
 
-def _trades(told: list[Told], per_unit: Decimal) -> list[Trade]:
+def _trades(told: list[Told]) -> list[Trade]:
     """In the order of time."""
     return [
-        Trade(plain_day(on), key, quantity, cost_of_trade(quantity, price, gross, fee, tax, per_unit), None)
+        (plain_day(on), key, quantity, price, gross, fee, tax, None)
         for on, _, _, key, quantity, price, gross, fee, tax in sorted(told)
     ]
 
