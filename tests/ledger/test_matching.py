@@ -157,6 +157,22 @@ def test_the_broker_s_own_matching_counts_with_its_days_and_costs() -> None:
     ]
 
 
+@pytest.mark.parametrize(("sign", "gain"), [(1, -2), (-1, 2)])
+def test_the_broker_s_cost_of_a_single_unit_has_the_sign_of_what_is_held(sign: int, gain: int) -> None:
+    # A unit that the broker says cost 16 is sold for 14; and one sold short for 16 is covered for 14.
+    told = by_method(
+        Method.BROKER, matched={("U1", "OLD", APR): [Pick(Decimal(1), opened_on=FEB, cost=Decimal(16))]}
+    )
+    trade, close = (buy, sell) if sign > 0 else (sell, buy)
+    opened = [
+        trade("10", None, on, ref="OLD", gross=f"{-sign * money}", currency="USD")
+        for on, money in ((JAN, 100), (FEB, 150))
+    ]
+    closed = close("1", None, APR, ref="OLD", gross=f"{sign * 14}", currency="USD")
+    lots = book(*opened, closed, told=told)["OLD"]
+    assert [values(c.opened_on, c.quantity, c.realized_pnl) for c in lots.closed] == [[FEB, sign, gain]]
+
+
 def test_two_sales_of_one_day_share_the_broker_s_matching() -> None:
     picks = [Pick(Decimal(4), opened_on=FEB), Pick(Decimal(6), opened_on=MAR)]
     sales = [sell("5", None, APR, ref="OLD", gross="70", currency="USD", key=key) for key in ("s1", "s2")]
@@ -801,6 +817,26 @@ def test_capital_is_given_back_to_what_was_held_before_the_ex_date() -> None:
     lots = book(held(), held("10", "100", late), sold, returned("100", ex_date=ex))["OLD"]
     assert shown(lots) == [(JAN, Decimal(50), Decimal(450)), (late, Decimal(10), Decimal(100))]
     assert gains(lots) == [Decimal(50)]
+
+
+def test_capital_is_not_given_back_to_what_was_bought_on_the_ex_date_but_to_what_was_there_before() -> None:
+    # 100 units share 110 with the 10 of an opening balance, whose purchase is older than the balance.
+    there = activity(
+        ActivityKind.OPENING, MAR, "10", ref="OLD", currency="USD", gross="0", cost="100", key="o"
+    )
+    lots = book(held(), held("10", "100", MAR), there, returned("110", APR, ex_date=MAR))["OLD"]
+    assert {(lot.opened_by, lot.cost) for lot in lots.open if lot.opened_by == "o"} == {("o", Decimal(90))}
+    assert sorted(lot.cost for lot in lots.open if lot.cost is not None) == [90, 100, 900]
+
+
+def test_what_is_short_owes_the_capital_back_and_gains_by_the_rate() -> None:
+    # 100 USD received at 0.90 are 90 EUR; all of them are owed at 0.80: 80 EUR.
+    rates = {JAN: Decimal("0.9"), MAR: Decimal("0.8")}
+    convert = Convert(lambda _a, _c, on: rates[on], lambda one: rates[one.trade_date])
+    short = sell("10", None, JAN, ref="OLD", gross="100", currency="USD")
+    lots = book(short, returned("-100"), convert=convert)["OLD"]
+    assert [values(lot.quantity, lot.cost, lot.cost_base) for lot in lots.open] == [[-10, 0, 0]]
+    assert [values(c.realized_pnl, c.realized_pnl_base) for c in lots.closed] == [[0, 10]]
 
 
 def test_capital_that_comes_when_nothing_is_held_is_a_gain() -> None:
