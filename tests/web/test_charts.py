@@ -44,6 +44,13 @@ def test_after_ten_colours_the_rest_shares_one() -> None:
     assert colours == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 0]
 
 
+def test_classes_and_currencies_keep_their_colours_whatever_stands_beside_them() -> None:
+    assert charts.colours(["cash", "stock"]) == [5, 1]
+    assert charts.colours(["stock", "etf", "cash"]) == [1, 2, 5]
+    assert charts.colours(["PLN", "EUR", "USD", "NOK"]) == [3, 2, 1, 4]
+    assert charts.colours(["unknown", "US"]) == [0, 1]
+
+
 def series(**values: str | None) -> NavSeries:
     return NavSeries(
         accounts_without=(),

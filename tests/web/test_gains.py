@@ -48,9 +48,9 @@ def test_a_year_s_gains_are_told_lot_by_lot(reader: Client, traded: Instrument) 
     shown = text(reader.get("/realized?year=2025"))
     # 500 × 0.8 − 400 × 0.9 = 40: price 90, currency −40, both −10.
     assert "Realized gain, 2025 +40.00 EUR 1 lot closed" in shown
-    assert "Of the price +90.00 EUR" in shown
-    assert "Of the currency −40.00 EUR" in shown
-    assert "Of both together −10.00 EUR" in shown
+    assert "From price +90.00 EUR" in shown
+    assert "From currency −40.00 EUR" in shown
+    assert "From both together −10.00 EUR" in shown
     assert "5 Mar 2024 – 5 Jun 2025 457 days, more than a year" in shown
     assert f'href="/instrument/{traded.pk}"' in reader.get("/realized").content.decode()
 
@@ -64,7 +64,7 @@ def test_sums_of_gains_are_marked_where_one_of_them_is_an_estimate(
     )
     sums = text(reader.get("/realized"))
     assert sums.count(shown) == 4  # of all, of the year, of the instrument, of the lot
-    assert "Of the currency ~ about −40.00 EUR" in sums
+    assert "From currency ~ about −40.00 EUR" in sums
     assert shown in text(reader.get("/"))
 
 
@@ -96,11 +96,11 @@ def test_an_instrument_shows_what_it_earned_and_by_what(reader: Client, traded: 
     assert "Unrealized +84.00 EUR" in shown
     assert "Realized +40.00 EUR" in shown
     assert "Income +6.80 EUR" in shown
-    assert "Together +130.80 EUR" in shown
+    assert "Total +130.80 EUR" in shown
     # 180 × 0.9 + 90 of the price; 600 × −0.1 − 40 of the currency; 180 × −0.1 − 10 of both.
-    assert "Of the price +252.00 EUR" in shown
-    assert "Of the currency −100.00 EUR" in shown
-    assert "Of both together −28.00 EUR" in shown
+    assert "From price +252.00 EUR" in shown
+    assert "From currency −100.00 EUR" in shown
+    assert "From both together −28.00 EUR" in shown
 
 
 def test_the_chart_has_the_prices_the_trades_and_the_dividends(reader: Client, traded: Instrument) -> None:

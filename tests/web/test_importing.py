@@ -53,7 +53,7 @@ def test_a_file_is_looked_at_before_it_is_imported(reader: Client, waiting: Path
     looked = send(reader, DEPOSIT, account="")
 
     assert "What an import would do Nothing is stored yet." in text(looked)
-    assert "0.csv activities, 1 row activities 1 1 0 0" in text(looked)
+    assert "0.csv Activities, 1 row Activities 1 1 0 0" in text(looked)
     assert not models.Import.objects.exists()
 
     done = reader.post("/import", {"token": token(looked)})

@@ -17,6 +17,7 @@ from django.utils.html import strip_tags
 
 from stonks_overwatch.ledger import models
 from stonks_overwatch.reports.booked import year_before
+from stonks_overwatch.web import cashflow
 from tests.reports import builders
 from tests.web.conftest import Configure
 
@@ -65,6 +66,22 @@ def text(answer: Any) -> str:
 
 def rows(answer: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.content.decode())))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "parts"),
+    [
+        (date(2025, 11, 27), date(2026, 11, 26), {"2025-11", "2025", "2026-11", "2026"}),
+        (date(2025, 1, 1), date(2025, 12, 31), set()),
+        (date(2025, 2, 1), date(2026, 1, 31), {"2025", "2026"}),
+        (None, date(2026, 1, 31), {"2026"}),
+        (None, None, set()),
+    ],
+)
+def test_growth_is_told_of_whole_months_and_years_alone(
+    start: date | None, end: date | None, parts: set[str]
+) -> None:
+    assert cashflow.cut(start, end) == parts
 
 
 def days_ago(days: int) -> date:

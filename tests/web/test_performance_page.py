@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.ledger.models import Account, Instrument
 from stonks_overwatch.web.performance import TABLES, heat
 from tests.reports import builders as made
 from tests.reports.packing import pack
@@ -106,6 +106,28 @@ def test_what_each_holding_added_comes_after_the_page(reader: Client, portfolio:
     assert "ABC" in text(reader.get("/performance?period=all&part=holdings"))
 
 
+def test_of_many_holdings_those_that_added_most_and_least_are_shown(
+    reader: Client, portfolio: Instrument
+) -> None:
+    holder = Account.objects.get()
+    made.activity(holder, "deposit", ago(50), gross="2400")
+    for number in range(1, 25):  # each bought at 100, and now at 101 to 124
+        share = made.instrument(f"S{number:02}")
+        made.activity(holder, "buy", ago(50), share, quantity="1", price="100", gross="-100")
+        for days in range(50, 0, -7):
+            made.price(share, "100", ago(days))
+        made.price(share, f"{100 + number}", ago(0))
+    pack()
+    shown = text(reader.get("/performance?period=all&part=holdings"))
+    listed = shown[shown.index("What each holding added") :]
+    assert "20 of 25 holdings; the CSV has all." in listed
+    most, least = listed.split("Added least")
+    # ABC gained 100.
+    assert most.index("ABC") < most.index("S24") < most.index("S16")
+    assert "S15" not in listed
+    assert "S01" in least
+
+
 def test_one_holding_can_be_looked_at_alone(reader: Client, portfolio: Instrument) -> None:
     shown = text(reader.get(f"/performance?period=all&only=instrument={portfolio.broker_ref}"))
     assert "+20.00%" in shown
@@ -169,7 +191,7 @@ def test_with_the_brokers_values_alone_returns_are_unknown(configure: Configure,
         made.nav(account, str(100 + days), ago(days))
     shown = text(reader.get("/performance?period=all"))
     assert "Returns need to know every deposit and withdrawal." in shown
-    assert "End 100.00 EUR" in shown
+    assert "Value at end 100.00 EUR" in shown
 
 
 @pytest.mark.usefixtures("portfolio")

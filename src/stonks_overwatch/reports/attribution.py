@@ -47,6 +47,7 @@ class HoldingReturn(Document):
     contribution: Computed | None
     is_estimate: bool
     why: str
+    expires_on: date | None = Field(exclude=True)
 
 
 class AttributionDocument(Document):
@@ -65,6 +66,11 @@ class AttributionDocument(Document):
     unknown: int
     twr: Computed | None
     count: int = Field(exclude=True)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more holdings than these."""
+        return self.count > len(self.holdings)
 
 
 def attribution(scope: Scope, start: date | None = None, end: date | None = None) -> AttributionDocument:
@@ -86,7 +92,10 @@ def attribution(scope: Scope, start: date | None = None, end: date | None = None
 
 
 def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None) -> AttributionDocument:
-    """The same, of a series that is there already; with `most`, of the first holdings alone (see `count`)."""
+    """The same, of a series that is there already; with `most`, only those that added most and least.
+
+    There are no more than `most` of them, of `count`.
+    """
     begin, end = days.first.toordinal() - 1, days.last.toordinal()
     grown = daily.index
     sums: dict[int, list[float]] = {}
@@ -97,14 +106,17 @@ def attributed(daily: DailyTotal, base: str, days: Days, most: int | None = None
         sums, estimates = _sums(daily, base, begin, end, weights)
         whole = engine.figures(daily.total, grown, begin, end).twr
         twr, rest = decimal(whole), decimal(whole - sum(figures[-1] for figures in sums.values()))
-    first = sorted(sums, key=lambda number: _most_first(number, sums[number]))[:most]
-    described = Instrument.objects.in_bulk(first)
+    shown = sorted(sums, key=lambda number: _most_first(number, sums[number]))
+    if most is not None and len(shown) > most:
+        known = [number for number in shown if not isnan(sums[number][-1])]
+        shown = [*shown[: most // 2], *known[most // 2 :][-(most // 2) :]]
+    described = Instrument.objects.in_bulk(shown)
     return AttributionDocument(
         start=days.first,
         end=days.last,
         base_currency=base,
         holdings=tuple(
-            _row(described[number], sums[number], days, is_even=number in estimates) for number in first
+            _row(described[number], sums[number], days, is_even=number in estimates) for number in shown
         ),
         rest=rest,
         rest_is_estimate=rest is not None and bool(estimates),
@@ -150,6 +162,7 @@ def _row(instrument: Instrument, figures: list[float], days: Days, *, is_even: b
         contribution=contribution,
         is_estimate=is_even and contribution is not None,
         why=_why(begin, end, days) if contribution is None else "",
+        expires_on=instrument.expires_on,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +32,7 @@ from stonks_overwatch.reports.income import (
 )
 from stonks_overwatch.reports.scope import Scope, accounts
 from stonks_overwatch.web.asked import Asked
+from stonks_overwatch.web.charts import colours
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
@@ -71,6 +72,7 @@ def income_page(request: HttpRequest) -> HttpResponse:
     def shown(document: IncomeDocument, asked: Asked) -> dict[str, Any]:
         return {
             "drawn": Drawn.of("income", document),
+            "cut": cut(document.start, document.end),
             "plot": _income_plot(document),
             "payments": Sheet.of(document.payments, asked.page),
             "heaviest": max((row.share for row in document.by_kind if row.share), default=None),
@@ -194,6 +196,14 @@ def _cash_tables(document: CashDocument) -> dict[str, Table]:
     return {"now": Table(Now, document.now), "balances": Table(Balance, document.balances)}
 
 
+def cut(start: date | None, end: date | None) -> set[str]:
+    """The month and year at either end of which the days have only a part: their growth would mislead."""
+    after = end and end + timedelta(days=1)
+    ends = [(day, next_to) for day, next_to in ((start, start), (end, after)) if day and next_to]
+    months = {f"{day:%Y-%m}" for day, next_to in ends if next_to.day > 1}
+    return months | {f"{day:%Y}" for day, next_to in ends if (next_to.month, next_to.day) > (1, 1)}
+
+
 def _income_plot(document: IncomeDocument) -> dict[str, Any]:
     """Paid months, then the months to come: declared and estimated payments apart from what was paid."""
     base = document.base_currency
@@ -254,9 +264,9 @@ def _contributions_plot(document: ContributionsDocument) -> dict[str, Any]:
         base,
         [row.key for row in periods],
         [
-            series("Put in", "--so-6", [row.in_base for row in periods], base),
-            series("Taken out", "--so-5", [row.out_base for row in periods], base),
-            series("Total of the period", "--so-1", [row.total_base for row in periods], base, line=True),
+            series("Put in", "--so-2", [row.in_base for row in periods], base),
+            series("Taken out", "--so-3", [row.out_base for row in periods], base),
+            series("Net contribution", "--so-8", [row.total_base for row in periods], base, line=True),
         ],
     )
 
@@ -286,9 +296,10 @@ def _cash_plot(document: CashDocument) -> dict[str, Any]:
         return max(abs(value or _NONE) for value in in_base[currency].values())
 
     ranked = sorted(in_base, key=largest, reverse=True)
+    drawn = ranked[:MOST_CURRENCIES]
     lines = [
-        series(currency, f"--so-{rank}", [in_base[currency].get(day) for day in days], base)
-        for rank, currency in enumerate(ranked[:MOST_CURRENCIES], start=1)
+        series(currency, f"--so-{colour}", [in_base[currency].get(day) for day in days], base)
+        for currency, colour in zip(drawn, colours(drawn), strict=True)
     ]
     rest = ranked[MOST_CURRENCIES:]
     if rest:

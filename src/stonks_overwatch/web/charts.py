@@ -11,6 +11,15 @@ from stonks_overwatch.reports.dashboard import NavSeries
 from stonks_overwatch.web.templatetags.figures import plain
 
 COLOURS = 10
+# The same classes and currencies have the same colours on all pages.
+_OWN = {
+    key: colour
+    for keys in (
+        ("stock", "etf", "bond", "fund", "cash", "commodity", "crypto", "structured", "option", "future"),
+        ("USD", "EUR", "GBP", "CHF", "HKD", "SEK", "DKK", "CAD", "AUD", "JPY"),
+    )
+    for colour, key in enumerate(keys, start=1)
+}  # fmt: skip
 _GAP = Decimal("0.6")  # of a ring's 100 units
 
 
@@ -29,11 +38,17 @@ class Share:
     length: Decimal | None
 
 
+def colours(keys: Sequence[str]) -> list[int]:
+    """The colour of each key: its own, or the next that none of them has; 0 is the colour of the rest."""
+    free = (one for one in range(1, COLOURS + 1) if one not in {_OWN.get(key) for key in keys})
+    return [_OWN.get(key) or (0 if key == "unknown" else next(free, 0)) for key in keys]
+
+
 def ring(slices: Sequence[Slice]) -> list[Share]:
     """The slices in their order; the arcs are parts of the sum of the positive ones."""
     whole = sum((row.value_base for row in slices if row.value_base and row.value_base > 0), Decimal(0))
     shares, start = [], Decimal(0)
-    for rank, row in enumerate(slices, start=1):
+    for row, colour in zip(slices, colours([row.key for row in slices]), strict=True):
         arc = 100 * row.value_base / whole if whole and row.value_base and row.value_base > 0 else None
         gap = _GAP if len(slices) > 1 else Decimal(0)
         shares.append(
@@ -41,7 +56,7 @@ def ring(slices: Sequence[Slice]) -> list[Share]:
                 key=row.key,
                 value=row.value_base,
                 weight=row.weight,
-                colour=rank if rank <= COLOURS else 0,
+                colour=colour,
                 start=-start.quantize(Decimal("0.001")),
                 length=None if arc is None else max(arc - gap, gap / 2).quantize(Decimal("0.001")),
             )

@@ -17,7 +17,7 @@ from stonks_overwatch.reports.diversification import (
     diversification,
 )
 from stonks_overwatch.reports.scope import Scope, accounts
-from stonks_overwatch.web.charts import COLOURS
+from stonks_overwatch.web.charts import colours
 from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
@@ -70,7 +70,8 @@ def diversification_page(request: HttpRequest) -> HttpResponse:
         by=by,
         by_text=dict(CHOICES)[by],
         choices=CHOICES,
-        chosen=chosen,
+        chosen=chosen or next(iter(document.groups), None),
+        groups=zip(document.groups, _colours(document), strict=True),
         treemap=_treemap(document),
         map=_map(document),
         heaviest=max((abs(group.weight) for group in document.groups if group.weight), default=None),
@@ -85,7 +86,7 @@ def _treemap(document: DiversificationDocument) -> dict[str, Any]:
     """What can have an area: groups and members of a value above 0."""
     base = document.base_currency
     nodes = []
-    for rank, group in enumerate(document.groups, start=1):
+    for group, colour in zip(document.groups, _colours(document), strict=True):
         children = [_leaf(member, base) for member in _drawn(group.members)]
         if not children:
             continue
@@ -94,11 +95,15 @@ def _treemap(document: DiversificationDocument) -> dict[str, Any]:
                 "name": group.market or group_name(group.key, document.by),
                 "value": plain(sum((Decimal(child["value"]) for child in children), Decimal(0)), base),
                 "share": str(percent(group.weight)),
-                "colour": f"--so-{rank}" if rank <= COLOURS else "--so-line-strong",
+                "colour": f"--so-{colour}" if colour else "--so-line-strong",
                 "children": children,
             }
         )
     return {"kind": "treemap", "currency": base, "nodes": nodes} if nodes else {}
+
+
+def _colours(document: DiversificationDocument) -> list[int]:
+    return colours([group.key for group in document.groups])
 
 
 def _drawn(members: Sequence[Member]) -> list[Member]:

@@ -335,6 +335,15 @@ class Bar:
     tone: str
 
     @property
+    def name(self) -> str:
+        return {"Begin": "Value at start", "End": "Value at end"}.get(self.step.name, self.step.name)
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it is a value and not a change of it."""
+        return self.step.name in ("Begin", "End")
+
+    @property
     def part(self) -> str:
         """The field of the document that the bar shows."""
         names = {"Begin": "begin_nav", "End": "end_nav", "Market, currency and other": "other"}
@@ -356,6 +365,10 @@ class Bar:
         )
 
 
+# What was put in or taken out is neither gain nor loss.
+_TONES = {"Begin": "level", "End": "level", "Net contribution": "moved"}
+
+
 def _bars(steps: list[BridgeStep]) -> list[Bar]:
     values = [step.value for step in steps if step.value is not None]
     low, high = min(values, default=Decimal(0)), max(values, default=Decimal(0))
@@ -373,7 +386,7 @@ def _bars(steps: list[BridgeStep]) -> list[Bar]:
             continue
         top = (high - max(start, step.value)) / span * 100
         height = max(abs(step.value - start) / span * 100, Decimal("0.4"))
-        tone = "level" if is_level else "up" if step.value >= start else "down"
+        tone = _TONES.get(step.name) or ("up" if step.value >= start else "down")
         bars.append(Bar(step, left, f"{top:.2f}", f"{height:.2f}", tone))
         before = step.value
     return bars
@@ -414,7 +427,7 @@ def _month_ends(rows: list[DayRow]) -> list[DayRow]:
 def _value_plot(rows: list[DayRow], base: str, comparison: ComparisonDocument | None) -> dict[str, Any]:
     lines = [
         series("Value", "--so-1", [row.nav for row in rows], base),
-        series("Put in", "--so-8", [row.contributed for row in rows], base),
+        series("Net contribution", "--so-8", [row.contributed for row in rows], base),
     ]
     if comparison is not None:
         lines.append(series("Benchmark", "--so-3", [row.benchmark_nav for row in rows], base))
@@ -429,7 +442,7 @@ def _growth_plot(rows: list[DayRow], comparison: ComparisonDocument | None) -> d
 
 
 def _fall_plot(rows: list[DayRow]) -> dict[str, Any]:
-    return _percents(rows, [_fractions("Fall", "--so-5", [row.drawdown for row in rows])])
+    return _percents(rows, [_fractions("Drawdown", "--so-5", [row.drawdown for row in rows])])
 
 
 def _gain(level: Decimal | None) -> Decimal | None:

@@ -84,8 +84,17 @@ async function drawCharts(within: ParentNode): Promise<void> {
   }
 }
 
+const tables = new ResizeObserver((resized) => {
+  for (const { target } of resized) {
+    const around = target.parentElement;
+    around?.classList.toggle("fits", target.scrollWidth <= around.clientWidth);
+  }
+});
+
 htmx.onLoad((loaded) => {
-  if (loaded instanceof HTMLElement) void drawCharts(loaded);
+  if (!(loaded instanceof HTMLElement)) return;
+  for (const table of loaded.querySelectorAll(".table-wrap.long > table")) tables.observe(table);
+  void drawCharts(loaded);
 });
 
 labelThemeButtons();

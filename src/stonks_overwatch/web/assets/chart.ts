@@ -65,7 +65,7 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
         },
       },
       xAxis: { ...timeAxis(days, narrow, colour), min: first, max: last, axisLine: { show: false } },
-      yAxis: valueAxis(narrow, colour),
+      yAxis: valueAxis(points.flatMap(({ value }) => value ?? []), narrow, colour),
       series: [
         {
           // Across the days whose value is not known.

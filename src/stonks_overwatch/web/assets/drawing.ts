@@ -2,7 +2,7 @@
 import type { EChartsType } from "echarts/core";
 
 export const monthFormat = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
-export const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 
 /** As the server writes it: 3 Jun 2026. */
 export function dayText(date: string): string {
@@ -98,8 +98,18 @@ export function timeAxis(days: number, narrow: boolean, colour: (name: string) =
   };
 }
 
+/** The numbers along an axis of these values, with the digits that tell its steps apart. */
+export function axisNumbers(values: readonly number[]): (value: number) => string {
+  const most = Math.max(...values.map(Math.abs), 0);
+  if (most >= 10_000) return (value) => trueMinus(compact.format(value));
+  const span = Math.max(...values) - Math.min(...values) || most || 1;
+  const digits = Math.max(0, -Math.floor(Math.log10(span / 4)));
+  const format = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return (value) => trueMinus(format.format(value));
+}
+
 /** An axis of amounts, at the right, from the lowest to the highest. */
-export function valueAxis(narrow: boolean, colour: (name: string) => string): object {
+export function valueAxis(values: readonly number[], narrow: boolean, colour: (name: string) => string): object {
   return {
     type: "value",
     scale: true,
@@ -108,7 +118,7 @@ export function valueAxis(narrow: boolean, colour: (name: string) => string): ob
     axisLabel: {
       color: colour("--so-muted"),
       fontSize: 12,
-      formatter: (value: number) => trueMinus(compact.format(value)),
+      formatter: axisNumbers(values),
     },
     splitLine: { lineStyle: { color: colour("--so-line") } },
   };

@@ -2,12 +2,13 @@
 import { BarChart, LineChart, MapChart, ScatterChart, TreemapChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TooltipComponent, VisualMapComponent } from "echarts/components";
 import { init, registerMap, use, type EChartsCoreOption, type EChartsType } from "echarts/core";
+import { LabelLayout } from "echarts/features";
 import { CanvasRenderer } from "echarts/renderers";
-import { colours, compact, dayText, follow, legible, money, monthFormat, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
+import { axisNumbers, colours, dayText, follow, legible, money, monthFormat, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
 
 use([
   BarChart, LineChart, MapChart, ScatterChart, TreemapChart, GridComponent, LegendComponent, TooltipComponent,
-  VisualMapComponent, CanvasRenderer,
+  VisualMapComponent, LabelLayout, CanvasRenderer,
 ]);
 
 /** Decimals come as strings and become floats here only to be drawn; null is unknown. */
@@ -93,6 +94,8 @@ function daysOf(keys: string[]): number {
 function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreOption {
   const muted = colour("--so-muted");
   const isBars = plot.kind === "bars";
+  const known = plot.series.flatMap(({ values }) => values.flatMap((value) => number(value) ?? []));
+  const onAxis = plot.unit === "percent" ? (value: number) => trueMinus(percent.format(value)) : axisNumbers(isBars ? [0, ...known] : known);
   return {
     grid: { left: 4, right: narrow ? 8 : 16, top: 40, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, icon: "roundRect", textStyle: { color: muted, fontSize: 12 }, data: plot.series.map(({ name }) => name) },
@@ -124,7 +127,7 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
       axisLabel: {
         color: muted,
         fontSize: 12,
-        formatter: (value: number) => trueMinus(plot.unit === "percent" ? percent.format(value) : compact.format(value)),
+        formatter: onAxis,
       },
       splitLine: { lineStyle: { color: colour("--so-line") } },
     },
@@ -175,7 +178,7 @@ function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOptio
       },
     },
     xAxis: { ...timeAxis(days, narrow, colour), axisLine: { lineStyle: { color: colour("--so-line-strong") } } },
-    yAxis: valueAxis(narrow, colour),
+    yAxis: valueAxis([...plot.values, ...plot.marks.map(({ price }) => price ?? lowest)].map(Number), narrow, colour),
     series: [
       {
         type: "line", name: "Price", symbol: "none", lineStyle: { width: 2, color: colour("--so-accent") },
@@ -193,24 +196,22 @@ function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOptio
   };
 }
 
-/** `room` is how many pixels one unit of value has; a name that its part cannot hold whole is left to the tooltip. */
-function leaf(node: Node, colour: Colour, room: number, inherited = ""): object {
+function leaf(node: Node, colour: Colour, inherited = ""): object {
   const fill = node.colour === undefined ? inherited : colour(node.colour);
-  const fits = Math.sqrt(Number(node.value) * room) > node.name.length * 9 + 12;
   return {
     name: node.name,
     value: Number(node.value),
     share: node.share,
     href: node.href,
-    label: { show: fits, color: legible(fill, [colour("--so-surface"), colour("--so-ink")]) },
+    label: { color: legible(fill, [colour("--so-surface"), colour("--so-ink")]) },
     ...(node.colour === undefined ? {} : { itemStyle: { color: fill } }),
-    ...(node.children === undefined ? {} : { children: node.children.map((child) => leaf(child, colour, room, fill)) }),
+    ...(node.children === undefined ? {} : { children: node.children.map((child) => leaf(child, colour, fill)) }),
   };
 }
 
-function treemap(plot: Treemap, colour: Colour, area: number): EChartsCoreOption {
+function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
   const surface = colour("--so-surface");
-  const room = area / plot.nodes.reduce((sum, node) => sum + Number(node.value), 0);
+  const groups = new Set(plot.nodes.map(({ name }) => name));
   return {
     tooltip: {
       ...tooltipLook(colour),
@@ -227,6 +228,11 @@ function treemap(plot: Treemap, colour: Colour, area: number): EChartsCoreOption
         nodeClick: false,
         breadcrumb: { show: false },
         label: { fontSize: 12, overflow: "truncate" },
+        // A name cut short could be another instrument's: it is left to the tooltip.
+        labelLayout: ({ text, rect: { width } }: { text: string | null; rect: { width: number } }) => {
+          const needs = text === null ? 0 : groups.has(text) ? 48 : text.length * 9 + 12;
+          return needs > width ? { x: -1000 } : {};
+        },
         upperLabel: { show: true, height: 22, fontSize: 12, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
         itemStyle: { borderColor: surface, borderWidth: 1, gapWidth: 1 },
         levels: [
@@ -234,7 +240,7 @@ function treemap(plot: Treemap, colour: Colour, area: number): EChartsCoreOption
           { itemStyle: { borderColor: colour("--so-raised"), borderWidth: 3, gapWidth: 1 }, colorSaturation: undefined },
           { itemStyle: { gapWidth: 1 } },
         ],
-        data: plot.nodes.map((node) => leaf(node, colour, room)),
+        data: plot.nodes.map((node) => leaf(node, colour)),
       },
     ],
   };
@@ -308,7 +314,7 @@ function paint(chart: EChartsType, place: HTMLElement, plot: Plot): void {
   const colour = colours(place);
   const narrow = place.clientWidth < 520;
   const option =
-    plot.kind === "treemap" ? treemap(plot, colour, chart.getWidth() * chart.getHeight())
+    plot.kind === "treemap" ? treemap(plot, colour)
     : plot.kind === "map" ? worldMap(plot, colour, { width: chart.getWidth(), height: chart.getHeight() })
     : plot.kind === "prices" ? prices(plot, colour, narrow)
     : overTime(plot, colour, narrow);
