@@ -241,9 +241,11 @@ def test_a_spin_off_is_divided_by_the_day_s_values_where_the_broker_tells_no_cos
 
 
 def test_a_spin_off_of_unknown_value_leaves_both_costs_unknown() -> None:
-    lots = book(held(), leg("KID", "10", subtype="spin-off", description=SPUN_OFF))
-    assert shown(lots["OLD"]) == [(JAN, 100, None)]
-    assert shown(lots["KID"]) == [(JAN, 10, None)]
+    # Nor does the value of the new one alone tell what the old one kept.
+    for value in (None, "100"):
+        lots = book(held(), leg("KID", "10", subtype="spin-off", description=SPUN_OFF, value=value))
+        assert shown(lots["OLD"]) == [(JAN, 100, None)]
+        assert shown(lots["KID"]) == [(JAN, 10, None)]
 
 
 def test_a_short_position_owes_what_is_spun_off() -> None:
@@ -317,6 +319,17 @@ def test_a_merger_for_both_follows_the_gain_that_the_broker_booked() -> None:
     assert shown(lots["NEW"]) == [(JAN, 50, 820)]
 
 
+def test_what_cash_leaves_of_a_cost_is_divided_over_two_securities_by_their_values() -> None:
+    # 300 − 120 = 180 of the cost of 1000 is for the cash; 820 are left for values of 300 and 100.
+    lots = book(
+        held(),
+        leg("OLD", "-100", gross="300", realized_pnl="120"),
+        leg("NEW", "50", value="300"),
+        leg("KID", "10", value="100"),
+    )
+    assert values(lots["NEW"].cost, lots["KID"].cost, *gains(lots["OLD"])) == [615, 205, 120]
+
+
 def test_a_merger_for_both_of_unknown_value_leaves_the_division_unknown() -> None:
     lots = book(held(), leg("OLD", "-100", gross="300"), leg("NEW", "50"))
     assert gains(lots["OLD"]) == [None]
@@ -380,6 +393,15 @@ def test_a_part_of_a_bond_is_called() -> None:
     )
     assert gains(lots["BOND"]) == [100]
     assert shown(lots["BOND"]) == [(JAN, 7500, 7350)]
+
+
+def test_what_ends_with_a_gain_alone_told_brought_its_cost_and_the_gain() -> None:
+    bond = held("1000", "980", ref="BOND")
+    lots = book(bond, leg("BOND", "-1000", subtype="bond maturity", realized_pnl="20"))["BOND"]
+    assert [values(c.proceeds, c.realized_pnl) for c in lots.closed] == [[1000, 20]]
+    # Of a part the gain may be another's: what it brought is unknown.
+    lots = book(bond, leg("BOND", "-400", subtype="bond maturity", realized_pnl="8"))["BOND"]
+    assert gains(lots) == [None]
 
 
 def test_what_is_worthless_loses_its_whole_cost() -> None:

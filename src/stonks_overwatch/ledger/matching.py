@@ -804,7 +804,7 @@ class _Matcher:
             is_paid = bool(leg.gross) and (leg.gross or ZERO) * moved(leg) < 0
             if pile.quantity and leg.subtype in _LIKE_SPLITS and not (leg.cost or is_paid):
                 self._split([leg])
-            elif is_paid or parent is None or not self._pile(leg.account, parent).quantity:
+            elif is_paid or parent is None:
                 self._trade(replace(leg, cost=None if is_paid else _cost_of_issue(leg), price=None))
             else:
                 families[parent].append(leg)
