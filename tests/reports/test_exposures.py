@@ -90,6 +90,39 @@ def test_an_option_counts_with_delta_times_its_underlying(holder: models.Account
     assert figures(row.underlying_price, row.underlying_priced_on) == (42, TODAY)
 
 
+def test_the_greeks_of_a_position_are_those_of_all_its_units(holder: models.Account) -> None:
+    """Hull, chapter 19: S = 49, K = 50, r = 5 %, volatility 20 %, 20 weeks: 2.40; delta 0.522 ..."""
+    share = builders.instrument("HULL")
+    builders.price(share, "49", TODAY)
+    builders.position(holder, option(share, "50", expires_on="2026-07-22"), "2", "2.40")
+    (row,) = exposures(EURO, Decimal("0.05")).options
+    for found, wanted in (
+        (row.delta, 0.522),
+        (row.gamma, 0.066),
+        (row.theta, -4.31 / 365),
+        (row.vega, 0.121),
+        # Two contracts of 100. A move of 1 %, 0.49, changes the delta by 0.066 × 0.49.
+        (row.delta_base, 200 * 49 * 0.522),
+        (row.gamma_base, 200 * 49 * 0.066 * 0.49),
+        (row.theta_base, 200 * -4.31 / 365),
+        (row.vega_base, 200 * 0.121),
+    ):
+        assert float(found or 0) == pytest.approx(wanted, rel=0.01)
+
+
+def test_what_has_no_price_is_counted_in_its_class_and_in_no_sum(holder: models.Account) -> None:
+    builders.position(holder, builders.instrument("A"), "50", "12")
+    builders.position(holder, builders.instrument("B"), "-10", "20")
+    builders.position(holder, builders.instrument("C"), "1", None)
+    builders.position(holder, builders.instrument("D", asset_class="etf"), "1", None)
+    document = exposures(EURO)
+    assert [
+        figures(row.asset_class, row.long_base, row.short_base, row.gross_base, row.net_base, row.unknown)
+        for row in document.by_class
+    ] == [("stock", 600, -200, 800, 400, 1), ("etf", None, None, None, None, 1)]
+    assert figures(document.totals.gross_base, document.totals.unknown) == (800, 2)
+
+
 def test_an_underlying_that_is_held_gives_the_price(holder: models.Account) -> None:
     share = builders.instrument("KO")
     builders.price(share, "1", TODAY)
@@ -103,6 +136,9 @@ def test_an_underlying_that_is_held_gives_the_price(holder: models.Account) -> N
     (underlying,) = document.by_underlying
     assert figures(underlying.underlying, underlying.held_base, underlying.positions) == ("KO", 5000, 2)
     assert underlying.net_base == 5000 + (underlying.options_base or 0)
+    # Where the position has no price, the stored one is it.
+    models.Position.objects.filter(instrument=share).update(price=None)
+    assert exposures(EURO).options[0].underlying_price == 1
 
 
 def test_an_option_on_a_future_is_blacks(holder: models.Account) -> None:
@@ -128,6 +164,7 @@ def test_an_option_on_a_future_is_blacks(holder: models.Account) -> None:
         ("3", None, "no price of the last seven days"),
         (None, "50", "The option has no price"),
         ("0.5", "60", "No volatility explains its price"),  # worth 10 at once
+        ("3", "0", "outside the model"),
     ],
 )
 def test_what_is_missing_for_the_greeks_is_said(
@@ -156,7 +193,9 @@ def test_what_ends_first_comes_first(holder: models.Account) -> None:
 # Bonds
 
 
-def bond(holder: models.Account, text: str, matures_on: str, face: str, price: str, **more: Any) -> None:
+def bond(
+    holder: models.Account, text: str, matures_on: str, face: str, price: str | None, **more: Any
+) -> None:
     terms = {
         "asset_class": "bond",
         "quote_factor": Decimal("0.01"),
@@ -221,6 +260,16 @@ def test_days_are_counted_as_the_market_of_the_bond_does(
     assert (row.yield_to_maturity is None) is (basis is None)
 
 
+@pytest.mark.parametrize("price", [None, "0"])
+def test_a_bond_without_a_price_has_accrued_interest_and_no_yield(
+    price: str | None, holder: models.Account
+) -> None:
+    bond(holder, "DBR 4 01/15/36", "2036-01-15", "5000", price)
+    (row,) = exposures(EURO).bonds
+    assert row.yield_to_maturity is None
+    assert row.accrued == pytest.approx(Decimal(200) * 48 / 365, abs=Decimal("1e-6"))
+
+
 def test_a_bill_yields_its_discount(holder: models.Account) -> None:
     """98 for 100 in 365 days: 100 / 98 − 1."""
     bond(holder, "TREASURY BILL", "2027-03-04", "1000", "98")
@@ -233,15 +282,23 @@ def test_a_bill_yields_its_discount(holder: models.Account) -> None:
 def test_payments_tell_a_coupon_that_no_description_does(holder: models.Account) -> None:
     terms = {"asset_class": "bond", "quote_factor": Decimal("0.01"), "expires_on": "2036-03-04"}
     held = builders.instrument("BOND", "USD", **terms)
-    builders.position(holder, held, "2000", "100")
+    builders.position(holder, held, "20", "100")
     for on in (date(2025, 4, 1), date(2025, 10, 1)):
-        builders.activity(holder, "interest", on, held, gross="50", subtype="bond interest")
+        builders.activity(holder, "interest", on, held, gross="0.50", subtype="bond interest")
+    # Paid to the seller with the purchase, and a year and a day ago.
+    builders.activity(holder, "interest", date(2025, 5, 2), held, gross="-0.20")
+    builders.activity(holder, "interest", date(2025, 3, 4), held, gross="0.50")
     (row,) = exposures(EURO).bonds
     assert figures(row.coupon, row.coupon_source, row.payments_a_year) == (
         Decimal("0.05"),
         "payments of the last year",
         2,
     )
+    # Five payments are no number of coupons: as bonds in dollars pay, twice.
+    for on in (date(2025, 6, 1), date(2025, 7, 1), date(2025, 8, 1)):
+        builders.activity(holder, "interest", on, held, gross="0.10")
+    (row,) = exposures(EURO).bonds
+    assert figures(row.coupon, row.payments_a_year) == (Decimal("0.065"), 2)
 
 
 def test_without_a_coupon_accrued_interest_and_yield_are_unknown(holder: models.Account) -> None:
