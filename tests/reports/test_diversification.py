@@ -77,6 +77,27 @@ def test_the_groups_are_those_of_the_allocation_and_add_up_to_nav(by: By) -> Non
     assert sum(group.value_base or 0 for group in document.groups) == document.total_base == 1000
 
 
+@pytest.mark.usefixtures("portfolio")
+def test_exchanges_have_the_names_of_their_markets_and_other_groups_none() -> None:
+    models.Instrument.objects.filter(symbol="A").update(exchange="NASDAQ", market="Nasdaq Stock Market")
+    models.Instrument.objects.filter(symbol="B").update(exchange="XYZ")
+    found = {group.key: group.market for group in diversification(EURO, "exchange").groups}
+    assert found == {"NASDAQ": "Nasdaq Stock Market", "XYZ": None, "unknown": None, "cash": None}
+    assert {group.market for group in diversification(EURO, "sector").groups} == {None}
+
+
+@pytest.mark.django_db
+def test_cash_of_nothing_is_no_member_and_a_future_of_unknown_value_is_one() -> None:
+    holder = builders.account()
+    future = builders.instrument("ES", asset_class="future")
+    builders.position(holder, future, "1", "100", market_value=None)
+    builders.cash(holder, "EUR", "0")
+    document = diversification(EURO, "asset_class")
+    assert [figures(group.key, group.value_base, group.unknown) for group in document.groups] == [
+        ("future", None, 1)
+    ]
+
+
 @pytest.mark.django_db
 def test_futures_that_the_account_tells_as_a_whole_are_one_member() -> None:
     holder = builders.account()

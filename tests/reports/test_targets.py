@@ -143,6 +143,25 @@ def test_an_order_below_the_minimum_is_not_proposed() -> None:
     want(stock="0.5", etf="0.4")
     document = targets(EURO, "asset_class", Decimal(200), minimum=Decimal(181))
     assert figures(document.orders, document.left_base) == ((), 200)
+    assert orders(targets(EURO, "asset_class", Decimal(200), minimum=Decimal(180))) == [
+        ("buy", "ETF", 6, 180)
+    ]
+
+
+@pytest.mark.django_db
+def test_what_has_no_price_is_not_proposed_and_what_lacks_nothing_is_not_named() -> None:
+    # Worth 500, as the broker says, but nobody knows what one costs; bonds are wanted at nothing.
+    holder = builders.account()
+    builders.position(holder, builders.instrument("SHARE"), "10", None, market_value=Decimal(500))
+    want(stock="0.9", bond="0")
+    document = targets(EURO, "asset_class", Decimal(100))
+    assert document.orders == ()
+    # 0.9 × 600 − 500 = 40
+    assert [figures(row.key, row.amount_base) for row in document.unplaced] == [("stock", 40)]
+    assert {row.key: row.lacking_base for row in document.rows if row.target is not None} == {
+        "stock": 40,
+        "bond": None,
+    }
 
 
 @pytest.mark.django_db
