@@ -44,6 +44,8 @@ def test_groups_have_their_members_and_the_unknown_is_stated() -> None:
     assert [figures(row.symbol, row.value_base) for row in energy.members] == [("B", -100), ("D", None)]
     assert figures(energy.unknown, document.unknown) == (1, 1)
     assert document.unknown_weight == Decimal("0.4")
+    (shares, _) = diversification(EURO, "asset_class").groups
+    assert [row.symbol for row in shares.members] == ["A", "C", "B", "D"]
 
 
 @pytest.mark.usefixtures("portfolio")
@@ -91,11 +93,13 @@ def test_cash_of_nothing_is_no_member_and_a_future_of_unknown_value_is_one() -> 
     holder = builders.account()
     future = builders.instrument("ES", asset_class="future")
     builders.position(holder, future, "1", "100", market_value=None)
-    builders.cash(holder, "EUR", "0")
+    builders.cash(holder, "EUR", "-5")
+    builders.cash(holder, "USD", "0")
     document = diversification(EURO, "asset_class")
-    assert [figures(group.key, group.value_base, group.unknown) for group in document.groups] == [
-        ("future", None, 1)
-    ]
+    # What is not known comes last.
+    assert [
+        figures(group.key, group.value_base, group.unknown, len(group.members)) for group in document.groups
+    ] == [("cash", -5, 0, 1), ("future", None, 1, 1)]
 
 
 @pytest.mark.django_db
