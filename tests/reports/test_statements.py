@@ -158,7 +158,7 @@ def test_a_cent_in_a_day_of_the_statements_nav_is_found_on_that_day(told: str, t
     found = differing(compared(a_cent_off(told, row, "total"), tmp_path))
     (line,) = found.values()
     assert (line.name, line.on) == ("NAV", UNTIL)
-    # The statement's rates have five digits: they leave a tenth of a cent open beside the one that is off.
+    # Rates have six decimals, which leaves a tenth of a cent open beside the one that is off.
     assert line.difference is not None
     assert abs(abs(line.difference) - Decimal("0.01")) < Decimal("0.001")
 
