@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from django.db.models import Case, ExpressionWrapper, F, IntegerField, Q, QuerySet, TextField, Value, When
@@ -243,7 +243,9 @@ class Moves:
 
         @cache
         def days(kept_in: str, currency: str) -> _Days:
-            return _Days(lambda day, booked: _base_rate(rates, base, kept_in, currency, day, booked))
+            return _Days(
+                partial(_base_rate, rates, base, kept_in, currency), rates.by_day(currency, base or "")
+            )
 
         for key, told in self.trades.items():
             paper, before = self.papers[key[1]], self.begun.get(key)
@@ -281,12 +283,15 @@ class Moves:
 
 
 class _Days(dict[str, Decimal | None]):
-    """The base currency for one unit of a currency by day, found when it is first asked for.
+    """The base currency for one unit of a currency by day: what is `known`, else found when it is asked for.
 
     `rate` finds it for a day and the rate that was booked with an activity, if one was.
     """
 
-    def __init__(self, rate: Callable[[date, Decimal | None], Decimal | None]) -> None:
+    def __init__(
+        self, rate: Callable[[date, Decimal | None], Decimal | None], known: Mapping[str, Decimal]
+    ) -> None:
+        super().__init__(known)
         self.rate = rate
 
     def __missing__(self, day: str) -> Decimal | None:

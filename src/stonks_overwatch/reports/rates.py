@@ -147,9 +147,6 @@ class Rates:
         own = self._pairs.get((currency, into))
         if own is not None and (rate := own.told_on(on)) is not None:
             return rate
-        opposite = self._pairs.get((into, currency))
-        if opposite is not None and (rate := opposite.told_on(on)) is not None:
-            return 1 / rate
         found = self.found(currency, into, on)
         return found.rate if found else None
 
@@ -157,6 +154,11 @@ class Rates:
         """The rates of this very pair, as the database has them, by the days that they are of."""
         series = self._pairs.get((currency, into))
         return {} if series is None else dict(zip(series.days, series.rates, strict=True))
+
+    def by_day(self, currency: str, into: str) -> dict[str, Decimal]:
+        """As `rate`, of the days on which the pair itself or its inverse was told: found without a search."""
+        inverse = {day: 1 / Decimal(rate) for day, rate in self.told(into, currency).items()}
+        return inverse | {day: Decimal(rate) for day, rate in self.told(currency, into).items()}
 
     def found(self, currency: str, into: str, on: date) -> Found | None:
         """The rate between two different currencies with where it is from; None when no source knows."""
