@@ -22,8 +22,9 @@ from stonks_overwatch.ledger.types import (
     Instrument,
     Position,
 )
-from stonks_overwatch.reports import charges, moved
+from stonks_overwatch.reports import charges, earned, moved
 from stonks_overwatch.reports.fees import FeeGroup, fees
+from stonks_overwatch.reports.income import income
 from stonks_overwatch.reports.reconcile import ReconcileDocument, reconcile
 from stonks_overwatch.reports.scope import Scope
 from tests.imports.test_any_order import NOW, Answer, Fill, Statement, answers, batch, fills, statements, xml
@@ -37,6 +38,7 @@ CHECKED = settings(max_examples=3, deadline=None, suppress_health_check=[HealthC
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moved, "_MANY", 1)
     monkeypatch.setattr(charges, "_MANY", 1)
+    monkeypatch.setattr(earned, "_MANY", 1)
 
 
 def told(document: ReconcileDocument) -> list[tuple[object, ...]]:
@@ -52,16 +54,23 @@ def charged() -> list[tuple[FeeGroup, ...]]:
     return [tuple(rows) for of in (whole, since) for rows in (of.by_month, of.by_kind, of.by_instrument)]
 
 
+def paid() -> list[str]:
+    """The last one is of a day in the past, after which more is stored."""
+    past = Scope("USD", as_of=date(2025, 8, 10))
+    asked = ((USD, None), (USD, date(2024, 1, 15)), (USD, date(2026, 1, 1)), (past, date(2025, 1, 1)))
+    return [income(scope, start).model_dump_json() for scope, start in asked]
+
+
 def nothing_stored_is_old() -> None:
     """Twice, because the first may store what the second reads."""
     blocks = models.ActivityBlock.objects.order_by("account", "month").values_list("account", "month", "rows")
     packed_before = list(blocks)
-    seen = [(told(reconcile(USD)), charged()) for _ in range(2)]
+    seen = [(told(reconcile(USD)), charged(), paid()) for _ in range(2)]
     packed.look_again()
     assert list(blocks.all()) == packed_before
     models.Checkpoint.objects.all().delete()
     models.LotBook.objects.all().delete()
-    anew = told(reconcile(USD)), charged()
+    anew = told(reconcile(USD)), charged(), paid()
     assert seen == [anew, anew]
 
 
@@ -115,12 +124,19 @@ def forget_all() -> None:
 
 
 FIRST = date(2023, 1, 1)
-_QUANTITIES = {ActivityKind.BUY: Decimal(1), ActivityKind.SELL: Decimal(-1), ActivityKind.FX: Decimal(1)}
+_QUANTITIES = {
+    ActivityKind.BUY: Decimal(1),
+    ActivityKind.SELL: Decimal(-1),
+    ActivityKind.FX: Decimal(1),
+    ActivityKind.SPLIT: Decimal(2),
+}
+_KINDS = (*_QUANTITIES, ActivityKind.DEPOSIT, ActivityKind.DIVIDEND, ActivityKind.TAX, ActivityKind.INTEREST)
+_OF_PAYMENT = (ActivityKind.DIVIDEND, ActivityKind.TAX)
 Booking = tuple[int, int, ActivityKind, Decimal | None]
 bookings = st.tuples(
     st.integers(0, 5),  # which of a few: told again it is another
-    st.sampled_from([0, 31, 364, 365, 500, 1200]),
-    st.sampled_from([ActivityKind.BUY, ActivityKind.SELL, ActivityKind.DEPOSIT, ActivityKind.FX]),
+    st.sampled_from([0, 31, 364, 365, 500, 700, 850, 950, 1150, 1200]),
+    st.sampled_from(_KINDS),
     st.sampled_from([Decimal("0.01"), Decimal(7), None]),
 )
 
@@ -128,7 +144,7 @@ bookings = st.tuples(
 @CHECKED
 @given(st.lists(st.lists(bookings, min_size=1, max_size=5), min_size=1, max_size=5))
 def test_sums_of_the_past_follow_every_change(
-    parts: list[list[tuple[int, int, ActivityKind, Decimal]]],
+    parts: list[list[Booking]],
 ) -> None:
     forget_all()
     for number, part in enumerate(parts):
@@ -159,6 +175,9 @@ def booked(at: datetime, rows: Sequence[Booking]) -> Batch:
                 quantity=_QUANTITIES.get(kind),
                 gross=gross,
                 fee=None if gross is None else -gross / 7,
+                # A dividend and its tax may be told in different months, and be earned in another one.
+                group="one payment" if number < 3 and kind in _OF_PAYMENT else None,
+                ex_date=FIRST + timedelta(days=day - 40) if number % 2 and kind in _OF_PAYMENT else None,
             )
             for number, day, kind, gross in {row[0]: row for row in rows}.values()
         ),

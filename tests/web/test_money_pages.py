@@ -291,7 +291,7 @@ def fill(holder: models.Account, start: int, end: int) -> None:
         held = builders.instrument(f"S{number}", ("EUR", "USD")[number % 2], isin=f"XS{number}")
         builders.position(holder, held, "10", "10", "9", priced_at=NOW)
         builders.activity(holder, "buy", days_ago(800), held, quantity="10", price="9", gross="-90", fee="-1")
-        for days in (400, 30):
+        for days in (400, 30, 0):  # those of past months may be kept
             builders.activity(holder, "dividend", days_ago(days), held, gross="3", group=f"p{number}:{days}")
 
 

@@ -153,13 +153,16 @@ def _made(by_id: Mapping[int, Account], base: str, rows: Sequence[tuple[Any, ...
 
 
 class Entry(NamedTuple):
-    """What of an activity is summed up, as in `Booked`; `on` is as the database has it."""
+    """What of an activity is summed up, as in `Booked`; days are as the database has them."""
 
     account_id: int
     pk: int
     kind: str
     subtype: str
+    group: str | None
     on: str
+    ex_date: str | None
+    currency: str
     instrument_id: int | None
     gross: Decimal | None
     fee: Decimal | None
@@ -168,8 +171,8 @@ class Entry(NamedTuple):
 
 
 _OF_ENTRY: tuple[str | Cast, ...] = (
-    "account_id", "id", "kind", "subtype", "instrument_id", "currency",
-    *map(plain, ("trade_date", "gross", "fee", "tax", "fx_rate")),
+    "account_id", "id", "kind", "subtype", "group", "instrument_id", "currency",
+    *map(plain, ("trade_date", "ex_date", "gross", "fee", "tax", "fx_rate")),
 )  # fmt: skip
 
 
@@ -179,15 +182,18 @@ def entries(
     """As `booked`, where there are tens of thousands to be summed up. Two queries."""
     by_id = {account.pk: account for account in accounts}
     rows = _rows_of_entries(tuple(by_id), what, start, end)
-    days = {text: date.fromisoformat(text) for text in {row[6] for row in rows}}
-    factors = _factors(base, by_id, {(row[0], row[5], row[6], row[10]) for row in rows}, days)
+    days = {text: date.fromisoformat(text) for text in {row[7] for row in rows}}
+    factors = _factors(base, by_id, {(row[0], row[6], row[7], row[12]) for row in rows}, days)
     return [
         Entry(
-            account_id, pk, kind, subtype, on, instrument_id,
+            account_id, pk, kind, subtype, group, on, ex_date, currency, instrument_id,
             None if gross is None else Decimal(gross), None if fee is None else Decimal(fee),
             None if tax is None else Decimal(tax), factors[account_id, currency, on, fx_rate],
         )
-        for account_id, pk, kind, subtype, instrument_id, currency, on, gross, fee, tax, fx_rate in rows
+        for (
+            account_id, pk, kind, subtype, group, instrument_id, currency, on, ex_date, gross, fee, tax,
+            fx_rate,
+        ) in rows
     ]  # fmt: skip
 
 

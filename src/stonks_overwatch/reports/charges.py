@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from django.db.models import Count, Min, Q
 
-from stonks_overwatch.ledger import ecb, packed
+from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.lots import EXACT
-from stonks_overwatch.ledger.models import Account, Checkpoint
+from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.ledger.rows import plain_day
 from stonks_overwatch.ledger.types import ActivityKind
 from stonks_overwatch.reports.booked import (
@@ -28,14 +28,13 @@ from stonks_overwatch.reports.booked import (
     Booked,
     Entry,
     Tally,
-    entries,
     in_base,
     last_day,
-    months,
     reported,
     together,
     year_before,
 )
+from stonks_overwatch.reports.marks import Range, Topic, in_range, month_ends
 
 CHARGED = (
     Q(kind__in=(ActivityKind.FEE, ActivityKind.TAX))
@@ -156,14 +155,15 @@ class Charges:
 
 def charges(looked_at: Sequence[Account], base: str, start: date | None, end: date) -> dict[int, Charges]:
     """What was charged from `start` to `end`, both included, by account row."""
-    marks = _marks(looked_at, base)
-    if _keep_up(looked_at, base, marks):
-        marks = _marks(looked_at, base)
+    topic = Topic(_TOPIC, base, CHARGED)
+    marks = topic.marks(looked_at)
+    if _keep_up(topic, looked_at, marks):
+        marks = topic.marks(looked_at)
     spans = {account.pk: _Span.of(marks[account.pk], start, end) for account in looked_at}
-    stored = _contents(spans, {account.pk: _topic(account, base) for account in looked_at})
+    stored = topic.contents({account: span.ends for account in looked_at if (span := spans[account.pk]).last})
     rows: defaultdict[int, list[Entry]] = defaultdict(list)
     for ranges in zip(*(span.ranges for span in spans.values()), strict=True):
-        for row in _within(looked_at, base, dict(zip(spans, ranges, strict=True))):
+        for row in topic.within(looked_at, dict(zip(spans, ranges, strict=True))):
             rows[row.account_id].append(row)
     found = {}
     for pk, span in spans.items():
@@ -171,10 +171,6 @@ def charges(looked_at: Sequence[Account], base: str, start: date | None, end: da
         summed = Charges.from_text(stored[pk, span.last], before) if span.last else Charges()
         found[pk] = summed.plus(Charges.of(rows[pk]))
     return found
-
-
-Range = tuple[date | None, date]
-"""The first and the last day."""
 
 
 class _Span(NamedTuple):
@@ -185,6 +181,11 @@ class _Span(NamedTuple):
     first: date | None
     last: date | None
     ranges: tuple[Range | None, Range | None]
+
+    @property
+    def ends(self) -> Q:
+        """The days of the checkpoints that it is made of."""
+        return Q(on__in=[on for on in (self.first, self.last) if on])
 
     @classmethod
     def of(cls, marks: Sequence[date], start: date | None, end: date) -> "_Span":
@@ -200,59 +201,7 @@ class _Span(NamedTuple):
         return cls(first, last, (before, after)) if first < last else cls(None, None, (before, after))
 
 
-def _topic(account: Account, base: str) -> str:
-    """With all that amounts depend on beside the ledger, which forgets checkpoints by itself."""
-    return f"{_topics(base)}{account.currency} {ecb.edition()}"
-
-
-def _topics(base: str) -> str:
-    """What the topics of a currency begin with."""
-    return f"{_TOPIC} {base} "
-
-
-def _marks(looked_at: Sequence[Account], base: str) -> dict[int, list[date]]:
-    """The days that checkpoints end with, ascending, by account row."""
-    topics = {account.pk: _topic(account, base) for account in looked_at}
-    marks: dict[int, list[date]] = {account.pk: [] for account in looked_at}
-    rows = Checkpoint.objects.filter(account__in=list(topics), topic__in=set(topics.values()))
-    for account, topic, on in rows.order_by("on").values_list("account_id", "topic", "on"):
-        if topic == topics[account]:
-            marks[account].append(on)
-    return marks
-
-
-def _contents(spans: Mapping[int, _Span], topics: Mapping[int, str]) -> dict[tuple[int, date], str]:
-    """The checkpoints that spans are made of, by account row and day."""
-    wanted = [
-        Q(account=pk, topic=topics[pk], on__in=[on for on in (span.first, span.last) if on])
-        for pk, span in spans.items()
-        if span.last
-    ]
-    if not wanted:
-        return {}
-    rows = Checkpoint.objects.filter(reduce(or_, wanted)).values_list("account_id", "on", "content")
-    return {(account, on): content for account, on, content in rows}
-
-
-def _within(looked_at: Sequence[Account], base: str, ranges: Mapping[int, Range | None]) -> list[Entry]:
-    """The charged activities of some days, by account row, oldest first."""
-    known = {pk: days for pk, days in ranges.items() if days is not None}
-    if not known:
-        return []
-    firsts = [first for first, _ in known.values()]
-    # The days of all together stand in the index.
-    start = None if None in firsts else min(first for first in firsts if first)
-    end = max(last for _, last in known.values())
-    return entries(looked_at, base, CHARGED & reduce(or_, map(_in_range, known.items())), start, end)
-
-
-def _in_range(days: tuple[int, Range]) -> Q:
-    account, (first, last) = days
-    found = Q(account=account, trade_date__lte=last)
-    return found if first is None else found & Q(trade_date__gte=first)
-
-
-def _keep_up(looked_at: Sequence[Account], base: str, known: Mapping[int, Sequence[date]]) -> bool:
+def _keep_up(topic: Topic, looked_at: Sequence[Account], known: Mapping[int, Sequence[date]]) -> bool:
     """Store the sums of whole months where many charges came after those that are stored, the `known` ones.
 
     Return whether any had to be.
@@ -263,7 +212,7 @@ def _keep_up(looked_at: Sequence[Account], base: str, known: Mapping[int, Sequen
     clock, until = packed.clock(), today.replace(day=1) - DAY
     last = {pk: marks[-1] for pk, marks in known.items() if marks}
     after = [
-        _in_range((account.pk, (last.get(account.pk, date.min) + DAY, until)))
+        in_range((account.pk, (last.get(account.pk, date.min) + DAY, until)))
         for account in looked_at
         if last.get(account.pk, date.min) < until
     ]
@@ -274,37 +223,29 @@ def _keep_up(looked_at: Sequence[Account], base: str, known: Mapping[int, Sequen
     many = {pk: first for pk, number, first in numbers if number >= _MANY}
     for account in looked_at:
         if account.pk in many:
-            _keep(account, base, last.get(account.pk), many[account.pk], until, clock)
+            _keep(topic, account, last.get(account.pk), many[account.pk], until, clock)
     return bool(many)
 
 
-def _keep(account: Account, base: str, last: date | None, first: date, until: date, clock: int) -> None:
+def _keep(topic: Topic, account: Account, last: date | None, first: date, until: date, clock: int) -> None:
     """Add up what came after the checkpoint of a day, from one to the next, for all months at once take room.
 
     Args:
-        account: whose it is.
-        base: the currency.
+        topic: of charges in a currency.
+        account: whose they are.
         last: the day of the checkpoint.
         first: the day of the first charge after it.
         until: the last day of a month.
         clock: where it stood before anything was read.
     """
-    topic = _topic(account, base)
     summed, reached = Charges(), first - DAY
     if last is not None:
-        kept = _contents({account.pk: _Span(None, last, (None, None))}, {account.pk: topic})
-        summed = Charges.from_text(kept[account.pk, last])
+        summed = Charges.from_text(topic.contents({account: Q(on=last)})[account.pk, last])
     stay = year_before(until.replace(day=1))
     ends = [date(year, 12, 31) for year in range(first.year, until.year)]
-    ends += [end for end in _month_ends(max(first, stay), until) if end not in ends]
+    ends += [end for end in month_ends(max(first, stay), until) if end not in ends]
     contents = {}
     for end in sorted(ends):
-        summed = summed.plus(Charges.of(_within([account], base, {account.pk: (reached + DAY, end)})))
+        summed = summed.plus(Charges.of(topic.within([account], {account.pk: (reached + DAY, end)})))
         contents[end], reached = summed.text(), end
-    packed.keep_checkpoints(account.pk, topic, contents, clock, stay=stay, instead_of=_topics(base))
-
-
-def _month_ends(first: date, last: date) -> list[date]:
-    """The last days of the months from that of one day to that of the other."""
-    starts = [date.fromisoformat(f"{month}-01") for month in months(first, last + DAY)]
-    return [start - DAY for start in starts[1:]]
+    topic.store(account, contents, clock, stay)

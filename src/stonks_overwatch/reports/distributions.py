@@ -60,12 +60,11 @@ class Distributions:
 
 
 @dataclass(slots=True)
-class _Held:
+class Quantities:
     """One account's quantity: at the end of `days[i]` it is `quantities[i]`, until the next of the days."""
 
     days: list[date] = field(default_factory=list)
     quantities: list[Decimal] = field(default_factory=list)
-    dividends: list[tuple[date, Decimal, str]] = field(default_factory=list)
 
     @property
     def now(self) -> Decimal:
@@ -83,6 +82,13 @@ class _Held:
         """At the end of the day before."""
         place = bisect_left(self.days, on)
         return self.quantities[place - 1] if place else Decimal(0)
+
+
+@dataclass(slots=True)
+class _Held(Quantities):
+    """With what was paid on it."""
+
+    dividends: list[tuple[date, Decimal, str]] = field(default_factory=list)
 
     def spans(self) -> list[Days]:
         ends = [day - _DAY for day in self.days[1:]] + [date.max]

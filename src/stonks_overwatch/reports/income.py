@@ -11,27 +11,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import QuerySet
 from pydantic import Field
 
 from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument
-from stonks_overwatch.ledger.models import Period as Told
-from stonks_overwatch.ledger.rows import Listed, plain, plain_day, plain_number
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.sql import prepared
-from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import (
-    DAY,
     Amounts,
-    Booked,
     Sums,
     Tally,
-    booked,
     grouped,
-    in_base,
     last_day,
     months,
     sums,
@@ -39,25 +34,16 @@ from stonks_overwatch.reports.booked import (
     year_before,
 )
 from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, known_sum, share, times, total
+from stonks_overwatch.reports.earned import Bookings, Paid, Scales, bookings_between, is_dividend
 from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, valuation
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
 
-RETURN_OF_CAPITAL = "return_of_capital"
-LONE_TAX = "withholding_tax"  # without the payment it was taken from
-_WITHHELD = ("withholding tax", "871(m) withholding tax")
-_INCOME = Q(kind__in=(ActivityKind.DIVIDEND, ActivityKind.INTEREST)) | Q(
-    kind=ActivityKind.OTHER, subtype="other income"
-)
-_TAX = Q(kind=ActivityKind.TAX, subtype__in=(*_WITHHELD, ""))
-_DIVIDENDS = ("payment in lieu", "return of capital", "capital gains distribution")
-_INTERESTS = ("bond interest", "credit interest", "debit interest", "stock loan", "cfd financing")
-_OPENING, _SPLIT = ActivityKind.OPENING.value, ActivityKind.SPLIT.value
 REGULAR = ("dividend", "payment_in_lieu", "bond_interest")
 
 YEAR = timedelta(days=365)
-_NONE, _ONE = Decimal(0), Decimal(1)
+_NONE = Decimal(0)
 _Rates = Mapping[tuple[int, str], Decimal | None]
 """By account row and currency: base currency for one unit."""
 # A payment pattern needs two payments within this time, and the last one within it too.
@@ -220,33 +206,6 @@ class IncomeDocument(Document):
     accrued: tuple[Accrued, ...]
 
 
-class Paid(NamedTuple):
-    """One booking with the kind of income it belongs to and the payment it is part of."""
-
-    row: Booked
-    kind: str
-    payment: tuple[object, ...]
-    gross: Decimal | None
-    tax: Decimal | None
-    amounts: Amounts
-
-    @classmethod
-    def of(
-        cls,
-        row: Booked,
-        payment: tuple[object, ...],
-        kind: str,
-        gross: Decimal | None,
-        tax: Decimal | None,
-    ) -> "Paid":
-        amounts = Amounts(in_base(gross, row.into_base), in_base(tax, row.into_base))
-        return cls(row, kind, (*payment, kind), gross, tax, amounts)
-
-    @property
-    def is_income(self) -> bool:
-        return self.kind != RETURN_OF_CAPITAL
-
-
 @kept
 def income(scope: Scope, start: date | None = None, end: date | None = None) -> IncomeDocument:
     """Income booked from `start` to `end` (both included), and what is held and expected at the end."""
@@ -255,31 +214,30 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
     today = last_day(looked_at, scope.as_of)
     valued = valuation(scope)
     if today is None:
-        return _document(base, start, end, [], [], _Held(valued, {}, {}, date.max), (), (), ())
+        return _document(start, end, [], [], _Held(valued, Scales((), {}), {}, date.max), (), (), ())
     end = min(end or today, today)
-    paid = _all_paid(looked_at, base, start, today)
+    every = _all_paid(looked_at, base, start, today)
+    held = _Held(valued, Scales(valued.state.held, every.moved), _todays_rates(valued), today)
     since = today - 2 * YEAR
-    recent = [row for row in paid if since < row.row.on <= today]
-    scales = _scales(valued, recent, today)
-    rates = _todays_rates(valued)
-    declared = _declared(looked_at, rates, today)
+    recent = [row for row in every.rows if row.on > since]
+    declared = _declared(looked_at, held.rates, today)
     return _document(
-        base,
         start,
         end,
-        paid,
+        every.rows,
         recent,
-        _Held(valued, scales, rates, today),
+        held,
         declared,
-        _estimated(valued, recent, scales, declared, rates, today),
-        _accrued(rates, looked_at) if scope.as_of in (None, today) else (),
+        _estimated(held, recent, declared),
+        _accrued(held.rates, looked_at) if scope.as_of in (None, today) else (),
     )
 
 
-def _all_paid(looked_at: Sequence[Account], base: str, start: date | None, today: date) -> list[Paid]:
+def _all_paid(looked_at: Sequence[Account], base: str, start: date | None, today: date) -> Bookings:
     """From `start` on; the whole year before it and the last two tell growth, yields and patterns."""
-    since = min(date(max(start.year - 1, 1), 1, 1), today - 2 * YEAR) if start else None
-    return _paid(booked(looked_at, base, _INCOME | _TAX, since, today), _statements(looked_at))
+    two_years = today - 2 * YEAR
+    since = min(date(max(start.year - 1, 1), 1, 1), two_years) if start else None
+    return bookings_between(looked_at, base, since, today, two_years)
 
 
 def bookings(scope: Scope, start: date | None = None, end: date | None = None) -> list[Paid]:
@@ -289,10 +247,8 @@ def bookings(scope: Scope, start: date | None = None, end: date | None = None) -
     if today is None:
         return []
     end = min(end or today, today)
-    rows = _all_paid(looked_at, scope.base_currency, start, today)
-    return [
-        row for row in rows if row.is_income and row.row.on <= end and (start is None or row.row.on >= start)
-    ]
+    rows = _all_paid(looked_at, scope.base_currency, start, today).rows
+    return [row for row in rows if row.is_income and row.on <= end and (start is None or row.on >= start)]
 
 
 class Scaled(NamedTuple):
@@ -318,196 +274,24 @@ def payments_of(scope: Scope, broker: str, reference: str) -> Payments:
     if today is None:
         return Payments([], [])
     valued = valuation(scope)
-    recent = [
-        row
-        for row in _all_paid(looked_at, scope.base_currency, today - YEAR, today)
-        if today - 2 * YEAR < row.row.on <= today
-        and row.kind in REGULAR
-        and (row.row.account.broker, row.row.broker_ref) == (broker, reference)
-    ]
-    held = _Held(valued, _scales(valued, recent, today), _todays_rates(valued), today)
+    every = _all_paid(looked_at, scope.base_currency, today - YEAR, today)
+    held = _Held(valued, Scales(valued.state.held, every.moved), _todays_rates(valued), today)
     holders = {
-        one.account.pk
+        (one.account.pk, one.held.instrument_id)
         for one in held.positions
         if (one.account.broker, one.held.broker_ref) == (broker, reference)
     }
     found = Payments([], [])
-    for paid in recent:
-        if paid.row.account.pk in holders:
+    for paid in every.rows:
+        if (
+            paid.on > today - 2 * YEAR
+            and paid.kind in REGULAR
+            and (paid.account.pk, paid.instrument_id) in holders
+        ):
             gross, tax = (held.at_todays_quantity(paid, amount) for amount in (paid.gross, paid.tax))
-            of = found.this_year if paid.row.on > today - YEAR else found.before
-            of.append(Scaled(paid, held.scales.get(paid.row.pk), gross, tax))
+            of = found.this_year if paid.on > today - YEAR else found.before
+            of.append(Scaled(paid, held.scales.of(paid), gross, tax))
     return found
-
-
-def is_withholding(row: Booked) -> bool:
-    return row.kind == ActivityKind.TAX and row.subtype in _WITHHELD
-
-
-_Statements = Mapping[int, Sequence[tuple[date, date]]]
-"""By account row the days, from and to, of which a source told everything that moved money."""
-
-
-def _statements(looked_at: Sequence[Account]) -> _Statements:
-    found: dict[int, list[tuple[date, date]]] = {}
-    for account_id, since, until in _told(tuple(account.pk for account in looked_at)):
-        found.setdefault(account_id, []).append((plain_day(since), plain_day(until)))
-    return found
-
-
-@prepared
-def _told(accounts: tuple[int, ...]) -> QuerySet[Told, tuple[Any, ...]]:
-    rows = Told.objects.filter(account__in=accounts, topic="cash")
-    return rows.values_list("account_id", plain("since"), plain("until"))
-
-
-def _is_tax_told(row: Booked, statements: _Statements) -> bool:
-    """A broker's connection tells dividends without their taxes; its statements and files tell both."""
-    return row.account.cash_since is None or any(
-        since <= row.on <= until for since, until in statements.get(row.account.id, ())
-    )
-
-
-def _paid(rows: Sequence[Booked], statements: _Statements) -> list[Paid]:
-    """The rows of income with their taxes. A tax of no stated kind is withheld if a payment goes with it.
-
-    The tax of a dividend is unknown where no row of its payment has one and no statement covers its day.
-    """
-    told = [(row, _payment(row), None if row.kind == ActivityKind.TAX else _kind(row)) for row in rows]
-    kinds: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
-    taxed = set()
-    for _, payment, own in told:
-        if own is None:
-            taxed.add(payment)
-        else:
-            kinds[payment].append(own)
-    paid = []
-    for row, payment, own in told:
-        if own is not None:
-            tax = row.tax
-            if tax is None and (
-                row.kind != ActivityKind.DIVIDEND or payment in taxed or _is_tax_told(row, statements)
-            ):
-                tax = _NONE
-            paid.append(Paid.of(row, payment, own, row.gross, tax))
-            continue
-        of = kinds.get(payment, [])
-        if of or is_withholding(row):
-            kind = next((kind for kind in of if kind != RETURN_OF_CAPITAL), of[0] if of else LONE_TAX)
-            paid.append(Paid.of(row, payment, kind, _NONE, row.gross))
-    return paid
-
-
-def _payment(row: Booked) -> tuple[object, ...]:
-    if row.group:
-        return (row.account.id, row.currency, row.group)
-    return (row.account.id, row.currency, row.instrument_id, row.on)
-
-
-def _kind(row: Booked) -> str:
-    if row.kind == ActivityKind.DIVIDEND:
-        return row.subtype.replace(" ", "_") if row.subtype in _DIVIDENDS else "dividend"
-    if row.kind == ActivityKind.OTHER:
-        return "other_income"
-    if row.subtype in _INTERESTS:
-        return row.subtype.replace(" ", "_")
-    if row.paper is not None and row.paper.asset_class == AssetClass.BOND:
-        return "bond_interest"
-    return "credit_interest" if (row.gross or 0) >= 0 else "debit_interest"
-
-
-def is_dividend(kind: str) -> bool:
-    """A dividend or what stands for one; a tax without its payment is taken for one of a dividend."""
-    return kind in ("dividend", "payment_in_lieu", "capital_gains_distribution", LONE_TAX)
-
-
-# Quantities of the past
-
-
-_Scales = Mapping[int, Decimal | None]
-"""By booking: how many of today's units stand for one unit of the quantity that it was earned with.
-
-Today's quantity over the quantity held on that day, splits taken out; None where it is not known or nothing
-was held.
-"""
-
-
-def _scales(valued: Valuation, paid: Sequence[Paid], today: date) -> _Scales:
-    """Of the bookings of what is held. Walks once from today back to each of the days they were earned on."""
-    held = {(str(row.account_id), str(row.instrument_id)): row.quantity for row in valued.state.held}
-    earned = sorted(
-        (_earned_on(row).isoformat(), row.pk, key)
-        for row, key in ((one.row, (str(one.row.account.id), str(one.row.instrument_id))) for one in paid)
-        if key in held
-    )
-    if not earned:
-        return {}
-    then = {key: held[key] for *_, key in earned}
-    factors: dict[_Holding, Decimal] = {}
-    scales: dict[int, Decimal | None] = {}
-
-    def settle(day: str) -> None:
-        """What was earned on this day or later, now that all that moved quantities since is taken back."""
-        while earned and earned[-1][0] >= day:
-            _, pk, key = earned.pop()
-            now, before = held[key], then[key]
-            scales[pk] = now / (before * factors.get(key, _ONE)) if now is not None and before else None
-
-    first = date.fromisoformat(earned[0][0])
-    for day, *lists in _moves(tuple(sorted({row.account_id for row in valued.state.held})), first, today):
-        settle(day)
-        for key, kind, quantity in _of_day(*lists):
-            after = then.get(key)
-            if after is None:
-                continue
-            if kind == _OPENING:
-                then[key] = None
-                continue
-            before = after - Decimal(quantity)
-            if kind == _SPLIT and before and after:
-                factors[key] = factors.get(key, _ONE) * (after / before)
-            then[key] = before
-    settle("")
-    return scales
-
-
-_Holding = tuple[str, str]
-"""The row numbers of the account and of the instrument, as texts."""
-
-
-@prepared
-def _moves(accounts: tuple[int, ...], after: date, until: date) -> QuerySet[Activity, tuple[Any, ...]]:
-    """What moved quantities: newest day first, of each what `_of_day` takes."""
-    columns = ("id", "account_id", "instrument_id", "kind", "quantity")
-    return (
-        Activity.objects.current()
-        # A sum is not looked up: the index of days holds all that is asked for here.
-        .alias(holder=F("account") + 0)
-        .filter(holder__in=accounts, instrument__isnull=False, quantity__isnull=False)
-        .filter(trade_date__gt=after, trade_date__lte=until)
-        .exclude(kind=ActivityKind.FX)
-        .values("trade_date")
-        .annotate(day=Max(plain("trade_date")), **{f"{name}_list": Listed(name) for name in columns})
-        .order_by("-trade_date")
-        .values_list("day", *(f"{name}_list" for name in columns))
-    )
-
-
-def _of_day(
-    ids: str, accounts: str, instruments: str, kinds: str, quantities: str
-) -> Iterable[tuple[_Holding, str, str]]:
-    """The holding, the kind and the quantity of each activity, the newest first where the order counts."""
-    holdings = zip(accounts.split(","), instruments.split(","), strict=True)
-    moves = zip(holdings, kinds.split(","), quantities.split(","), strict=True)
-    if _SPLIT not in kinds:
-        return moves
-    numbered = zip(map(int, ids.split(",")), moves, strict=True)
-    return [move for _, move in sorted(numbered, reverse=True)]
-
-
-def _earned_on(row: Booked) -> date:
-    """The last day of holding it that counts: the day before the ex-date, where that is told."""
-    return row.ex_date - DAY if row.ex_date else row.on
 
 
 # What is held
@@ -519,10 +303,12 @@ class _Held:
     def __init__(
         self,
         valued: Valuation,
-        scales: _Scales,
+        scales: Scales,
         rates: _Rates,
         today: date,
     ) -> None:
+        self.state = valued.state
+        self.base_currency = valued.base_currency
         self.positions = valued.positions
         self.nav_base = valued.totals.nav_base
         self.cost_base = total(row.cost_basis_base for row in valued.positions)
@@ -532,8 +318,7 @@ class _Held:
 
     def at_todays_quantity(self, paid: Paid, amount: Decimal | None) -> Decimal | None:
         """In the base currency at today's rate."""
-        row = paid.row
-        rate, scale = self.rates.get((row.account.id, row.currency)), self.scales.get(row.pk)
+        rate, scale = self.rates.get((paid.account.pk, paid.currency)), self.scales.of(paid)
         return None if amount is None or scale is None or rate is None else amount * scale * rate
 
 
@@ -562,7 +347,7 @@ class _Earning(NamedTuple):
 
 def _earnings(held: _Held, recent: Sequence[Paid]) -> list[_Earning]:
     """What pays most first."""
-    of_instrument = grouped((row for row in recent if row.kind in REGULAR), lambda row: row.row.instrument_id)
+    of_instrument = grouped((row for row in recent if row.kind in REGULAR), lambda row: row.instrument_id)
     positions: defaultdict[int, list[ValuedPosition]] = defaultdict(list)
     for position in held.positions:
         if position.held.instrument_id in of_instrument:
@@ -578,8 +363,8 @@ def _earning(held: _Held, positions: Sequence[ValuedPosition], paid: Sequence[Pa
     this_year: list[Paid] = []
     before: list[Paid] = []
     for row in paid:
-        if row.row.account.id in holders:
-            (this_year if row.row.on > since else before).append(row)
+        if row.account.pk in holders:
+            (this_year if row.on > since else before).append(row)
     gross = None
     if _is_long(positions):
         gross = known_sum(held.at_todays_quantity(row, row.gross) for row in this_year)
@@ -677,47 +462,39 @@ def _open_accruals(accounts: tuple[int, ...], today: date) -> QuerySet[Figure, t
     )
 
 
-def _estimated(
-    valued: Valuation,
-    recent: Sequence[Paid],
-    scales: _Scales,
-    declared: Sequence[Expected],
-    rates: _Rates,
-    today: date,
-) -> tuple[Expected, ...]:
+def _estimated(held: _Held, recent: Sequence[Paid], declared: Sequence[Expected]) -> tuple[Expected, ...]:
     """The last year's payments of what is still held, a year on, where they follow a pattern.
 
     `recent` is oldest first.
     """
-    held = {
+    today = held.today
+    positions = {
         (row.account_id, row.instrument_id): row
-        for row in valued.state.held
+        for row in held.state.held
         if row.quantity and row.quantity > 0
     }
     promised = grouped(declared, lambda row: (row.account, row.broker_ref))
-    rows = [
-        row for row in recent if row.kind in REGULAR and (row.row.account.id, row.row.instrument_id) in held
-    ]
+    rows = [row for row in recent if row.kind in REGULAR and (row.account.pk, row.instrument_id) in positions]
     found = []
     by_payment = grouped(rows, lambda row: row.payment)
     days_of: defaultdict[tuple[int, int | None], list[date]] = defaultdict(list)
     for of in by_payment.values():
-        days_of[of[0].row.account.id, of[0].row.instrument_id].append(of[0].row.on)
+        days_of[of[0].account.pk, of[0].instrument_id].append(of[0].on)
     a_year_ago = today - YEAR
     for of in by_payment.values():
-        first = of[0].row
+        first = of[0]
         if first.on <= a_year_ago:
             continue
-        days, expected_on = days_of[first.account.id, first.instrument_id], year_before(first.on, -1)
+        days, expected_on = days_of[first.account.pk, first.instrument_id], year_before(first.on, -1)
         if expected_on <= today or not _is_pattern(days, today):
             continue
-        position = held[first.account.id, first.instrument_id or 0]
+        position = positions[first.account.pk, first.instrument_id or 0]
         if position.expires_on and expected_on > position.expires_on:
             continue
         of_holding = promised.get((first.account.account, position.broker_ref))
         if of_holding and any(abs(row.on - expected_on) <= _reach(days) for row in of_holding):
             continue
-        scale = scales.get(first.pk)
+        scale = held.scales.of(first)
         gross = times(known_sum(row.gross for row in of), scale)
         tax = times(known_sum(row.tax for row in of), scale)
         net = None if gross is None or tax is None else gross + tax
@@ -731,7 +508,7 @@ def _estimated(
                     "status": "estimated",
                     "account": first.account.account,
                     "broker": first.account.broker,
-                    "kind": of[0].kind,
+                    "kind": first.kind,
                     "symbol": position.symbol,
                     "name": position.name,
                     "broker_ref": position.broker_ref,
@@ -739,7 +516,7 @@ def _estimated(
                     "gross": gross,
                     "tax": tax,
                     "net": net,
-                    "net_base": times(net, rates.get((first.account.id, first.currency))),
+                    "net_base": times(net, held.rates.get((first.account.pk, first.currency))),
                 }
             )
         )
@@ -788,7 +565,6 @@ def _accruals(accounts: tuple[int, ...]) -> QuerySet[CashBalance, tuple[Any, ...
 
 
 def _document(
-    base: str,
     start: date | None,
     end: date | None,
     paid: Sequence[Paid],
@@ -798,23 +574,24 @@ def _document(
     estimated: Sequence[Expected],
     accrued: Sequence[Accrued],
 ) -> IncomeDocument:
-    inside = [row for row in paid if (start is None or row.row.on >= start) and (end and row.row.on <= end)]
+    until = [row for row in paid if end and row.on <= end]
+    inside = [row for row in until if start is None or row.on >= start]
     earned = [row for row in inside if row.is_income]
-    before = [row for row in paid if row.is_income and (end and row.row.on <= end)]
+    of_all = _by_month(row for row in until if row.is_income)
+    by_month = _of_period(of_all, earned, start)
     earnings = _earnings(held, recent)
-    by_month = _by_month(earned)
-    of_all = _by_month(before)
-    totals = _totals(earned, inside, recent, earnings, held)
+    totals = _totals(_Summed.together(by_month.values()), inside, recent, earnings, held)
+    named = _named()
     return IncomeDocument(
-        start=start or (inside[0].row.on if inside else None),
+        start=start or (inside[0].on if inside else None),
         end=end,
-        base_currency=base,
+        base_currency=held.base_currency,
         totals=totals,
         by_month=_periods(by_month, of_all, start, end),
         by_year=_years(by_month, of_all),
         **_parts(earned, totals.net_base),
-        by_instrument=_instruments(earned),
-        payments=_payments(inside),
+        by_instrument=_instruments(earned, named),
+        payments=_payments(inside, named),
         holdings=Rows(earnings, lambda some: [_yield(held, one) for one in some]),
         expected=tuple(sorted((*declared, *estimated), key=lambda row: (row.on, row.symbol, row.account))),
         accrued=tuple(accrued),
@@ -836,28 +613,24 @@ class _Summed(NamedTuple):
             return self.dividends.plus(self.interest)
 
     @classmethod
-    def of(cls, rows: Sequence[Paid]) -> "_Summed":
+    def together(cls, parts: Iterable["_Summed"]) -> "_Summed":
         with localcontext(EXACT):
-            return cls(
-                Tally.of(row.amounts for row in rows if is_dividend(row.kind)),
-                Tally.of(row.amounts for row in rows if not is_dividend(row.kind)),
-            )
+            return reduce(cls.plus, parts, cls())
 
 
 def _totals(
-    earned: Sequence[Paid],
+    summed: _Summed,
     inside: Sequence[Paid],
     recent: Sequence[Paid],
     earnings: Sequence[_Earning],
     held: _Held,
 ) -> Totals:
     a_year_ago = held.today - YEAR
-    trailing = [row.amounts for row in recent if row.row.on > a_year_ago and row.is_income]
-    previous = [row.amounts for row in recent if row.row.on <= a_year_ago and row.is_income]
+    trailing = [row.amounts for row in recent if row.on > a_year_ago and row.is_income]
+    previous = [row.amounts for row in recent if row.on <= a_year_ago and row.is_income]
     trailing_net, previous_net = sums(trailing)["net_base"], sums(previous)["net_base"]
     annual = total(one.gross for one in earnings)
-    summed = _Summed.of(earned)
-    interest = [row.amounts.gross for row in earned if not is_dividend(row.kind)]
+    interest = [row.amounts.gross for row in inside if row.is_income and not is_dividend(row.kind)]
     returned = [row.amounts for row in inside if not row.is_income]
     return Totals(
         **summed.whole.sums(),
@@ -875,15 +648,28 @@ def _totals(
 
 
 def _by_month(rows: Iterable[Paid]) -> dict[str, _Summed]:
-    return {month: _Summed.of(of) for month, of in grouped(rows, lambda row: row.row.month).items()}
+    found: defaultdict[str, tuple[list[Amounts], list[Amounts]]] = defaultdict(lambda: ([], []))
+    for row in rows:
+        dividends, interest = found[row.month]
+        (dividends if is_dividend(row.kind) else interest).append(row.amounts)
+    with localcontext(EXACT):
+        return {month: _Summed(*map(Tally.of, of)) for month, of in found.items()}
+
+
+def _of_period(
+    of_all: Mapping[str, _Summed], earned: Sequence[Paid], start: date | None
+) -> Mapping[str, _Summed]:
+    """Of the months up to the end those from the start on, the first one from its day on."""
+    if start is None:
+        return of_all
+    first = start.isoformat()[:7]
+    later = {month: of for month, of in of_all.items() if month > first}
+    return {**_by_month(row for row in earned if row.month == first), **later}
 
 
 def _by_year(months: Mapping[str, _Summed]) -> dict[int, _Summed]:
-    by_year: defaultdict[int, _Summed] = defaultdict(_Summed)
-    with localcontext(EXACT):
-        for month, summed in months.items():
-            by_year[int(month[:4])] = by_year[int(month[:4])].plus(summed)
-    return by_year
+    years = grouped(months.items(), lambda one: int(one[0][:4]))
+    return {year: _Summed.together(of for _, of in some) for year, some in years.items()}
 
 
 def _period(key: str, summed: _Summed, before: _Summed | None) -> Period:
@@ -921,7 +707,7 @@ def _years(by_month: Mapping[str, _Summed], of_all: Mapping[str, _Summed]) -> tu
 
 def _parts(earned: Sequence[Paid], whole: Decimal | None) -> dict[str, tuple[Part, ...]]:
     """By the fields of the document."""
-    cells = grouped(earned, lambda row: (row.row.account.account, row.row.currency, row.kind))
+    cells = grouped(earned, lambda row: (row.account.account, row.currency, row.kind))
     found = {}
     with localcontext(EXACT):
         tallies = {cell: Tally.of(row.amounts for row in rows) for cell, rows in cells.items()}
@@ -942,61 +728,87 @@ def _largest_first(net: Decimal | None) -> tuple[bool, Decimal]:
     return net is None, -(net or _NONE)
 
 
-def _instruments(earned: Sequence[Paid]) -> Rows[InstrumentIncome]:
+class _Named(NamedTuple):
+    symbol: str
+    name: str
+    isin: str | None
+    broker_ref: str
+
+
+def _named() -> dict[int | None, _Named]:
+    """All instruments by row number: each list needs most of them."""
+    return {pk: _Named(*told) for pk, *told in _names()}
+
+
+@prepared
+def _names() -> QuerySet[Instrument, tuple[Any, ...]]:
+    return Instrument.objects.values_list("pk", *_Named._fields)
+
+
+def _instruments(earned: Sequence[Paid], named: Mapping[int | None, _Named]) -> Rows[InstrumentIncome]:
     by_instrument = grouped(
-        (row for row in earned if row.row.instrument_id is not None), lambda row: row.row.instrument_id
+        (row for row in earned if row.instrument_id is not None), lambda row: row.instrument_id
     )
     with localcontext(EXACT):
         tallies = {key: Tally.of(row.amounts for row in rows) for key, rows in by_instrument.items()}
 
     def made(keys: Sequence[int]) -> list[InstrumentIncome]:
-        return [_instrument(by_instrument[key], tallies[key]) for key in keys]
+        return [_instrument(named[key], by_instrument[key], tallies[key]) for key in keys]
 
     return Rows(sorted(tallies, key=lambda key: _largest_first(tallies[key].net)), made)
 
 
-def _instrument(rows: Sequence[Paid], summed: Tally) -> InstrumentIncome:
-    first = rows[0].row
+def _instrument(instrument: _Named, rows: Sequence[Paid], summed: Tally) -> InstrumentIncome:
     return InstrumentIncome(
-        symbol=first.symbol or "",
-        name=first.name or "",
-        isin=first.isin,
-        broker_ref=first.broker_ref or "",
-        broker=first.account.broker,
+        **instrument._asdict(),
+        broker=rows[0].account.broker,
         payments=len({row.payment for row in rows}),
         **summed.sums(),
     )
 
 
-def _payments(inside: Sequence[Paid]) -> Rows[Payment]:
+def _payments(inside: Sequence[Paid], named: Mapping[int | None, _Named]) -> Rows[Payment]:
     def day(rows: Sequence[Paid]) -> tuple[date, str]:
         first = _first(rows)
-        return first.on, first.symbol or ""
+        return first.on, named[first.instrument_id].symbol if first.instrument_id else ""
 
-    payments = sorted(grouped(inside, lambda row: row.payment).values(), key=day, reverse=True)
-    return Rows(payments, lambda some: [_payment_of(rows) for rows in some])
+    def made(some: Sequence[Sequence[Paid]]) -> list[Payment]:
+        pks = {row.pk for rows in some for row in rows}
+        told = Activity.objects.filter(pk__in=pks).values_list("pk", *_Told._fields)
+        booked = {pk: _Told(*of) for pk, *of in told}
+        return [_payment_of(rows, booked, named) for rows in some if all(row.pk in booked for row in rows)]
 
-
-def _first(rows: Sequence[Paid]) -> Booked:
-    for one in rows:
-        if one.row.kind != ActivityKind.TAX:
-            return one.row
-    return rows[0].row
+    return Rows(sorted(grouped(inside, lambda row: row.payment).values(), key=day, reverse=True), made)
 
 
-def _payment_of(rows: Sequence[Paid]) -> Payment:
+def _first(rows: Sequence[Paid]) -> Paid:
+    return next((row for row in rows if not row.is_tax), rows[0])
+
+
+class _Told(NamedTuple):
+    """What is read of an activity when its payment is shown."""
+
+    key: str
+    kind: str
+    description: str
+
+
+def _payment_of(
+    rows: Sequence[Paid], booked: Mapping[int, _Told], named: Mapping[int | None, _Named]
+) -> Payment:
     first = _first(rows)
+    account, of = first.account, named.get(first.instrument_id)
     gross, tax = known_sum(row.gross for row in rows), known_sum(row.tax for row in rows)
     return Payment(
         on=first.on,
-        ex_date=next((row.row.ex_date for row in rows if row.row.ex_date), None),
-        account=first.account.account,
-        broker=first.account.broker,
+        ex_date=next((plain_day(row.ex_date) for row in rows if row.ex_date), None),
+        account=account.account,
+        broker=account.broker,
         kind=rows[0].kind,
-        symbol=first.symbol,
-        name=first.name,
-        isin=first.isin,
-        broker_ref=first.broker_ref,
+        symbol=of and of.symbol,
+        name=of and of.name,
+        isin=of and of.isin,
+        broker_ref=of and of.broker_ref,
         currency=first.currency,
         gross=gross,
         tax=tax,
@@ -1006,12 +818,12 @@ def _payment_of(rows: Sequence[Paid]) -> Payment:
         net_base=known_sum(amount for row in rows for amount in row.amounts),
         rows=tuple(
             Row(
-                id=row.row.id,
-                on=row.row.on,
-                kind=row.row.kind,
+                id=f"{account.broker}:{account.account}:{booked[row.pk].key}",
+                on=row.on,
+                kind=booked[row.pk].kind,
                 gross=row.gross,
                 tax=row.tax,
-                description=row.row.description,
+                description=booked[row.pk].description,
             )
             for row in rows
         ),

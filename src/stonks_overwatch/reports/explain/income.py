@@ -7,9 +7,10 @@ from typing import Any
 
 from django.db.models import Q
 
-from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.booked import booked, year_before
+from stonks_overwatch.ledger.models import Activity, Instrument
+from stonks_overwatch.reports.booked import Booked, booked, booked_of, year_before
 from stonks_overwatch.reports.documents import Rows, total
+from stonks_overwatch.reports.earned import Paid, is_dividend
 from stonks_overwatch.reports.explain.activities import booked_row
 from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
@@ -28,53 +29,61 @@ from stonks_overwatch.reports.explain.told import (
     siblings,
     sum_of,
 )
-from stonks_overwatch.reports.explain.used import by_ids
+from stonks_overwatch.reports.explain.used import by_ids, by_numbers
 from stonks_overwatch.reports.income import (
     YEAR,
     Accrued,
     Expected,
     InstrumentIncome,
-    Paid,
     Part,
     Payment,
     Period,
     Row,
-    Scaled,
     Totals,
     Yield,
     bookings,
     income,
-    is_dividend,
     payments_of,
 )
 
 REPORTS["income"] = lambda arguments, _: income(arguments.scope, arguments.start, arguments.end)
 
 
-_GROUPS: dict[str, Callable[[Paid, Any], bool]] = {
-    "totals": lambda *_: True,
-    "by_month": lambda paid, row: paid.row.month == row.key,
-    "by_year": lambda paid, row: str(paid.row.on.year) == row.key,
-    "by_account": lambda paid, row: paid.row.account.account == row.key,
-    "by_currency": lambda paid, row: paid.row.currency == row.key,
-    "by_kind": lambda paid, row: paid.kind == row.key,
-    "by_instrument": lambda paid, row: (
-        (paid.row.account.broker, paid.row.broker_ref) == (row.broker, row.broker_ref)
-    ),
+def _of_instrument(row: InstrumentIncome) -> Callable[[Paid], bool]:
+    same = Instrument.objects.filter(broker=row.broker, broker_ref=row.broker_ref)
+    pks = set(same.values_list("pk", flat=True))
+    return lambda paid: paid.instrument_id in pks
+
+
+_GROUPS: dict[str, Callable[[Any], Callable[[Paid], bool]]] = {
+    "totals": lambda _: always,
+    "by_month": lambda row: lambda paid: paid.month == row.key,
+    "by_year": lambda row: lambda paid: paid.month[:4] == row.key,
+    "by_account": lambda row: lambda paid: paid.account.account == row.key,
+    "by_currency": lambda row: lambda paid: paid.currency == row.key,
+    "by_kind": lambda row: lambda paid: paid.kind == row.key,
+    "by_instrument": _of_instrument,
 }
 
 
 def _earned(seen: Seen) -> list[Paid]:
     """The bookings that a row sums up."""
-    belongs = _GROUPS[seen.path.split(".")[1]]
+    belongs = _GROUPS[seen.path.split(".")[1]](seen.holder)
     asked = seen.arguments
-    return [paid for paid in bookings(asked.scope, asked.start, asked.end) if belongs(paid, seen.holder)]
+    return [paid for paid in bookings(asked.scope, asked.start, asked.end) if belongs(paid)]
 
 
-def _booking(seen: Seen, paid: Paid, value: Decimal | None) -> Input:
-    row = paid.row
+def _activities(seen: Seen, rows: Sequence[Paid]) -> list[Booked]:
+    """What was booked, in the order of the rows; what is gone meanwhile is left out."""
+    wanted = Activity.objects.filter(pk__in=[paid.pk for paid in rows])
+    holders = {account.pk: account for account in seen.reports.accounts}
+    found = {row.pk: row for row in booked_of(holders, seen.base, wanted)}
+    return [found[paid.pk] for paid in rows if paid.pk in found]
+
+
+def _booking(seen: Seen, row: Booked, paid: Paid, value: Decimal | None) -> Input:
     kind = paid.kind.replace("_", " ")
-    text = f"{'tax on ' if row.kind == ActivityKind.TAX else ''}{kind} {row.symbol or ''}".strip()
+    text = f"{'tax on ' if paid.is_tax else ''}{kind} {row.symbol or ''}".strip()
     source = f"{row.currency} at {row.into_base:f}" if row.into_base not in (None, 1) else ""
     return seen.input(
         f"{text} in {row.account.account}",
@@ -87,14 +96,22 @@ def _booking(seen: Seen, paid: Paid, value: Decimal | None) -> Input:
     )
 
 
+def _sum_of_bookings(
+    seen: Seen, rows: Sequence[Paid], amount: Callable[[Paid], Decimal | None], words: str
+) -> Made:
+    def made(some: Sequence[Paid]) -> list[Input]:
+        of = {paid.pk: paid for paid in some}
+        return [_booking(seen, row, of[row.pk], amount(of[row.pk])) for row in _activities(seen, some)]
+
+    # There may be thousands: those that are not shown are not read as a whole, nor written out.
+    return sum_of(Rows(rows, made), words, ledger=[by_numbers([paid.pk for paid in rows])])
+
+
 def _of_bookings(
     words: str, amount: Callable[[Paid], Decimal | None], only: Callable[[Paid], bool]
 ) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
-        rows = [paid for paid in _earned(seen) if only(paid)]
-        # There may be thousands: those that are not shown are not written out.
-        inputs = Rows(rows, lambda some: [_booking(seen, paid, amount(paid)) for paid in some])
-        return sum_of(inputs, words, ledger=[by_ids([paid.row.id for paid in rows])])
+        return _sum_of_bookings(seen, [paid for paid in _earned(seen) if only(paid)], amount, words)
 
     return made
 
@@ -169,9 +186,8 @@ def _of_other_period(text: str, years: int) -> Callable[[Seen], Made]:
         end = seen.root.end
         last = end if years == 1 else end - YEAR
         first = last - YEAR
-        rows = [p for p in bookings(seen.arguments.scope, first, last) if first < p.row.on <= last]
-        inputs = [_booking(seen, paid, _known(paid)) for paid in rows]
-        return sum_of(inputs, text, ledger=[by_ids([paid.row.id for paid in rows])])
+        rows = [p for p in bookings(seen.arguments.scope, first, last) if first < p.on <= last]
+        return _sum_of_bookings(seen, rows, _known, text)
 
     return made
 
@@ -198,7 +214,7 @@ def _growth(seen: Seen) -> Made:
     key = seen.holder.key
     earlier = f"{int(key[:4]) - 1}{key[4:]}"
     asked = {"start": date(int(earlier[:4]), 1, 1), "end": date(int(earlier[:4]), 12, 31)}
-    rows = [p for p in bookings(seen.arguments.scope, **asked) if f"{p.row.on:%Y-%m}".startswith(earlier)]
+    rows = [p for p in bookings(seen.arguments.scope, **asked) if p.month.startswith(earlier)]
     before = total(amount for paid in rows for amount in paid.amounts).value if rows else Decimal(0)
     inputs = [
         seen.beside("net_base", "net income", seen.base),
@@ -301,25 +317,19 @@ def _annual(*parts: str) -> Callable[[Seen], Made]:
 
     def made(seen: Seen) -> Made:
         inputs = []
-        rows = payments_of(seen.arguments.scope, seen.holder.broker, seen.holder.broker_ref)
-        for one in rows.this_year:
+        rows = payments_of(seen.arguments.scope, seen.holder.broker, seen.holder.broker_ref).this_year
+        booked = _activities(seen, [one.paid for one in rows])
+        for one, row in zip(rows, booked, strict=True):
             values = [getattr(one, name) for name in parts]
             value = None if None in values else sum(values, Decimal(0))
-            source = (
-                f"{one.paid.row.currency}, {one.scale:.6g} times the units held then" if one.scale else ""
-            )
-            inputs.append(_scaled(seen, one, value, source))
-        ids = [one.paid.row.id for one in rows.this_year]
+            source = f"{row.currency}, {one.scale:.6g} times the units held then" if one.scale else ""
+            text = f"paid in {row.account.account}"
+            where = ("activities.activities", row.id)
+            inputs.append(seen.input(text, value, seen.base, *where, as_of=row.on, source=source))
         words = "payments of the last 365 days × units now for one then, at today's rate"
-        return sum_of(inputs, words, ledger=[by_ids(ids)])
+        return sum_of(inputs, words, ledger=[by_numbers([row.pk for row in booked])])
 
     return made
-
-
-def _scaled(seen: Seen, one: Scaled, value: Decimal | None, source: str) -> Input:
-    row = one.paid.row
-    text = f"paid in {row.account.account}"
-    return seen.input(text, value, seen.base, "activities.activities", row.id, as_of=row.on, source=source)
 
 
 figure(Yield, "annual_gross_base", "A year, gross", base, "At what is held now.")(_annual("gross_base"))
@@ -354,7 +364,7 @@ def _yield_growth(seen: Seen) -> Made:
         seen.beside("annual_gross_base", "payments of the last 365 days", seen.base),
         seen.input("of the 365 before", None if before.unknown else before.value, seen.base),
     ]
-    ledger = [by_ids([one.paid.row.id for one in rows.before])]
+    ledger = [by_numbers([one.paid.pk for one in rows.before])]
     words = "payments of the last 365 days ÷ those of the 365 before − 1"
     if seen.value is None:
         return Made("change", words, ledger=ledger, note="Unknown: the two years have not as many payments.")
@@ -401,23 +411,24 @@ def _expected(seen: Seen) -> Made:
     of = [
         one
         for one in rows.this_year
-        if one.paid.row.account.account == row.account and year_before(one.paid.row.on, -1) == row.on
+        if one.paid.account.account == row.account and year_before(one.paid.on, -1) == row.on
     ]
+    booked = _activities(seen, [one.paid for one in of])
     inputs = [
         seen.input(
             "paid a year before",
             getattr(one.paid, seen.field),
             row.currency,
             "activities.activities",
-            one.paid.row.id,
-            as_of=one.paid.row.on,
+            paid.id,
+            as_of=paid.on,
         )
-        for one in of
+        for one, paid in zip(of, booked, strict=True)
     ]
     scale = of[0].scale if of else None
     inputs.append(seen.input("units now for one then", scale, ""))
     words = "Σ paid a year before × units now for one then"
-    return formula(words, inputs, ledger=[by_ids([one.paid.row.id for one in of])])
+    return formula(words, inputs, ledger=[by_numbers([paid.pk for paid in booked])])
 
 
 for _name, _title in (("gross", "Gross"), ("tax", "Tax")):
