@@ -222,7 +222,7 @@ class Activity(models.Model):
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False)
-    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True, db_index=False)
     key = models.TextField()
     kind = models.TextField()
     trade_date = models.DateField()
@@ -258,7 +258,7 @@ class Activity(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "key"], name="activity_once")]
         indexes = [
-            models.Index(fields=["account", "instrument"]),
+            models.Index(fields=["instrument", "account"], name="activity_of_instrument"),
             models.Index("account", Coalesce("booked_on", "trade_date"), name="activity_counts_on"),
             models.Index(fields=["account", "trade_date"], name="activity_of_day"),
             # Most rows are superseded by none: an index that holds them too would be taken for a narrow one.

@@ -86,7 +86,7 @@ class _Activities:
             .exclude(pk=imported.pk)
             .exists()
         )
-        self.told = 0
+        self.told = 0  # without those in `witnesses`
         self.new = 0
         self.pks: list[int] = []  # of what was new, as far as it is stored
         # Not stored yet: rows of `columns`, and who told what.
@@ -99,7 +99,7 @@ class _Activities:
             if reason:
                 self.refuse(row.line, reason)
         if self.is_repeat and not self.new:
-            return Counts(0, self.told)
+            return Counts(0, len(self.witnesses))
         self._store()
         holders_here = [holder for holder in self.holders.values() if isinstance(holder, _Holder)]
         moved = {(holder.pk, pk) for holder in holders_here for pk in holder.moved}
@@ -134,12 +134,12 @@ class _Activities:
         ]
         digest = _digest(on, kind, ref, currency, note, numbers)
         if external_id:
-            key = details.key_of(external_id)
+            key, told_by = details.key_of(external_id), f"{self.imported_pk}:{line}:{digest}"
             if self._digests(holder).setdefault(key, digest) != digest:
                 return f"Its external_id {external_id} is known with another content; undo that import first."
         else:
             holder.equal[digest] = number = holder.equal.get(digest, 0) + 1
-            key = f"{details.BY_CONTENT}{digest}:{number}"
+            key, told_by = f"{details.BY_CONTENT}{digest}:{number}", f"{self.imported_pk}:{line}"
         known = holder.known.get(key)
         if known is None:
             self.new += 1
@@ -148,7 +148,7 @@ class _Activities:
             told = self.nothing if beside is NOTHING else prepared(beside)
             self.rows.append(
                 (
-                    holder.pk, False, self.recorded_at, instrument, key, _KINDS[kind], on, currency, note,
+                    holder.pk, 0, self.recorded_at, instrument, key, _KINDS[kind], on, currency, note,
                     *numbers, *told,
                 )
             )  # fmt: skip
@@ -157,8 +157,7 @@ class _Activities:
             holder.days.add(beside.booked_on.isoformat() if beside.booked_on else on)
             if named is not None and instrument is not None:
                 holder.moved.add(instrument)
-        self.told += 1
-        self.witnesses.append((known, f"{self.imported_pk}:{line}:{digest}"))
+        self.witnesses.append((known, told_by))
         if len(self.witnesses) >= _AT_ONCE and not self.is_repeat:
             self._store()
         return None
@@ -166,8 +165,10 @@ class _Activities:
     def _digests(self, holder: _Holder) -> dict[str, str]:
         if holder.digests is None:
             told = ActivitySource.objects.filter(source=BROKER, activity__account=holder.pk)
+            # What has no number of its own has it in its key alone.
             holder.digests = {
-                key: told_by.rpartition(":")[2] for key, told_by in told.values_list("activity__key", "key")
+                key: (told_by if told_by.count(":") > 1 else key.rpartition(":")[0]).rpartition(":")[2]
+                for key, told_by in told.values_list("activity__key", "key")
             }
         return holder.digests
 
@@ -177,15 +178,16 @@ class _Activities:
         if named is None:
             code = row.exchanged
             return (None, "", gross) if code is None else (self._money(code), code, gross)
-        unit = self.names.find(named, row.on)
-        if isinstance(unit, str):
-            return unit
+        called = self.names.find(named, row.on)
+        if isinstance(called, str):
+            return called
+        unit = called.unit
         if unit.multiplier is None and (row.quantity or row.ratio):
             return (
                 f"How many units a contract of class {unit.asset_class} stands for is not known: give its "
                 "price and amount, or import the details.json of an export first."
             )
-        return unit.pk, named.ref, _money(row, unit) if gross is None else gross
+        return unit.pk, called.ref, _money(row, unit) if gross is None else gross
 
     def _holder(self, name: str, currency: str) -> _Holder | str:
         others = Account.objects.filter(account=name).exclude(broker=BROKER).values_list("broker", flat=True)
@@ -238,6 +240,7 @@ class _Activities:
                 for number, told_by in self.witnesses
             ],
         )
+        self.told += len(self.witnesses)
         self.rows.clear()
         self.witnesses.clear()
 
@@ -255,7 +258,11 @@ def _money(row: ImportedActivity, unit: Unit) -> Decimal | None:
 def _digest(on: str, kind: str, ref: str, currency: str, note: str, numbers: Sequence[str | None]) -> str:
     """The same for rows that say the same, however their numbers (as in `Row`) are written."""
     quantity, price, *others = [
-        "" if number is None else number.rstrip("0").rstrip(".") if "." in number else number
+        ""
+        if number is None
+        else number.rstrip("0").rstrip(".")
+        if number[-1] == "0" and "." in number
+        else number
         for number in numbers
     ]
     parts = (on, kind, ref, quantity, price, currency, *others, note)

@@ -29,12 +29,13 @@ class Unit:
 
 
 @dataclass(slots=True)
-class _Called:
+class Called:
     """What the latest row that says anything calls an instrument, and the day of that row."""
 
     unit: Unit
     told: Named
     on: str
+    ref: str
 
 
 class Names:
@@ -62,9 +63,9 @@ class Names:
             if multiplier is not None:
                 self.units[pk].multiplier = multiplier
         self.beside = details.known().instruments
-        self.at_hand: dict[int, _Called] = {}  # by the identity of what is told: it takes no time to compare
+        self.at_hand: dict[int, Called] = {}  # by the identity of what is told: it takes no time to compare
         self.adopted: set[int] = set()  # known by a symbol alone so far, and by an ISIN from now on
-        self.called: dict[tuple[str, str, str], _Called] = {}
+        self.called: dict[tuple[str, str, str], Called] = {}
 
     def _know(self, pk: int, isin: str, symbol: str, currency: str) -> None:
         if isin:
@@ -73,7 +74,7 @@ class Names:
         if symbol:
             self.by_symbol[symbol, currency].add(pk)
 
-    def find(self, named: Named, on: str) -> Unit | str:
+    def find(self, named: Named, on: str) -> Called | str:
         """The instrument, or why it cannot be told which."""
         called = self.at_hand.get(id(named))
         if called is None or called.told is not named or called.unit.told is not named:
@@ -85,7 +86,7 @@ class Names:
             self.called[key] = self.at_hand[id(named)] = called = self._call(unit, called, named, on)
         elif on > called.on:
             called.on = on
-        return called.unit
+        return called
 
     def _find(self, named: Named) -> Unit | str:
         alike = self.by_symbol.get((named.symbol, named.currency), set()) if named.symbol else set()
@@ -113,7 +114,7 @@ class Names:
         self.units[pk] = Unit(pk, AssetClass.OTHER, Decimal(1), Decimal(1))
         return pk
 
-    def _call(self, unit: Unit, before: _Called | None, named: Named, on: str) -> _Called:
+    def _call(self, unit: Unit, before: Called | None, named: Named, on: str) -> Called:
         """Keep what the latest row that says anything calls it."""
         told = named
         if before is not None and before.told is not named:
@@ -133,7 +134,7 @@ class Names:
         more = self.beside.get((named.isin, named.symbol, named.currency))
         unit.multiplier = more.multiplier if more else told.multiplier or unit.multiplier
         unit.quote_factor = more.quote_factor if more else told.quote_factor or unit.quote_factor
-        return _Called(unit, told, on if before is None else max(on, before.on))
+        return Called(unit, told, on if before is None else max(on, before.on), named.ref)
 
     def save(self) -> set[int]:
         """Keep the names; see `describe` for what is returned."""

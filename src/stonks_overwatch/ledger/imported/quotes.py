@@ -50,8 +50,8 @@ def record_prices(
     for line, named, on, close in rows:
         pk = pks.get(id(named))
         if pk is None:
-            unit = names.find(named, on)
-            pks[id(named)] = pk = unit if isinstance(unit, str) else unit.pk
+            called = names.find(named, on)
+            pks[id(named)] = pk = called if isinstance(called, str) else called.unit.pk
         if isinstance(pk, str):
             refuse(line, pk)
             continue
