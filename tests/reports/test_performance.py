@@ -124,6 +124,10 @@ def test_a_period_outside_of_what_is_known_is_unknown() -> None:
     assert performance(EUR, day(2), day(1)).end_nav is None
     assert attribution(EUR, day(2), day(1)).twr is None
     assert risk(EUR, day(2), day(1)).days == 0
+    beside = comparison(EUR, "ABC", date(2020, 1, 1), day(2))
+    assert (beside.start, beside.end, beside.dates) == (date(2020, 1, 1), day(2), ())
+    assert [part.symbol for part in beside.parts] == ["ABC"]
+    assert beside.why.startswith("Not everything is known on all of these days.")
 
 
 def test_nothing_stored_has_no_figures() -> None:

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from stonks_overwatch.ledger import models
+from stonks_overwatch.ledger import models, packed
 from stonks_overwatch.ledger.types import SETTLEMENT
 from stonks_overwatch.reports.daily import Group, daily_total
 from stonks_overwatch.reports.scope import Scope
@@ -94,6 +94,25 @@ def test_a_split_told_as_a_ratio_is_the_same() -> None:
     made.price(share, "20", WEDNESDAY)
     pack()
     assert {row[0] for day, row in by_day(series(EUR)).items() if day >= FRIDAY} == {600}
+
+
+def test_a_series_goes_on_from_before_a_split_whose_old_price_is_carried() -> None:
+    # 10 shares at 60, three for one 36 days ago; the price of 37 days ago is carried for a week, then 20.
+    account, share = made.account(updated_at=made.NOW), made.instrument()
+    ago = [made.TODAY - timedelta(days=number) for number in range(61)]
+    made.activity(account, "deposit", ago[60], gross="600")
+    made.activity(account, "buy", ago[60], share, quantity="10", gross="-600")
+    made.activity(account, "split", ago[36], share, quantity="20")
+    for number in (60, 53, 46, 39, 37):
+        made.price(share, "60", ago[number])
+    for number in (29, 22, 15, 8, 1):
+        made.price(share, "20", ago[number])
+    pack()
+    before = series(EUR)
+    made.price(share, "20", made.TODAY)
+    packed.prices_changed({share.pk: made.TODAY})
+    after = series(EUR)
+    assert set(before.nav[1:]) == set(after.nav[1:]) == {600}
 
 
 def test_securities_transferred_in_are_a_contribution_at_the_days_value() -> None:
@@ -216,19 +235,47 @@ def test_the_brokers_values_serve_days_that_we_cannot_value() -> None:
     assert document.carried == (False, True, False)
 
 
-def test_with_statements_the_brokers_values_have_returns() -> None:
+@pytest.mark.parametrize(
+    ("cash", "transfers", "is_since_friday"),
+    [
+        ([(SATURDAY, WEDNESDAY)], [(SATURDAY, WEDNESDAY)], True),
+        ([(SATURDAY, MONDAY), (TUESDAY, WEDNESDAY)], [(SATURDAY, WEDNESDAY)], True),
+        ([(SATURDAY, TUESDAY), (MONDAY, MONDAY)], [(SATURDAY, TUESDAY), (MONDAY, WEDNESDAY)], True),
+        ([(SATURDAY, SUNDAY), (TUESDAY, WEDNESDAY)], [(SATURDAY, WEDNESDAY)], False),
+        ([(SATURDAY, WEDNESDAY)], [(TUESDAY, WEDNESDAY)], False),
+    ],
+)
+def test_with_statements_the_brokers_values_have_returns(
+    cash: list[tuple[date, date]], transfers: list[tuple[date, date]], is_since_friday: bool
+) -> None:
     # 100 at Monday's end, 50 paid in on Tuesday, 153 at its end: 153/150. Wednesday 156: 156/153.
     account = made.account(updated_at=made.NOW, cash_since=made.NOW, opened_on=date(2020, 1, 1))
     made.cash(account, "EUR", "150", accrued_interest=Decimal(0))
     made.activity(account, "opening", FRIDAY, gross="100")
     made.activity(account, "deposit", TUESDAY, gross="50")
-    told_in_full(account, SATURDAY, WEDNESDAY)
+    for topic, ranges in (("cash", cash), ("transfers", transfers)):
+        for since, until in ranges:
+            models.Period.objects.create(
+                account=account, source="flex", topic=topic, since=since, until=until
+            )
     for on, value in ((FRIDAY, "98"), (MONDAY, "100"), (TUESDAY, "153"), (WEDNESDAY, "156")):
         made.nav(account, value, on)
     pack()
     days = by_day(series(EUR))
     assert days[TUESDAY][:2] == [153, 50]
-    assert days[WEDNESDAY][2] == pytest.approx(100 / 98 * 153 / 150 * 156 / 153)
+    since_monday = 153 / 150 * 156 / 153
+    assert days[WEDNESDAY][2] == pytest.approx(100 / 98 * since_monday if is_since_friday else since_monday)
+
+
+def test_the_brokers_latest_report_is_the_value_of_its_day_unless_a_statement_tells_one() -> None:
+    account = made.account(
+        opened_on=date(2020, 1, 1), reported_nav=Decimal(110), updated_at=made.NOW, reported_as_of=made.NOW
+    )
+    assert series(EUR).dates == ()  # one value alone makes no series
+    made.nav(account, "100", MONDAY)
+    assert [days[0] for days in by_day(series(EUR)).values()] == [100, 100, 110]
+    made.nav(account, "111", WEDNESDAY)
+    assert by_day(series(EUR))[WEDNESDAY][0] == 111
 
 
 @pytest.mark.parametrize(("ended_ago", "until"), [(2, MONDAY), (8, None)])
@@ -249,9 +296,14 @@ def test_days_between_the_last_statement_and_the_first_report_end_what_is_known_
     assert max(known, default=None) == until
 
 
-def test_cash_that_activities_do_not_explain_leaves_contributions_unknown() -> None:
+@pytest.mark.parametrize(("euros", "dollars"), [("150", None), ("100", "7")])
+def test_cash_that_activities_do_not_explain_leaves_contributions_unknown(
+    euros: str, dollars: str | None
+) -> None:
     account = made.account(updated_at=made.NOW, cash_since=made.NOW - timedelta(days=3))
-    made.cash(account, "EUR", "150")
+    made.cash(account, "EUR", euros)
+    if dollars is not None:
+        made.cash(account, "USD", dollars)
     made.activity(account, "opening", FRIDAY, gross="100")
     pack()
     assert set(series(EUR).net_contribution) == {None}
