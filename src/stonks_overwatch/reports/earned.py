@@ -150,7 +150,7 @@ class Scales:
         """
         if paid.moved is None or paid.instrument_id is None:
             return None
-        key = paid.account.pk, paid.instrument_id
+        key = paid.account.id, paid.instrument_id
         known = self._known.get(key) or self._known.setdefault(key, self._of(*key))
         if known.now is None:
             return None

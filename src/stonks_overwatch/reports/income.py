@@ -39,6 +39,7 @@ from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, valuati
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import Scope, accounts
+from stonks_overwatch.reports.state import Held
 
 REGULAR = ("dividend", "payment_in_lieu", "bond_interest")
 
@@ -286,7 +287,7 @@ def payments_of(scope: Scope, broker: str, reference: str) -> Payments:
         if (
             paid.on > today - 2 * YEAR
             and paid.kind in REGULAR
-            and (paid.account.pk, paid.instrument_id) in holders
+            and (paid.account.id, paid.instrument_id) in holders
         ):
             gross, tax = (held.at_todays_quantity(paid, amount) for amount in (paid.gross, paid.tax))
             of = found.this_year if paid.on > today - YEAR else found.before
@@ -318,7 +319,7 @@ class _Held:
 
     def at_todays_quantity(self, paid: Paid, amount: Decimal | None) -> Decimal | None:
         """In the base currency at today's rate."""
-        rate, scale = self.rates.get((paid.account.pk, paid.currency)), self.scales.of(paid)
+        rate, scale = self.rates.get((paid.account.id, paid.currency)), self.scales.of(paid)
         return None if amount is None or scale is None or rate is None else amount * scale * rate
 
 
@@ -340,9 +341,14 @@ class _Earning(NamedTuple):
     """What is held of one instrument, with its bookings of the last 365 days and of the 365 before."""
 
     positions: Sequence[ValuedPosition]
-    this_year: Sequence[Paid]
-    before: Sequence[Paid]
+    paid: Sequence[Paid]  # in whatever account
     gross: Decimal | None  # of a year at today's quantity
+
+    def within(self, held: _Held) -> tuple[list[Paid], list[Paid]]:
+        """The bookings of the last 365 days, and of those before, in accounts that hold it."""
+        holders, since = {row.held.account_id for row in self.positions}, held.today - YEAR
+        paid = [row for row in self.paid if row.account.id in holders]
+        return [row for row in paid if row.on > since], [row for row in paid if row.on <= since]
 
 
 def _earnings(held: _Held, recent: Sequence[Paid]) -> list[_Earning]:
@@ -352,23 +358,16 @@ def _earnings(held: _Held, recent: Sequence[Paid]) -> list[_Earning]:
     for position in held.positions:
         if position.held.instrument_id in of_instrument:
             positions[position.held.instrument_id].append(position)
-    found = [_earning(held, rows, of_instrument[pk]) for pk, rows in positions.items()]
+    found = []
+    for pk, rows in positions.items():
+        one = _Earning(rows, of_instrument[pk], None)
+        if _is_long(rows):
+            this_year, _ = one.within(held)
+            gross = known_sum([held.at_todays_quantity(row, row.gross) for row in this_year])
+            one = one._replace(gross=gross)
+        found.append(one)
     found.sort(key=lambda one: (one.gross is None, -(one.gross or 0), one.positions[0].held.symbol))
     return found
-
-
-def _earning(held: _Held, positions: Sequence[ValuedPosition], paid: Sequence[Paid]) -> _Earning:
-    holders = {row.held.account_id for row in positions}
-    since = held.today - YEAR
-    this_year: list[Paid] = []
-    before: list[Paid] = []
-    for row in paid:
-        if row.account.pk in holders:
-            (this_year if row.on > since else before).append(row)
-    gross = None
-    if _is_long(positions):
-        gross = known_sum(held.at_todays_quantity(row, row.gross) for row in this_year)
-    return _Earning(positions, this_year, before, gross)
 
 
 def _is_long(positions: Sequence[ValuedPosition]) -> bool:
@@ -377,14 +376,15 @@ def _is_long(positions: Sequence[ValuedPosition]) -> bool:
 
 def _yield(held: _Held, one: _Earning) -> Yield:
     positions, gross = one.positions, one.gross
+    this_year, before = one.within(held)
     tax = earlier = None
     if _is_long(positions):
-        tax = known_sum(held.at_todays_quantity(row, row.tax) for row in one.this_year)
-        earlier = known_sum(held.at_todays_quantity(row, row.gross) for row in one.before)
+        tax = known_sum(held.at_todays_quantity(row, row.tax) for row in this_year)
+        earlier = known_sum(held.at_todays_quantity(row, row.gross) for row in before)
     value = known_sum(row.market_value_base for row in positions)
     cost = known_sum(row.cost_basis_base for row in positions)
     first = positions[0]
-    payments, before = ({row.payment for row in rows} for rows in (one.this_year, one.before))
+    payments, earlier_payments = ({row.payment for row in rows} for rows in (this_year, before))
     return Yield(
         symbol=first.held.symbol,
         name=first.held.name,
@@ -396,7 +396,7 @@ def _yield(held: _Held, one: _Earning) -> Yield:
         annual_net_base=None if gross is None or tax is None else gross + tax,
         trailing_yield=share(gross, value),
         yield_on_cost=share(gross, cost),
-        growth=_growth(gross, earlier) if before and len(payments) == len(before) else None,
+        growth=_growth(gross, earlier) if before and len(payments) == len(earlier_payments) else None,
     )
 
 
@@ -462,65 +462,72 @@ def _open_accruals(accounts: tuple[int, ...], today: date) -> QuerySet[Figure, t
     )
 
 
-def _estimated(held: _Held, recent: Sequence[Paid], declared: Sequence[Expected]) -> tuple[Expected, ...]:
+def _estimated(held: _Held, recent: Sequence[Paid], declared: Sequence[Expected]) -> list[Expected]:
     """The last year's payments of what is still held, a year on, where they follow a pattern.
 
     `recent` is oldest first.
     """
-    today = held.today
     positions = {
         (row.account_id, row.instrument_id): row
         for row in held.state.held
         if row.quantity and row.quantity > 0
     }
     promised = grouped(declared, lambda row: (row.account, row.broker_ref))
-    rows = [row for row in recent if row.kind in REGULAR and (row.account.pk, row.instrument_id) in positions]
+    by_holding = grouped(
+        (row for row in recent if row.kind in REGULAR),
+        lambda row: (row.account.id, row.instrument_id or 0),
+    )
+    a_year_ago = held.today - YEAR
     found = []
-    by_payment = grouped(rows, lambda row: row.payment)
-    days_of: defaultdict[tuple[int, int | None], list[date]] = defaultdict(list)
-    for of in by_payment.values():
-        days_of[of[0].account.pk, of[0].instrument_id].append(of[0].on)
-    a_year_ago = today - YEAR
-    for of in by_payment.values():
-        first = of[0]
-        if first.on <= a_year_ago:
+    for holding, rows in by_holding.items():
+        position = positions.get(holding)
+        if position is None:
             continue
-        days, expected_on = days_of[first.account.pk, first.instrument_id], year_before(first.on, -1)
-        if expected_on <= today or not _is_pattern(days, today):
+        by_payment = list(grouped(rows, lambda row: row.payment).values())
+        days = [of[0].on for of in by_payment]
+        if not _is_pattern(days, held.today):
             continue
-        position = positions[first.account.pk, first.instrument_id or 0]
-        if position.expires_on and expected_on > position.expires_on:
-            continue
-        of_holding = promised.get((first.account.account, position.broker_ref))
-        if of_holding and any(abs(row.on - expected_on) <= _reach(days) for row in of_holding):
-            continue
-        scale = held.scales.of(first)
-        gross = times(known_sum(row.gross for row in of), scale)
-        tax = times(known_sum(row.tax for row in of), scale)
-        net = None if gross is None or tax is None else gross + tax
-        if net is not None and net <= 0:
-            continue
-        found.append(
-            Expected.made(
-                {
-                    "on": expected_on,
-                    "ex_date": None,
-                    "status": "estimated",
-                    "account": first.account.account,
-                    "broker": first.account.broker,
-                    "kind": first.kind,
-                    "symbol": position.symbol,
-                    "name": position.name,
-                    "broker_ref": position.broker_ref,
-                    "currency": first.currency,
-                    "gross": gross,
-                    "tax": tax,
-                    "net": net,
-                    "net_base": times(net, held.rates.get((first.account.pk, first.currency))),
-                }
-            )
-        )
-    return tuple(sorted(found, key=lambda row: (row.on, row.symbol, row.account)))
+        declared_on = [row.on for row in promised.get((rows[0].account.account, position.broker_ref), ())]
+        for of in by_payment:
+            expected_on = year_before(of[0].on, -1)
+            if of[0].on <= a_year_ago or expected_on <= held.today:
+                continue
+            if position.expires_on and expected_on > position.expires_on:
+                continue
+            if any(abs(on - expected_on) <= _reach(days) for on in declared_on):
+                continue
+            if (one := _estimate(held, position, of, expected_on)) is not None:
+                found.append(one)
+    return found
+
+
+def _estimate(held: _Held, position: Held, paid: Sequence[Paid], on: date) -> Expected | None:
+    """The same payment at what is held now; None where nothing would come of it."""
+    first = paid[0]
+    scale = held.scales.of(first)
+    gross = times(known_sum([row.gross for row in paid]), scale)
+    tax = times(known_sum([row.tax for row in paid]), scale)
+    net = None if gross is None or tax is None else gross + tax
+    if net is not None and net <= 0:
+        return None
+    return Expected.made(
+        {
+            "on": on,
+            "ex_date": None,
+            "status": "estimated",
+            "account": first.account.account,
+            "broker": first.account.broker,
+            "kind": first.kind,
+            "symbol": position.symbol,
+            "name": position.name,
+            "broker_ref": position.broker_ref,
+            "currency": first.currency,
+            "gross": gross,
+            "tax": tax,
+            "net": net,
+            "net_base": times(net, held.rates.get((first.account.id, first.currency))),
+        }
+    )
 
 
 def _is_pattern(days: Sequence[date], today: date) -> bool:
