@@ -45,6 +45,7 @@ class Paper(NamedTuple):
     multiplier: Decimal
     quote_factor: Decimal
     right: str | None
+    expires_on: date | None
 
     @property
     def per_unit(self) -> Decimal:

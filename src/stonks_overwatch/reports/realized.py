@@ -8,6 +8,8 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
+from pydantic import Field
+
 from stonks_overwatch.ledger.lots import Method, effects, negative
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.books import Paper
@@ -71,6 +73,7 @@ class ClosedLot(Document):
     cross_effect_base: Computed | None
     is_estimate: bool
     instrument: int
+    expires_on: date | None = Field(exclude=True)
 
 
 class Gains(Document):
@@ -113,6 +116,7 @@ class _Traded(Document):
     currency: str
     gain: Computed | None
     instrument: int
+    expires_on: date | None = Field(exclude=True)
 
 
 class InstrumentGains(Gains, _Traded):
@@ -252,6 +256,7 @@ def _instrument(paper: Paper, rows: list[GainRow]) -> InstrumentGains:
             "currency": paper.currency,
             "gain": total(row.gain for row in rows).value,
             "instrument": paper.pk,
+            "expires_on": paper.expires_on,
             **_sums(rows),
         }
     )
@@ -295,4 +300,5 @@ def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method, b
         cross_effect_base=None if parts is None else parts.cross,
         is_estimate=close.realized_pnl_base is not None and is_rate_guessed(close, paper, base),
         instrument=paper.pk,
+        expires_on=paper.expires_on,
     )

@@ -107,7 +107,7 @@ def _tried(request: HttpRequest, files: "Sequence[UploadedFile[bytes]]", account
             for chunk in file.chunks(1 << 20):
                 kept.write(chunk)
     results = import_files(_files(folder), account=account, dry_run=True)
-    if any(result.refused for result in results):
+    if any(result.refused for result in results) or not any(result.rows for result in results):
         shutil.rmtree(folder)
         token = ""
     return _page(request, results=results, is_trial=True, token=token, account=account)

@@ -48,6 +48,7 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
   chart.setOption(
     {
       animation: !reduced,
+      useUTC: true,
       animationDuration: 350,
       animationDurationUpdate: 250,
       grid: { left: 4, right: narrow ? 8 : 16, top: 16, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },

@@ -89,7 +89,8 @@ export function timeAxis(days: number, narrow: boolean, colour: (name: string) =
       showMaxLabel: false,
       formatter: (at: number) => {
         const day = new Date(at);
-        if (days > 1000) return String(day.getUTCFullYear());
+        // Over years, only their beginnings; what lies between them would tell one year several times.
+        if (days > 700) return day.getUTCMonth() === 0 ? String(day.getUTCFullYear()) : "";
         if (days < 150) return `${day.getUTCDate()} ${monthFormat.format(day)}`;
         return day.getUTCMonth() === 0 ? String(day.getUTCFullYear()) : monthFormat.format(day);
       },

@@ -28,7 +28,7 @@ function opened(): HTMLDialogElement {
     panel.className = "panel";
     panel.setAttribute("aria-label", "How a figure came about");
     panel.innerHTML =
-      '<div class="panel-head"><button type="button" class="btn btn-quiet btn-sm" data-back hidden>Back</button>' +
+      '<div class="panel-head"><strong>Explanation</strong><button type="button" class="btn btn-quiet btn-sm" data-back hidden>Back</button>' +
       '<a class="small" data-whole href="">As a page</a>' +
       '<button type="button" class="btn btn-quiet btn-sm" data-close>Close</button></div><div class="panel-body" tabindex="-1"></div>';
     document.body.append(panel);

@@ -233,7 +233,7 @@ function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
           const needs = text === null ? 0 : groups.has(text) ? 48 : text.length * 9 + 12;
           return needs > width ? { x: -1000 } : {};
         },
-        upperLabel: { show: true, height: 22, fontSize: 12, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
+        upperLabel: { show: true, ellipsis: "…", height: 22, fontSize: 12, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
         itemStyle: { borderColor: surface, borderWidth: 1, gapWidth: 1 },
         levels: [
           { itemStyle: { borderWidth: 0, gapWidth: 3 }, upperLabel: { show: false } },
@@ -320,7 +320,7 @@ function paint(chart: EChartsType, place: HTMLElement, plot: Plot): void {
     : overTime(plot, colour, narrow);
   const animation = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   chart.setOption(
-    { animation, animationDuration: 350, textStyle: { fontFamily: getComputedStyle(place).fontFamily }, ...option },
+    { useUTC: true, animation, animationDuration: 350, textStyle: { fontFamily: getComputedStyle(place).fontFamily }, ...option },
     { notMerge: true },
   );
 }
