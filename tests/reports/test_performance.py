@@ -779,3 +779,77 @@ def test_a_dividend_that_two_accounts_received_is_reinvested_once_on_its_ex_date
     document = comparison(EUR, "IE0000000001", day(1), day(2))
     assert document.dividends == 1
     assert document.benchmark_return == Decimal("57.2") / 50 * Decimal("0.8") - 1
+
+
+def test_a_dividend_that_one_account_receives_on_the_day_it_sells_is_reinvested_once() -> None:
+    # Both held it the evening before; the price of day 2 is without it: (44 + 2.2) / 55.
+    fund = paying()
+    made.activity(models.Account.objects.get(account="U2"), "sell", day(2), fund, quantity="-10", gross="440")
+    other = made.account("U3", updated_at=made.NOW)
+    made.activity(other, "transfer_in", day(0), fund, quantity="5")
+    made.activity(other, "dividend", day(2), fund, gross="11")
+    pack()
+    document = comparison(EUR, "IE0000000001", day(1), day(2))
+    assert document.benchmark_return == Decimal("-0.076")
+    assert (document.total_return, document.dividends) == (True, 1)
+
+
+def test_purchases_meanwhile_are_no_dividends_and_leave_all_of_them_known() -> None:
+    # 20 units since day 1, bought in two parts: 44 is 2.20 for each.
+    fund = paying()
+    holder = models.Account.objects.get(account="U2")
+    for _ in range(2):
+        made.activity(holder, "buy", day(1), fund, quantity="5", gross="-275")
+    models.Activity.objects.filter(kind="dividend", gross=Decimal(22)).update(gross=Decimal(44))
+    pack()
+    document = comparison(EUR, "IE0000000001", day(1), day(2))
+    assert document.benchmark_return == Decimal("-0.076")
+    assert (document.total_return, document.dividends) == (True, 1)
+
+
+def test_of_days_on_which_it_was_not_held_no_dividend_is_known() -> None:
+    # Sold on day 1, the ex-date; another account comes in on day 2 and tells of a dividend before that.
+    fund = paying()
+    made.activity(models.Account.objects.get(account="U2"), "sell", day(1), fund, quantity="-10", gross="550")
+    models.Activity.objects.filter(kind="dividend", gross=Decimal(22)).update(ex_date=day(1))
+    other = made.account("U3", updated_at=made.NOW)
+    made.activity(other, "transfer_in", day(2), fund, quantity="5")
+    made.activity(other, "dividend", day(2), fund, gross="10", ex_date=day(1))
+    pack()
+    both, first = (comparison(EUR, "IE0000000001", day(1), day(end)) for end in (2, 1))
+    assert (both.total_return, both.dividends) == (False, 1)
+    assert (first.total_return, first.benchmark_return) == (True, Decimal("57.2") / 50 - 1)
+
+
+def test_of_two_accounts_the_one_that_received_most_tells_the_dividends() -> None:
+    # The other one's statements tell that of day 2 alone.
+    fund = paying()
+    other = made.account("U3", updated_at=made.NOW)
+    made.activity(other, "transfer_in", day(0), fund, quantity="5")
+    made.activity(other, "dividend", day(1), fund, gross="5")
+    made.activity(other, "dividend", day(2), fund, gross="11")
+    pack()
+    document = comparison(EUR, "IE0000000001", day(1), day(2))
+    assert document.dividends == 2
+    # (55 + 1) / 50 x (44 + 2.2) / 55
+    assert document.benchmark_return == pytest.approx(
+        Decimal(56) / 50 * Decimal("46.2") / 55 - 1, abs=Decimal("1e-9")
+    )
+
+
+def test_what_is_compared_begins_with_the_days_looked_at() -> None:
+    # Of the third day: 1,468.28 at its begin and 1,498.325 at its end; the benchmark goes from 55 to 44.
+    portfolio()
+    index = made.instrument("IDX")
+    for number, close in enumerate(("50", "55", "44")):
+        made.price(index, close, day(number))
+    pack()
+    document = comparison(EUR, "IDX", day(2), day(2))
+    grown = Decimal("1498.325") / Decimal("1468.28")
+    assert document.dates == (day(1), day(2))
+    assert made.figures(*document.index) == (1, pytest.approx(grown, abs=Decimal("1e-9")))
+    assert made.figures(*document.benchmark_index) == (1, Decimal("0.8"))
+    assert document.benchmark_nav == (Decimal("1468.28"), Decimal("1468.28") * Decimal("0.8"))
+    assert document.twr == pytest.approx(grown - 1, abs=Decimal("1e-9"))
+    assert made.figures(document.benchmark_return, document.end_nav) == (Decimal("-0.2"), Decimal("1498.325"))
+    assert len(comparison(EUR, "IDX", day(1), day(1)).index) == 2

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -17,8 +17,6 @@ from django.db.models.functions import Coalesce
 from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.types import ActivityKind
-
-_DAY = timedelta(days=1)
 
 
 class Paid(NamedTuple):
@@ -38,13 +36,15 @@ class Split(NamedTuple):
 
 
 class Days(NamedTuple):
+    """Held from the end of the first day into the last: what is paid after the first and by the last comes."""
+
     first: date
     last: date
 
 
 @dataclass(frozen=True, slots=True)
 class Distributions:
-    """Oldest first. `held` are the days at whose ends the accounts looked at held the instrument."""
+    """Oldest first. `held` are the days through which the accounts looked at held the instrument."""
 
     paid: tuple[Paid, ...]
     splits: tuple[Split, ...]
@@ -55,8 +55,8 @@ class Distributions:
         known_to = begin
         for first, last in self.held:
             if first <= known_to:
-                known_to = max(known_to, last + _DAY if last < date.max else last)
-        return known_to >= end and known_to > begin
+                known_to = max(known_to, last)
+        return known_to >= end
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class _Held(Quantities):
     dividends: list[tuple[date, Decimal, str]] = field(default_factory=list)
 
     def spans(self) -> list[Days]:
-        ends = [day - _DAY for day in self.days[1:]] + [date.max]
+        ends = [*self.days[1:], date.max]
         return [
             Days(first, last)
             for first, last, quantity in zip(self.days, ends, self.quantities, strict=True)
@@ -146,7 +146,8 @@ def _together(
 ) -> tuple[Paid, ...]:
     """Each dividend once, though several accounts received it, and not all of them tell its ex-date.
 
-    What the account with most of them received counts; of the others that of days on which it held nothing.
+    What the account with most of them received counts; of the others that of days through which it held
+    nothing.
     """
     found: list[Paid] = []
     covered: list[Days] = []
