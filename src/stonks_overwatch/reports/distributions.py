@@ -36,7 +36,7 @@ class Split(NamedTuple):
 
 
 class Days(NamedTuple):
-    """Held from the end of the first day into the last: what is paid after the first and by the last comes."""
+    """Held from the end of the first day into the last: what is paid after the one and by the other comes."""
 
     first: date
     last: date
