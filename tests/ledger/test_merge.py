@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import combinations, pairwise, permutations
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,7 +99,7 @@ def test_one_number_in_common_and_another_that_differs_are_two_events() -> None:
 
 
 def test_a_figure_in_which_two_sources_differ_is_shown_with_both_values() -> None:
-    (found,) = merged([web(price=Decimal("100.5")), fill(7)], [MARCH])
+    (found,) = merged([web(price=Decimal("1.005E+2")), fill(7)], [MARCH])
 
     assert found.activity.price == 100
     (conflict,) = found.conflicts
@@ -128,16 +129,18 @@ def test_a_sum_of_several_fills_witnesses_each_of_them() -> None:
 
 
 def test_what_only_a_lesser_source_tells_of_a_covered_day_does_not_count() -> None:
-    (found,) = merged([web()], [MARCH])
+    for on in (DAY, date(2025, 3, 1)):
+        (found,) = merged([web(trade_date=on)], [MARCH])
 
-    assert not found.counts
-    assert sources(found) == ["web-api"]
+        assert not found.counts
+        assert sources(found) == ["web-api"]
 
 
 def test_what_no_better_source_covers_counts() -> None:
     april = date(2025, 4, 10)
     last_day = date(2025, 3, 31)  # the evening's trades are in the next statement
 
+    assert len(counted(merged([web(trade_date=date(2025, 2, 28))], [MARCH]))) == 1
     assert len(counted(merged([web(trade_date=april)], [MARCH]))) == 1
     assert len(counted(merged([web(trade_date=last_day)], [MARCH]))) == 1
     assert len(counted(merged([web()], [flex_covers(date(2025, 3, 1), date(2025, 3, 31), "cash")]))) == 1
@@ -148,6 +151,43 @@ def test_the_same_purchase_on_the_next_day_is_another_purchase() -> None:
     both = [web(1), web(2, trade_date=DAY + timedelta(days=1))]
 
     assert len(counted(merged([*both, fill(7)], [period]))) == 2
+
+
+def test_what_is_told_once_more_than_a_better_source_tells_it_does_not_count() -> None:
+    found = merged([web(1), web(2), fill(7)], [MARCH])
+
+    assert sorted((sources(one), one.counts) for one in found) == [
+        (["flex", "web-api"], True),
+        (["web-api"], False),
+    ]
+
+
+def test_one_source_that_tells_a_number_twice_tells_one_event() -> None:
+    assert len(merged([fill(7), fill(7, key="trade:7/again")], [MARCH])) == 1
+
+
+def test_a_payment_and_one_that_is_taken_back_are_not_one() -> None:
+    def dividend(told: Told, gross: int) -> Told:
+        changed = replace(
+            told.activity, kind=ActivityKind.DIVIDEND, quantity=None, price=None, gross=Decimal(gross)
+        )
+        return Told(changed, told.at)
+
+    paid, back = merged([dividend(web(), 5), dividend(fill(7), -6)], [MARCH])
+
+    assert {(sources(one)[0], one.counts) for one in (paid, back)} == {("web-api", False), ("flex", True)}
+    assert not paid.conflicts
+    assert not back.conflicts
+
+
+@pytest.mark.parametrize(("apart", "events"), [(-4, 2), (-3, 1), (-2, 1), (2, 1), (3, 1), (4, 2)])
+def test_a_covered_event_is_the_same_up_to_three_days_apart(apart: int, events: int) -> None:
+    on = date(2025, 3, 12)
+
+    found = merged([web(trade_date=on + timedelta(days=apart)), fill(7, trade_date=on)], [MARCH])
+
+    assert len(found) == events
+    assert len(counted(found)) == 1
 
 
 def test_a_covered_event_that_is_dated_a_day_apart_is_the_same() -> None:

@@ -391,4 +391,4 @@ def _rank(source: str) -> int:
 
 
 def _outranks(source: str, other: str) -> bool:
-    return source in RANKS and other in RANKS and _rank(source) < _rank(other)
+    return other in RANKS and _rank(source) < _rank(other)
