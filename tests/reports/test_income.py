@@ -119,10 +119,18 @@ def test_a_return_of_capital_is_listed_and_is_no_income(holder: models.Account) 
         holder, "dividend", date(2026, 1, 15), share, gross="40", subtype="return of capital",
         group="payment:2026-01-15",
     )  # fmt: skip
+    # Told the other way round, the tax is of the dividend too.
+    for kind, gross in (("return of capital", "8"), ("", "20")):
+        builders.activity(holder, "dividend", date(2026, 2, 16), share, subtype=kind, group="b", gross=gross)
+    builders.activity(
+        holder, "tax", date(2026, 2, 16), share, gross="-3", subtype="withholding tax", group="b"
+    )
     document = income(EURO)
-    assert document.totals.net_base == 85
-    assert document.totals.return_of_capital_base == 40
-    assert {row.kind for row in document.payments} == {"dividend", "return_of_capital"}
+    assert document.totals.net_base == 85 + 17
+    assert document.totals.return_of_capital_base == 48
+    assert {figures(row.kind, row.tax) for row in document.payments} == {
+        ("dividend", -15), ("dividend", -3), ("return_of_capital", 0),
+    }  # fmt: skip
 
 
 def test_interest_received_and_paid_are_told_apart(holder: models.Account) -> None:
@@ -139,6 +147,16 @@ def test_a_tax_of_no_stated_kind_is_withheld_only_with_its_payment(holder: model
     builders.activity(holder, "tax", date(2026, 1, 5), share, gross="-3")
     builders.activity(holder, "tax", date(2026, 2, 5), share, gross="-9")  # a stamp duty
     assert income(EURO).totals.tax_base == -3
+
+
+def test_a_withheld_tax_whose_payment_nobody_told_is_one_by_itself(holder: models.Account) -> None:
+    share = builders.instrument("KO")
+    builders.activity(holder, "tax", date(2026, 1, 5), share, gross="-3", subtype="withholding tax")
+    document = income(EURO)
+    assert [figures(row.kind, row.gross, row.tax) for row in document.payments] == [
+        ("withholding_tax", 0, -3)
+    ]
+    assert document.totals.net_base == -3
 
 
 def test_a_tax_in_the_row_of_the_dividend_counts_like_one_of_its_own(holder: models.Account) -> None:
@@ -210,10 +228,14 @@ def test_a_tax_that_only_statements_tell_is_unknown_until_one_covers_the_day() -
     assert figures(document.totals.net_base, document.totals.unknown) == (None, 1)
     assert figures(document.payments[0].gross, document.payments[0].net) == (100, None)
 
-    models.Period.objects.create(
-        account=holder, source="flex", topic="cash", since=date(2026, 2, 1), until=date(2026, 2, 28)
+    statement = models.Period.objects.create(
+        account=holder, source="flex", topic="cash", since=date(2026, 2, 17), until=date(2026, 2, 28)
     )
-    assert income(EURO).totals.net_base == 100
+    assert income(EURO).totals.net_base is None
+    # Both its first and its last day are told in full.
+    for since, until in ((date(2026, 2, 16), date(2026, 2, 28)), (date(2026, 2, 1), date(2026, 2, 16))):
+        models.Period.objects.filter(pk=statement.pk).update(since=since, until=until)
+        assert income(EURO).totals.net_base == 100
 
     builders.activity(holder, "dividend", date(2026, 3, 2), share, gross="50", group="a")
     builders.activity(
@@ -344,6 +366,53 @@ def test_one_payment_is_no_pattern(holder: models.Account) -> None:
     bought(holder, share, "10", date(2024, 1, 2))
     dividend(holder, share, date(2025, 6, 10), "5")
     assert income(EURO).expected == ()
+
+
+def test_a_declared_payment_takes_the_place_of_an_estimate_within_half_the_usual_gap(
+    holder: models.Account,
+) -> None:
+    """Paid on the 10th of every month: gaps of a month, so within 15 days."""
+    share = builders.instrument("KO")
+    builders.position(holder, share)
+    bought(holder, share, "10", date(2024, 1, 2))
+    for month in range(4, 15):
+        dividend(holder, share, date(2025 + (month - 1) // 12, (month - 1) % 12 + 1, 10), "5")
+    accrual(holder, share, date(2026, 4, 22), grossAmount="6", netAmount="6")
+    found = [(row.on, row.status) for row in income(EURO).expected]
+    assert found[0] == (date(2026, 4, 22), "declared")
+    assert [on for on, status in found if status == "estimated"] == [
+        *(date(2026, month, 10) for month in range(5, 13)),
+        *(date(2027, month, 10) for month in range(1, 3)),
+    ]
+
+
+def test_a_declared_payment_of_which_the_net_alone_is_told_is_worked_out(
+    holder: models.Account, payer: models.Instrument
+) -> None:
+    accrual(holder, payer, date(2026, 6, 16), tax="0.9", fee="0.1", netAmount="5")
+    accrual(holder, payer, date(2026, 12, 14), tax="0.9")
+    found = [figures(row.gross, row.tax, row.net) for row in income(EURO).expected]
+    assert found == [figures(6, Decimal("-0.9"), 5), figures(None, Decimal("-0.9"), None)]
+
+
+def test_an_estimate_of_which_the_tax_is_not_known_has_no_net() -> None:
+    holder = builders.account(cash_since=datetime(2025, 1, 1, tzinfo=UTC))
+    share = builders.instrument("KO")
+    builders.position(holder, share)
+    bought(holder, share, "10", date(2024, 1, 2))
+    for on in (date(2025, 6, 10), date(2025, 12, 10)):
+        builders.activity(holder, "dividend", on, share, gross="5")
+    found = [figures(row.on, row.gross, row.tax, row.net) for row in income(EURO).expected]
+    assert found == [(date(2026, 6, 10), 5, None, None), (date(2026, 12, 10), 5, None, None)]
+
+
+def test_the_last_day_is_in_the_sums_and_in_the_last_year(holder: models.Account) -> None:
+    share = builders.instrument("KO")
+    dividend(holder, share, TODAY, "7")
+    dividend(holder, share, date(2025, 3, 5), "20")
+    dividend(holder, share, date(2025, 3, 4), "300")  # a year ago
+    totals = income(EURO).totals
+    assert figures(totals.net_base, totals.trailing_net_base, totals.previous_net_base) == (327, 27, 300)
 
 
 def test_what_was_sold_pays_nothing_more(holder: models.Account) -> None:

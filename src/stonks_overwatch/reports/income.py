@@ -48,7 +48,6 @@ _NONE = Decimal(0)
 _Rates = Mapping[tuple[int, str], Decimal | None]
 """By account row and currency: base currency for one unit."""
 # A payment pattern needs two payments within this time, and the last one within it too.
-PATTERN = timedelta(days=425)
 NEAR = timedelta(days=45)  # of an estimated day: a declared payment that close is the same one
 
 
@@ -463,7 +462,7 @@ def _open_accruals(accounts: tuple[int, ...], today: date) -> QuerySet[Figure, t
 
 
 def _estimated(held: _Held, recent: Sequence[Paid], declared: Sequence[Expected]) -> list[Expected]:
-    """The last year's payments of what is still held, a year on, where they follow a pattern.
+    """The last year's payments of what is still held, a year on; one payment alone is no pattern.
 
     `recent` is oldest first.
     """
@@ -485,7 +484,7 @@ def _estimated(held: _Held, recent: Sequence[Paid], declared: Sequence[Expected]
             continue
         by_payment = list(grouped(rows, lambda row: row.payment).values())
         days = [of[0].on for of in by_payment]
-        if not _is_pattern(days, held.today):
+        if len(days) == 1:
             continue
         declared_on = [row.on for row in promised.get((rows[0].account.account, position.broker_ref), ())]
         for of in by_payment:
@@ -530,15 +529,10 @@ def _estimate(held: _Held, position: Held, paid: Sequence[Paid], on: date) -> Ex
     )
 
 
-def _is_pattern(days: Sequence[date], today: date) -> bool:
-    """Two payments or more, the last one not longer ago than a payer of once a year may take."""
-    return len(days) > 1 and today - days[-1] <= PATTERN
-
-
 def _reach(days: Sequence[date]) -> timedelta:
     """How far a payment may shift and still be the same one: half the usual gap, at most 45 days."""
     gaps = [(later - earlier).days for earlier, later in pairwise(days)]
-    return min(NEAR, timedelta(days=statistics.median(gaps) / 2)) if gaps else NEAR
+    return min(NEAR, timedelta(days=statistics.median(gaps) / 2))
 
 
 def _accrued(rates: _Rates, looked_at: Iterable[Account]) -> tuple[Accrued, ...]:
