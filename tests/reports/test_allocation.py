@@ -80,8 +80,10 @@ def test_a_slice_of_which_nothing_is_known_has_no_value() -> None:
     account = builders.account()
     builders.position(account, builders.instrument("AAA"), "10", "12")
     builders.position(account, builders.instrument("BBB", asset_class="warrant"), "10", None)
-    assert values("asset_class") == {"stock": 120, "warrant": None}
-    assert allocation(EUR, "asset_class").total_base == 120
+    # Neither more than a loan nor less: it comes last.
+    builders.cash(account, "EUR", "-5")
+    assert list(values("asset_class").items()) == [("stock", 120), ("cash", -5), ("warrant", None)]
+    assert allocation(EUR, "asset_class").total_base == 115
 
 
 def test_futures_reported_as_one_amount_are_a_future_of_their_currency() -> None:
@@ -90,6 +92,9 @@ def test_futures_reported_as_one_amount_are_a_future_of_their_currency() -> None
     builders.cash(account, "EUR", "100", futures_pnl=Decimal(20))
     assert values("asset_class") == {"cash": 100, "future": 20}
     assert values("currency") == {"EUR": 120}
+    by_place: tuple[By, ...] = ("country", "sector", "exchange")
+    for by in by_place:
+        assert values(by) == {"cash": 100, "unknown": 20}
 
 
 def test_nothing_stored_has_no_slices() -> None:
