@@ -45,22 +45,6 @@ def test_a_newer_opposite_rate_wins_over_an_older_own_one() -> None:
     assert known.rate("USD", "EUR", FAR - timedelta(days=1)) == Decimal("0.9")
 
 
-def test_rates_by_day_are_the_rate_of_each_day_on_which_the_pair_or_its_inverse_was_told() -> None:
-    days = [FAR + timedelta(days=n) for n in range(3)]
-    known = Rates(
-        [
-            ("USD", "EUR", days[0], Decimal("0.9")),
-            ("EUR", "USD", days[0], Decimal("1.25")),
-            ("EUR", "USD", days[1], Decimal("1.3")),
-            ("USD", "GBP", days[2], Decimal("0.7")),
-            ("EUR", "GBP", days[2], Decimal("0.8")),
-        ]
-    )
-    by_day = known.by_day("USD", "EUR")
-    assert by_day == {day.isoformat(): known.rate("USD", "EUR", day) for day in days[:2]}
-    assert by_day[days[0].isoformat()] == Decimal("0.9")
-
-
 def test_a_rate_of_seven_days_ago_counts_and_one_of_eight_days_does_not() -> None:
     known = rates(("USD", "EUR", "0.8"))
     assert known.rate("USD", "EUR", FAR + timedelta(days=7)) == Decimal("0.8")

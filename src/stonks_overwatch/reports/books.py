@@ -244,9 +244,8 @@ class Moves:
 
         @cache
         def days(kept_in: str, currency: str) -> _Days:
-            return _Days(
-                partial(_base_rate, rates, base, kept_in, currency), rates.by_day(currency, base or "")
-            )
+            told = {} if base is None else rates.told(currency, base)
+            return _Days(told, partial(_base_rate, rates, base, kept_in, currency))
 
         for key, told in self.trades.items():
             paper, before = self.papers[key[1]], self.begun.get(key)
@@ -284,20 +283,24 @@ class Moves:
 
 
 class _Days(dict[str, Decimal | None]):
-    """The base currency for one unit of a currency by day: what is `known`, else found when it is asked for.
+    """The base currency for one unit of a currency by day, each worked out when it is first asked for.
 
-    `rate` finds it for a day and the rate that was booked with an activity, if one was.
+    Args:
+        told: the rates of the very pair, as the database has them: on its own day none other counts.
+        rate: finds any, by day and the rate that was booked with an activity, if one was.
     """
 
     def __init__(
-        self, rate: Callable[[date, Decimal | None], Decimal | None], known: Mapping[str, Decimal]
+        self, told: Mapping[str, str], rate: Callable[[date, Decimal | None], Decimal | None]
     ) -> None:
-        super().__init__(known)
+        super().__init__()
         self.rate = rate
+        self._told = told
 
     def __missing__(self, day: str) -> Decimal | None:
-        found = self[day] = self.rate(plain_day(day), None)
-        return found
+        told = self._told.get(day)
+        rate = self[day] = self.rate(plain_day(day), None) if told is None else Decimal(told)
+        return rate
 
 
 def _trades(rows: Iterable[_TradeRow], currency: str, days: _Days, until: date | None) -> list[Trade]:

@@ -244,7 +244,7 @@ class Live:
             if row.instrument is not None
         }
 
-    def _closed(self) -> Iterator[tuple[Key, list[Close]]]:
+    def _closed(self) -> Iterator[tuple[Key, Sequence[Close]]]:
         return ((key, closes) for key, closes in _closed(self.books) if key[0] in self.methods)
 
 
@@ -468,7 +468,10 @@ _Row = tuple[Any, ...]
 
 
 def _written(
-    kept: Books, found: dict[int, int], closed: Iterable[tuple[Key, list[Close]]], gains: Iterable[GainRow]
+    kept: Books,
+    found: dict[int, int],
+    closed: Iterable[tuple[Key, Sequence[Close]]],
+    gains: Iterable[GainRow],
 ) -> Iterator[tuple[QuerySet[Any], tuple[str, ...], Iterator[_Row]]]:
     """The tables, their columns, and the rows of what was worked out: there are tens of thousands."""
     yield OpenLot.objects.all(), _OPEN_COLUMNS, (
@@ -609,10 +612,10 @@ def _text(number: Decimal | None) -> str | None:
     return None if number is None else text(number)
 
 
-def _closed(kept: Books, before: Mapping[Key, _Before] = _NONE) -> Iterator[tuple[Key, list[Close]]]:
+def _closed(kept: Books, before: Mapping[Key, _Before] = _NONE) -> Iterator[tuple[Key, Sequence[Close]]]:
     """By account and instrument, in the order in which they were closed, with what was closed `before`."""
     for key, of_key in sorted(kept.lots.items()):
-        closes = [*before[key].closed, *of_key.closed] if key in before else [*of_key.closed]
+        closes = (*before[key].closed, *of_key.closed) if key in before else of_key.closed
         if closes or key in before:
             yield key, closes
 
@@ -625,7 +628,7 @@ def _by_year(closes: Iterable[Close]) -> list[tuple[int, list[Close]]]:
 
 
 def _gains(
-    closed: Iterable[tuple[Key, list[Close]]], kept: Books, before: Mapping[Key, _Before] = _NONE
+    closed: Iterable[tuple[Key, Sequence[Close]]], kept: Books, before: Mapping[Key, _Before] = _NONE
 ) -> list[GainRow]:
     """The sums of each account and instrument by year, and of all years; without the years `before`."""
     found = []

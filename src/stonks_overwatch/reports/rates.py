@@ -155,11 +155,6 @@ class Rates:
         series = self._pairs.get((currency, into))
         return {} if series is None else dict(zip(series.days, series.rates, strict=True))
 
-    def by_day(self, currency: str, into: str) -> dict[str, Decimal]:
-        """As `rate`, of the days on which the pair itself or its inverse was told: found without a search."""
-        inverse = {day: 1 / Decimal(rate) for day, rate in self.told(into, currency).items()}
-        return inverse | {day: Decimal(rate) for day, rate in self.told(currency, into).items()}
-
     def found(self, currency: str, into: str, on: date) -> Found | None:
         """The rate between two different currencies with where it is from; None when no source knows."""
         key = (currency, into, on)
