@@ -7,7 +7,7 @@ import pytest
 
 from stonks_overwatch.imports import canonical
 from stonks_overwatch.imports.canonical import ACTIVITY_COLUMNS, File, RefusedFileError
-from stonks_overwatch.ledger.types import ActivityKind, ImportedActivity
+from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActivity
 from tests.imports.files import APPLE, NOW, Row, activities_file, prices_file, rates_file, write
 
 BUY: Row = {**APPLE, "kind": "buy", "quantity": "10", "price": "100"}
@@ -17,9 +17,12 @@ IN = "goes into the account and is positive, not"
 OUT = "goes out of the account and is negative, not"
 ONE_WAY = "is positive; the kind says which way it goes."
 UNKNOWN_FILE = (
-    "The first row names the columns of no known file: activities have a column kind, "
+    "The first row, 'when,what', names the columns of no known file: activities have a column kind, "
     "prices a column close, rates of exchange a column rate."
 )
+COMMA = "has a comma; decimals are written with a point, and nothing stands between thousands."
+BY_COMMAS = "separate them by commas (and write decimals with a point)."
+NOT_UTF_8 = 'The file is not UTF-8 from here on; save it as UTF-8 (in Excel: "CSV UTF-8").'
 NO_CASH = "with an instrument moves no cash: leave its amount empty (the cost per unit stands in price)."
 
 
@@ -59,7 +62,8 @@ def read(folder: Path, row: Row) -> ImportedActivity:
         ({"currency": "EURO"}, "'EURO' in currency is not a currency code of three capital letters."),
         ({"isin": "US0378331006"}, "'US0378331006' has a wrong check digit."),
         ({"isin": "US037833100"}, "'US037833100' is not an ISIN of 12 characters."),
-        ({"asset_class": "shares"}, "There is no asset_class 'shares'."),
+        ({"kind": "Kauf"}, f"There is no kind 'Kauf'; there are {', '.join(ActivityKind)}."),
+        ({"asset_class": "shares"}, f"There is no asset_class 'shares'; there are {', '.join(AssetClass)}."),
         ({"quantity": "-10"}, f"The quantity of a buy {ONE_WAY}"),
         ({"quantity": "0"}, "A row of kind buy needs a quantity other than 0."),
         ({"quantity": ""}, "A row of kind buy needs a quantity other than 0."),
@@ -68,12 +72,18 @@ def read(folder: Path, row: Row) -> ImportedActivity:
         ({"price": "1e5"}, "price '1e5' has an exponent; write all digits."),
         ({"price": "1,000.50"}, "price '1,000.50' has thousands separators; write the digits alone."),
         ({"price": "1 000"}, "price '1 000' has thousands separators; write the digits alone."),
-        ({"price": "1,5"}, "price '1,5' has a comma; decimals are written with a point."),
+        ({"price": "1\xa0000"}, "price '1\\xa0000' has thousands separators; write the digits alone."),
+        ({"price": "1,5"}, f"price '1,5' {COMMA}"),
+        ({"price": "1.234,50"}, f"price '1.234,50' {COMMA}"),
+        ({"price": "$180"}, "price '$180' is not a number like -1234.56."),
+        ({"price": "#N/A"}, "price '#N/A' is not a number like -1234.56."),
+        ({"amount": "\u22125"}, "amount '\u22125' begins with a dash; a minus is written -."),
+        ({"amount": "(5)"}, "amount '(5)' is not a number like -1234.56."),
         ({"price": "NaN"}, "price 'NaN' is no finite number."),
         ({"price": "-Infinity"}, "price '-Infinity' is no finite number."),
-        ({"price": "1_000"}, "price '1_000' is not a number."),
-        ({"price": "١٢"}, "price '١٢' is not a number."),
-        ({"price": "=1+1"}, "price '=1+1' is not a number."),
+        ({"price": "1_000"}, "price '1_000' is not a number like -1234.56."),
+        ({"price": "١٢"}, "price '١٢' is not a number like -1234.56."),
+        ({"price": "=1+1"}, "price '=1+1' is not a number like -1234.56."),
         ({"price": "1" * 71}, "price has more than 70 digits."),
         ({"amount": "1000"}, f"The amount of a buy {OUT} '1000'."),
         ({"fx_rate": "0"}, "fx_rate is not above 0."),
@@ -259,12 +269,16 @@ def test_the_money_of_a_trade_tells_what_a_contract_stands_for(
     [
         (b"", "The file is empty: a row with the names of the columns comes first."),
         (b"\n", "The file is empty: a row with the names of the columns comes first."),
-        (b"date;account;kind\n", "The columns are separated by semicolons; separate them by commas."),
-        (b"date\taccount\tkind\n", "The columns are separated by tabs; separate them by commas."),
+        (b"date;account;kind\n", f"The columns are separated by semicolons; {BY_COMMAS}"),
+        (b"date\taccount\tkind\n", f"The columns are separated by tabs; {BY_COMMAS}"),
         (b"when,what\n", UNKNOWN_FILE),
-        (b"date,symbol,currency,close,close\n", "The column close is there twice."),
-        (b"date,symbol,currency,close,\n", "Column 5 has no name."),
-        (b"date,symbol,currency,close,volume\n", "There is no column 'volume' in files of prices."),
+        (b"My bank, 2024\n\ndate,account,kind\n", UNKNOWN_FILE.replace("when,what", "My bank, 2024")),
+        (b"date,symbol,currency,close,close\n", "The column close is there twice: delete one of them."),
+        (b"date,symbol,currency,close,\n", "Column 5 has no name: name it, or delete it."),
+        (
+            b"date,symbol,currency,close,volume\n",
+            "There is no column 'volume' in files of prices; rename or delete it.",
+        ),
         (
             b"date,symbol,curency,close\n",
             "There is no column 'curency' in files of prices; currency is meant.",
@@ -272,7 +286,7 @@ def test_the_money_of_a_trade_tells_what_a_contract_stands_for(
         (b"date,symbol,close\n", "Files of prices need the column currency, which is missing."),
         (b"date,base,rate\n", "Files of fx need the column quote, which is missing."),
         ("date,symbol,currency,close\n".encode("utf-16"), "The file is UTF-16; save it as UTF-8."),
-        (b"date,symbol,currency,close,\xe9\n", "The file is not UTF-8 from here on; save it as UTF-8."),
+        (b"date,symbol,currency,close,\xe9\n", NOT_UTF_8),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(
@@ -289,9 +303,15 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (b"2024-01-02,\xe9,USD,1", "The file is not UTF-8 from here on; save it as UTF-8."),
-        (b'2024-01-02,"AAPL"x,USD,1', "The row is not CSV: ',' expected after '\"'."),
-        (b'2024-01-02,"AAPL,USD,1', "The row is not CSV: unexpected end of data."),
+        (b"2024-01-02,\xe9,USD,1", NOT_UTF_8),
+        (
+            b'2024-01-02,"AAPL"x,USD,1',
+            "A quoted field goes on after its closing quotation mark; double a mark that is text.",
+        ),
+        (
+            b'2024-01-02,"AAPL,USD,1',
+            "A quotation mark opens here and is closed nowhere; close it, or double one that is text.",
+        ),
         (
             b"2024-01-02," + b"A" * 131_073 + b",USD,1",
             "A field is longer than 131,072 characters; a quotation mark may be missing.",
@@ -304,7 +324,7 @@ def test_a_row_that_is_no_csv_ends_the_reading(row: bytes, reason: str, tmp_path
 
     with pytest.raises(RefusedFileError) as caught:
         refused(path)
-    assert caught.value.reason == reason
+    assert (caught.value.line, caught.value.reason) == (3, reason)
 
 
 def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path: Path) -> None:
@@ -312,9 +332,60 @@ def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path: Path) -> Non
     path.write_text("date,symbol,currency,close\n2024-01-02,AAPL,USD\n2024-01-02,AAPL,USD,1,000\n")
 
     assert refused(path) == [
-        (2, "The row has 3 fields, the header has 4."),
-        (3, "The row has 5 fields, the header has 4."),
+        (2, "The row has 3 fields, the header has 4: what is not known stays empty, and its comma stays."),
+        (
+            3,
+            (
+                "The row has 5 fields, the header has 4: a text or number with a comma in it stands between "
+                "quotation marks."
+            ),
+        ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            "sep=,\ndate,kind\n",
+            "The first row tells a spreadsheet what separates columns: delete it, and separate by commas.",
+        ),
+        (
+            '"date,symbol,currency,close"\n"2024-01-02,AAPL,USD,1"\n',
+            "Each row stands between quotation marks as a whole; take them away.",
+        ),
+        ("2024-01-02,AAPL,USD,1\n", "The first row is not the names of the columns: write them above it."),
+    ],
+)
+def test_a_first_row_that_names_no_columns_is_refused_with_what_to_do(
+    content: str, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(content)
+
+    with pytest.raises(RefusedFileError) as caught:
+        refused(path)
+    assert (caught.value.line, caught.value.reason) == (1, reason)
+
+
+def test_lines_with_nothing_on_them_before_and_after_the_rows_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("\n,,,\ndate,symbol,currency,close\n2024-01-02,AAPL,USD,1\n\n   \n,,,\n2024-01-02,AAPL\n")
+
+    ((line, reason),) = refused(path)
+    assert (line, reason[:19]) == (8, "The row has 2 field")
+
+
+def test_a_line_of_megabytes_is_refused_before_memory_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("date,symbol,currency,close\n" + "2024-01-02,AAPL,USD,1" * 100_000)
+
+    with pytest.raises(RefusedFileError) as caught:
+        refused(path)
+    assert (caught.value.line, caught.value.reason) == (
+        2,
+        "The line is longer than a megabyte: each row has its own line.",
+    )
 
 
 def test_a_byte_order_mark_windows_line_ends_blank_lines_and_any_order_of_columns_are_fine(
@@ -334,7 +405,7 @@ def test_a_byte_order_mark_windows_line_ends_blank_lines_and_any_order_of_column
 def test_a_line_is_that_on_which_a_row_begins_also_after_a_note_of_several_lines(tmp_path: Path) -> None:
     path = activities_file(tmp_path, {**DEPOSIT, "note": "one\ntwo\nthree"}, {**DEPOSIT, "amount": "x"})
 
-    assert refused(path) == [(5, "amount 'x' is not a number.")]
+    assert refused(path) == [(5, "amount 'x' is not a number like -1234.56.")]
 
 
 def test_columns_that_may_be_missing_count_as_empty(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Files into the ledger: what follows from them, once, in any order, and out again."""
 
+import gzip
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -30,6 +33,9 @@ from tests.imports.files import (
 )
 
 pytestmark = pytest.mark.django_db
+
+SAVE_AS = "choose File, Save As, CSV UTF-8 (comma delimited) in your spreadsheet, and import that file."
+INSTEAD = "import the CSV that your bank or broker offers beside it."
 
 STORY: list[Row] = [
     {"kind": "deposit", "amount": "10000"},
@@ -219,7 +225,10 @@ def test_an_external_id_is_one_event_and_is_not_overwritten(tmp_path: Path) -> N
     ((line, reason),) = reasons(activities_file(tmp_path, {**row, "amount": "7"}, name="other.csv"))
     assert (line, reason) == (
         2,
-        "Its external_id T-1 is known with another content; undo that import first.",
+        (
+            "Its external_id T-1 was told before with another content: give the row another, "
+            "or undo the import that told it."
+        ),
     )
 
 
@@ -299,7 +308,7 @@ def test_nothing_of_a_file_with_a_refused_row_is_stored(tmp_path: Path) -> None:
     path = activities_file(tmp_path, *STORY, {"kind": "deposit", "amount": "x"}, STORY[0])
     before = everything()
 
-    assert reasons(path) == [(8, "amount 'x' is not a number.")]
+    assert reasons(path) == [(8, "amount 'x' is not a number like -1234.56.")]
     assert everything() == before
     assert not models.Import.objects.exists()
 
@@ -319,6 +328,67 @@ def test_a_dry_run_tells_what_would_happen_and_stores_nothing(tmp_path: Path) ->
 
     assert (result.new, result.known, result.number) == (6, 0, None)
     assert not any(everything().values())
+    assert not models.Import.objects.exists()
+
+
+def packed(*names: str) -> bytes:
+    content = BytesIO()
+    with ZipFile(content, "w") as archive:
+        for name in names:
+            archive.writestr(
+                name, "application/vnd.oasis.opendocument.spreadsheet" if name == "mimetype" else ""
+            )
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (packed("[Content_Types].xml", "xl/workbook.xml"), f"an Excel workbook (.xlsx): {SAVE_AS}"),
+        (packed("mimetype", "content.xml"), f"a LibreOffice spreadsheet (.ods): {SAVE_AS}"),
+        (
+            packed("Index/Document.iwa"),
+            "a Numbers spreadsheet: choose File, Export To, CSV, and import that file.",
+        ),
+        (packed("activities.csv"), "packed (.zip): unpack it, and import the files that are in it."),
+        (gzip.compress(b"date,kind"), "packed (.gz): unpack it, and import the file that is in it."),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), f"an old Excel workbook (.xls): {SAVE_AS}"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", f"a PDF: {INSTEAD}"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", f"a picture: {INSTEAD}"),
+        (
+            b"\n<!DOCTYPE html><html><body><table>",
+            "a web page: download the file itself, and import that.",
+        ),
+        (
+            b'<?xml version="1.0"?><Document>',
+            "XML, and no Flex statement of IBKR's: of XML no other is read; import a CSV.",
+        ),
+        (b'[{"date": 1}]', "JSON, and no details.json of an export: no other is read; import a CSV."),
+        (b"OFXHEADER:100\nDATA:OFXSGML\n", f"OFX, which is not read: {INSTEAD}"),
+        (b"!Type:Bank\nD1/1/2024\n", f"QIF, which is not read: {INSTEAD}"),
+        (
+            b"SQLite format 3\x00" + bytes(80),
+            "a database: stonks-overwatch restore reads one of Stonks Overwatch.",
+        ),
+        ("date,symbol,currency,close\n".encode("utf-16-le"), "UTF-16; save it as UTF-8."),
+        ("date,symbol,currency,close\n".encode("utf-16-be"), "UTF-16; save it as UTF-8."),
+        (b"da\x00te,kind\n", "no text (it holds zero bytes): export it again as CSV."),
+    ],
+)
+def test_a_file_that_is_no_csv_is_refused_with_what_it_is_and_what_to_do(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "activities.csv"
+    path.write_bytes(content)
+
+    assert reasons(path) == [(1, f"The file is {reason}")]
+
+
+def test_a_file_without_rows_says_so_and_is_not_listed(tmp_path: Path) -> None:
+    result = take(activities_file(tmp_path))
+
+    assert result.note == "The file names columns and has no rows; there is nothing in it to import."
+    assert (result.rows, result.number) == (0, None)
     assert not models.Import.objects.exists()
 
 

@@ -68,7 +68,7 @@ def test_refused_rows_are_in_the_document_and_the_command_fails(tmp_path: Path) 
 
     assert done.returncode == 1
     first, second = json.loads(done.stdout)["files"]
-    assert first["inbox"] == [{"row": 3, "reason": "amount 'x' is not a number."}]
+    assert first["inbox"] == [{"row": 3, "reason": "amount 'x' is not a number like -1234.56."}]
     assert (first["rows"], first["new"], first["known"]) == (2, 0, 0)
     assert second["new"] == 1  # each file is for itself
     assert done.stderr.splitlines() == [

@@ -73,8 +73,15 @@ def test_the_account_that_is_named_takes_all_rows(reader: Client, waiting: Path)
 def test_refused_rows_are_listed_and_cannot_be_imported(reader: Client, waiting: Path) -> None:
     answer = send(reader, f"{DEPOSIT}2024-01-02,Main,deposit,,,,EUR,<b>x</b>\n")
 
-    assert "Line 3: amount '<b>x</b>' is not a number." in text(answer)
+    assert "Line 3: amount '<b>x</b>' is not a number like -1234.56." in text(answer)
     assert "<b>x" not in answer.content.decode()
+    assert 'name="token"' not in answer.content.decode()
+
+
+def test_a_file_without_rows_says_so_and_offers_no_import(reader: Client, waiting: Path) -> None:
+    answer = send(reader, DEPOSIT.splitlines()[0])
+
+    assert "The file names columns and has no rows" in text(answer)
     assert 'name="token"' not in answer.content.decode()
 
 

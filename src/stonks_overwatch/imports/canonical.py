@@ -6,7 +6,9 @@ header row, commas, `.` decimals; columns in any order. docs/Import.md says what
 
 import csv
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -16,6 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from stonks_overwatch.imports.foreign import foreign
 from stonks_overwatch.imports.stored import Refusal
 from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.lots import EXACT, MARGINED, product
@@ -56,10 +59,15 @@ _FORMS = {
     RATES: _Form("rate", RATE_COLUMNS, RATE_COLUMNS),
 }
 _LONGEST = {"account": 100, "symbol": 50, "name": 300, "external_id": 300, "note": 20_000}
-_NOT_UTF_8 = "The file is not UTF-8 from here on; save it as UTF-8."
+_NOT_UTF_8 = 'The file is not UTF-8 from here on; save it as UTF-8 (in Excel: "CSV UTF-8").'
+_HEAD = 4096
+_BLOCK = 1 << 20  # no row of any use is as long
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _WHOLE_NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,15})?")
-_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:[,' ][0-9]{3})+(?:\.[0-9]+)?")
+# Between thousands stand commas, apostrophes and blanks, also those that do not break or are narrow.
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:[,'\u2019 \xa0\u2009\u202f][0-9]{3})+(?:\.[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9][0-9.'\u2019 \xa0\u2009\u202f]*,[0-9]+")
+_DASHES = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
 _MOST_DIGITS = 70
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST_DAY = date(1900, 1, 1)
@@ -155,10 +163,7 @@ class File:
         self.rows = 0
         self.since = self.until = ""
         self._good_days: set[str] = set()
-        with path.open("rb") as opened:
-            start = opened.read(2)
-        if start in (b"\xff\xfe", b"\xfe\xff"):
-            raise RefusedFileError(1, "The file is UTF-16; save it as UTF-8.")
+        _check_content(path)
         self.kind, self.columns = _header(path)
 
     def activities(self, account: str = "") -> Iterator[ImportedActivity]:
@@ -251,18 +256,18 @@ class File:
         with self.path.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, strict=True)
             try:
-                next(reader)
+                next(record for record in reader if _says(record))
                 line = reader.line_num + 1
                 for record in reader:
                     if len(record) == number and any(record):
                         self.rows += 1
                         yield line, record
-                    elif any(record):
+                    elif _says(record):
                         self.rows += 1
-                        self.refuse(line, f"The row has {len(record)} fields, the header has {number}.")
+                        self.refuse(line, _miscounted(len(record), number))
                     line = reader.line_num + 1
             except UnicodeDecodeError as err:
-                raise RefusedFileError(line, _NOT_UTF_8) from err
+                raise RefusedFileError(_line_that_is_not_utf_8(self.path), _NOT_UTF_8) from err
             except csv.Error as err:
                 raise RefusedFileError(line, _csv_problem(err)) from err
 
@@ -275,44 +280,102 @@ class File:
         return given
 
 
+def _check_content(path: Path) -> None:
+    """Raises: RefusedFileError for what is no CSV, and for a line that memory may not hold."""
+    with path.open("rb") as file:
+        if reason := foreign(file.read(_HEAD)):
+            raise RefusedFileError(1, reason)
+        file.seek(0)
+        line = 1
+        for block in iter(lambda: file.read(_BLOCK), b""):
+            ends = block.count(b"\n")
+            if len(block) == _BLOCK and not ends and b"\r" not in block:
+                raise RefusedFileError(line, "The line is longer than a megabyte: each row has its own line.")
+            line += ends
+
+
+def _line_that_is_not_utf_8(path: Path) -> int:
+    decoder = getincrementaldecoder("utf-8")()
+    line = 1
+    with path.open("rb") as file, suppress(UnicodeDecodeError):
+        for part in iter(lambda: file.readline(_BLOCK), b""):
+            decoder.decode(part)
+            line += part.endswith(b"\n")
+    return line
+
+
+def _says(record: Sequence[str]) -> bool:
+    """Whether it is more than an empty line."""
+    return any(map(str.strip, record))
+
+
 def _header(path: Path) -> tuple[str, list[str]]:
     """Kind and columns of a file. Raises: RefusedFileError."""
     with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines, strict=True)
         try:
-            columns = [name.strip().lower() for name in next(csv.reader(lines, strict=True), [])]
+            given = next((record for record in reader if _says(record)), [])
         except UnicodeDecodeError as err:
-            raise RefusedFileError(1, _NOT_UTF_8) from err
+            raise RefusedFileError(_line_that_is_not_utf_8(path), _NOT_UTF_8) from err
         except csv.Error as err:
             raise RefusedFileError(1, _csv_problem(err)) from err
-    if not any(columns):
+    line = max(reader.line_num, 1)
+    columns = [name.strip().lower() for name in given]
+    if not columns:
         raise RefusedFileError(1, "The file is empty: a row with the names of the columns comes first.")
-    for mark, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(columns) == 1 and mark in columns[0]:
-            raise RefusedFileError(1, f"The columns are separated by {called}; separate them by commas.")
+    if reason := _no_header(columns):
+        raise RefusedFileError(line, reason)
     kind = next((name for name, known in _FORMS.items() if known.marker in columns), None)
     if kind is None:
         raise RefusedFileError(
-            1,
-            "The first row names the columns of no known file: activities have a column kind, "
-            "prices a column close, rates of exchange a column rate.",
+            line,
+            f"The first row, {_shown(','.join(given))}, names the columns of no known file: activities have "
+            "a column kind, prices a column close, rates of exchange a column rate.",
         )
     for place, name in enumerate(columns):
-        _check_column(kind, name, place, columns)
+        _check_column(line, kind, name, place, columns)
     missing = [name for name in _FORMS[kind].required if name not in columns]
     if missing:
-        raise RefusedFileError(1, f"Files of {kind} need the column {missing[0]}, which is missing.")
+        raise RefusedFileError(line, f"Files of {kind} need the column {missing[0]}, which is missing.")
     return kind, columns
 
 
-def _check_column(kind: str, name: str, place: int, columns: Sequence[str]) -> None:
+def _no_header(columns: Sequence[str]) -> str:
+    """Why a first row cannot name columns; empty where it may."""
+    if columns[0].startswith("sep="):
+        return "The first row tells a spreadsheet what separates columns: delete it, and separate by commas."
+    if len(columns) == 1:
+        for mark, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if mark in columns[0]:
+                return (
+                    f"The columns are separated by {called}; separate them by commas (and write decimals "
+                    "with a point)."
+                )
+        if "," in columns[0]:
+            return "Each row stands between quotation marks as a whole; take them away."
+    if any(map(_DAY.fullmatch, columns)):
+        return "The first row is not the names of the columns: write them above it."
+    return ""
+
+
+def _miscounted(fields: int, wanted: int) -> str:
+    meant = (
+        "a text or number with a comma in it stands between quotation marks"
+        if fields > wanted
+        else "what is not known stays empty, and its comma stays"
+    )
+    return f"The row has {fields} fields, the header has {wanted}: {meant}."
+
+
+def _check_column(line: int, kind: str, name: str, place: int, columns: Sequence[str]) -> None:
     if not name:
-        raise RefusedFileError(1, f"Column {place + 1} has no name.")
+        raise RefusedFileError(line, f"Column {place + 1} has no name: name it, or delete it.")
     if name in columns[:place]:
-        raise RefusedFileError(1, f"The column {name} is there twice.")
+        raise RefusedFileError(line, f"The column {name} is there twice: delete one of them.")
     if name not in _FORMS[kind].columns:
         near = get_close_matches(name, _FORMS[kind].columns, 1)
-        meant = f"; {near[0]} is meant" if near and near[0] not in columns else ""
-        raise RefusedFileError(1, f"There is no column {_shown(name)} in files of {kind}{meant}.")
+        meant = f"{near[0]} is meant" if near and near[0] not in columns else "rename or delete it"
+        raise RefusedFileError(line, f"There is no column {_shown(name)} in files of {kind}; {meant}.")
 
 
 # The same object for the same words: what names instruments is compared by identity before all else.
@@ -526,9 +589,9 @@ def _kind(given: str) -> ActivityKind:
         return ActivityKind(given.lower())
     except ValueError as err:
         near = get_close_matches(given.lower(), list(ActivityKind), 1)
-        meant = f"; {near[0]} is near" if near else ""
+        meant = f"{near[0]} is near" if near else f"there are {', '.join(ActivityKind)}"
         raise RefusedRowError(
-            f"There is no kind {_shown(given)}{meant}." if given else "The kind is missing."
+            f"There is no kind {_shown(given)}; {meant}." if given else "The kind is missing."
         ) from err
 
 
@@ -536,7 +599,9 @@ def _asset_class(given: str) -> AssetClass | None:
     try:
         return AssetClass(given.lower()) if given else None
     except ValueError as err:
-        raise RefusedRowError(f"There is no asset_class {_shown(given)}.") from err
+        raise RefusedRowError(
+            f"There is no asset_class {_shown(given)}; there are {', '.join(AssetClass)}."
+        ) from err
 
 
 @lru_cache(1000)
@@ -583,15 +648,21 @@ def _number(given: str, column: str) -> Decimal | None:
         return None
     if _NUMBER.fullmatch(given):
         return _number(given, column)
+    raise RefusedRowError(f"{column} {_shown(given)} {_no_number(given)}.")
+
+
+def _no_number(given: str) -> str:
     if _THOUSANDS.fullmatch(given):
-        raise RefusedRowError(f"{column} {_shown(given)} has thousands separators; write the digits alone.")
-    if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", given):
-        raise RefusedRowError(f"{column} {_shown(given)} has a comma; decimals are written with a point.")
+        return "has thousands separators; write the digits alone"
+    if _DECIMAL_COMMA.fullmatch(given):
+        return "has a comma; decimals are written with a point, and nothing stands between thousands"
     if re.fullmatch(r"[+-]?[0-9.]+[eE][+-]?[0-9]+", given):
-        raise RefusedRowError(f"{column} {_shown(given)} has an exponent; write all digits.")
+        return "has an exponent; write all digits"
     if given.lower().strip("+-") in ("nan", "inf", "infinity"):
-        raise RefusedRowError(f"{column} {_shown(given)} is no finite number.")
-    raise RefusedRowError(f"{column} {_shown(given)} is not a number.")
+        return "is no finite number"
+    if given.startswith(_DASHES):
+        return "begins with a dash; a minus is written -"
+    return "is not a number like -1234.56"
 
 
 # For columns in which few numbers come often.
@@ -619,7 +690,9 @@ def _cost(given: str, column: str) -> Decimal | None:
 def _csv_problem(err: csv.Error) -> str:
     if "field larger" in str(err):
         return "A field is longer than 131,072 characters; a quotation mark may be missing."
-    return f"The row is not CSV: {err}."
+    if "unexpected end" in str(err):
+        return "A quotation mark opens here and is closed nowhere; close it, or double one that is text."
+    return "A quoted field goes on after its closing quotation mark; double a mark that is text."
 
 
 def _shown(given: str) -> str:

@@ -15,6 +15,7 @@ from stonks_overwatch.ledger.imported.quotes import record_prices, record_rates
 from stonks_overwatch.ledger.models import Import
 
 UNKNOWN = "unknown"
+_NO_ROWS = "The file names columns and has no rows; there is nothing in it to import."
 
 
 def recognises(head: bytes) -> bool:  # noqa: ARG001  # whatever nobody else reads; its header says the rest
@@ -40,6 +41,7 @@ def store(path: Path, record: Import, now: datetime, progress: Progress) -> Stor
         tuple(file.refusals),
         date.fromisoformat(file.since) if file.since else None,
         date.fromisoformat(file.until) if file.until else None,
+        note="" if file.rows or file.refusals else _NO_ROWS,
     )
 
 

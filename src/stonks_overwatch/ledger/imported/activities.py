@@ -136,7 +136,10 @@ class _Activities:
         if external_id:
             key, told_by = details.key_of(external_id), f"{self.imported_pk}:{line}:{digest}"
             if self._digests(holder).setdefault(key, digest) != digest:
-                return f"Its external_id {external_id} is known with another content; undo that import first."
+                return (
+                    f"Its external_id {external_id} was told before with another content: give the row "
+                    "another, or undo the import that told it."
+                )
         else:
             holder.equal[digest] = number = holder.equal.get(digest, 0) + 1
             key, told_by = f"{details.BY_CONTENT}{digest}:{number}", f"{self.imported_pk}:{line}"
