@@ -571,6 +571,8 @@ def test_risk_says_from_how_many_days_it_is_and_is_unknown_of_few() -> None:
     assert found.days == 2
     assert found.volatility is None
     assert found.max_drawdown == 0
+    # Day 0 is a Monday: its return is over the value at the end of the Sunday before.
+    assert [risk(EUR, day(0), day(end)).days for end in (0, 1, 2)] == [1, 2, 3]
 
 
 def test_the_risk_of_the_guides_example_comes_out_of_the_ledger() -> None:

@@ -283,10 +283,11 @@ class Risks:
     information_ratio: float
 
 
-def weekdays(first: int, last: int) -> Whole:
-    """The days from Monday to Friday: the others have no prices of their own."""
-    days = np.arange(first, last + 1)
-    return days[(days - 1) % 7 < 5]  # day 1 of the calendar was a Monday
+def weekdays(begin: int, end: int) -> Whole:
+    """The day `begin` and, after it, the days from Monday to Friday: others have no prices of their own."""
+    days = np.arange(begin, end + 1)
+    kept: Whole = days[(days == begin) | ((days - 1) % 7 < 5)]  # day 1 of the calendar was a Monday
+    return kept
 
 
 def risks(first: int, grown: Floats, benchmark: Floats | None, begin: int, end: int) -> Risks:
