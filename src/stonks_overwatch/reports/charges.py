@@ -55,7 +55,17 @@ class Part(NamedTuple):
     tax: Decimal | None
 
 
-def parts(row: Booked | Entry) -> list[Part]:
+class Charged(NamedTuple):
+    """What of an activity tells its charges; the gross amount only where it is a charge itself."""
+
+    kind: str
+    subtype: str
+    gross: Decimal | None
+    fee: Decimal | None
+    tax: Decimal | None
+
+
+def parts(row: Booked | Entry | Charged) -> list[Part]:
     """The charges of one activity, by kind: itself, and the fee and the tax that are a part of it."""
     found: list[Part] = []
     if row.kind == ActivityKind.FEE:

@@ -7,7 +7,7 @@ one is what was taken, the other what is left.
 
 import re
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -20,15 +20,11 @@ from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.ledger.rows import plain, plain_number
 from stonks_overwatch.reports.booked import (
     DAY,
-    Amounts,
     Booked,
-    Entry,
-    Paper,
     Sums,
     Tally,
     booked_of,
     days_of_month,
-    entries,
     last_day,
     months,
     papers,
@@ -37,9 +33,9 @@ from stonks_overwatch.reports.booked import (
 )
 from stonks_overwatch.reports.charges import (
     CHARGED,
+    Charged,
     Charges,
     Part,
-    amounts_of,
     charges,
     number_of_parts,
     parts,
@@ -110,43 +106,6 @@ class FeesDocument(Document):
     by_account: tuple[FeeGroup, ...]
     by_instrument: Rows[FeeGroup]
     charges: Rows[Charge]
-
-
-class Taken(NamedTuple):
-    """One charge of an entry: its charge number `part`. `paper` is what it was booked with."""
-
-    entry: Entry
-    part: int
-    kind: str
-    amounts: Amounts
-    account: str
-    paper: Paper | None
-
-    @property
-    def on(self) -> str:
-        return self.entry.on
-
-    @property
-    def symbol(self) -> str | None:
-        return self.paper.symbol if self.paper else None
-
-    @property
-    def broker_ref(self) -> str | None:
-        return self.paper.broker_ref if self.paper else None
-
-
-def charged(
-    looked_at: Sequence[Account], scope: Scope, start: date | None = None, end: date | None = None
-) -> list[Taken]:
-    """What was charged from `start` to `end`, both included, oldest first; with the accounts of the scope."""
-    names = {account.pk: account.account for account in looked_at}
-    rows = entries(looked_at, scope.base_currency, CHARGED, start, _last(looked_at, scope, end))
-    of_row = papers({row.instrument_id for row in rows if row.instrument_id is not None})
-    return [
-        Taken(row, number, kind, amounts, names[row.account_id], of_row.get(row.instrument_id or 0))
-        for row in rows
-        for number, (kind, amounts) in enumerate(amounts_of(row))
-    ]
 
 
 def _last(looked_at: Sequence[Account], scope: Scope, end: date | None) -> date | None:
@@ -300,10 +259,24 @@ def _group(key: str, name: str, taken: Tally, whole: Decimal | None, value: _Val
 _PARTS = 4  # more than one activity has: itself, its fee, its tax
 
 
-def charges_of(looked_at: Sequence[Account], base: str, taken: Sequence[Taken]) -> Rows[Charge]:
-    """These, the last first, read when they are looked at."""
-    numbers = array("q", (one.entry.pk * _PARTS + one.part for one in reversed(taken)))
-    return Rows(numbers, lambda some: _made(looked_at, base, some))
+def charges_of(
+    scope: Scope,
+    start: date | None,
+    end: date | None,
+    what: Q,
+    only: Callable[[Part], bool] | None,
+) -> tuple[Rows[Charge], list[int]]:
+    """Some charges of the period, read when they are looked at, and the row numbers of their activities.
+
+    Both are oldest first, the charges are those of activities that fit.
+    """
+    looked_at = accounts(scope)
+    end = _last(looked_at, scope, end)
+    # With a first day: the index of days holds most of what is asked for.
+    rows = reported([account.pk for account in looked_at], CHARGED & what, start or date.min, end)
+    numbers = array("q", _numbers(rows, only))
+    charges = Rows(numbers, lambda some: _made(looked_at, scope.base_currency, some))
+    return charges, [number // _PARTS for number in numbers]
 
 
 def _made(looked_at: Sequence[Account], base: str, numbers: Sequence[int]) -> list[Charge]:
@@ -329,7 +302,7 @@ def _all_charges(
         """`names` are months that follow each other, the last first."""
         (first, _), (_, after) = days_of_month(names[-1]), days_of_month(names[0])
         rows = reported(pks, CHARGED, max(first, start or first), min(after - DAY, end or after - DAY))
-        return _numbers(rows.order_by("-trade_date", "-id"))
+        return _numbers(rows)[::-1]
 
     def named(name: str) -> list[int]:
         """Of the activity whose id the name begins with; what follows is the kind of the charge."""
@@ -346,12 +319,22 @@ def _all_charges(
     return Rows(ByPart(counts, of_months), lambda some: _made(looked_at, base, some), named)
 
 
-def _numbers(rows: QuerySet[Activity]) -> list[int]:
-    """The numbers of all charges of the rows, of each row the last one first."""
+def _numbers(rows: QuerySet[Activity], only: Callable[[Part], bool] | None = None) -> list[int]:
+    """The numbers of all charges of the rows, or of some, in their order."""
+    fee_and_tax = plain("fee"), plain("tax")
+    if only is None:
+        return [
+            pk * _PARTS + place
+            for pk, kind, *amounts in rows.values_list("pk", "kind", *fee_and_tax)
+            for place in range(number_of_parts(kind, *map(plain_number, amounts)))
+        ]
     return [
         pk * _PARTS + place
-        for pk, kind, fee, tax in rows.values_list("pk", "kind", plain("fee"), plain("tax"))
-        for place in reversed(range(number_of_parts(kind, plain_number(fee), plain_number(tax))))
+        for pk, kind, subtype, *amounts in rows.values_list(
+            "pk", "kind", "subtype", plain("gross"), *fee_and_tax
+        )
+        for place, part in enumerate(parts(Charged(kind, subtype, *map(plain_number, amounts))))
+        if only(part)
     ]
 
 

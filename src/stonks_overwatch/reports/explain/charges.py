@@ -4,15 +4,19 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
+from django.db.models import Q
+
+from stonks_overwatch.ledger.models import Instrument
+from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports.booked import DAY, days_of_month
+from stonks_overwatch.reports.charges import Part
 from stonks_overwatch.reports.documents import Rows
 from stonks_overwatch.reports.explain.activities import booked_in_base, booked_row
 from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
-    always,
     base,
-    belongs,
     figure,
     formula,
     fraction,
@@ -26,12 +30,9 @@ from stonks_overwatch.reports.fees import (
     FeeGroup,
     FeesDocument,
     FeeTotals,
-    Taken,
-    charged,
     charges_of,
     fees,
 )
-from stonks_overwatch.reports.scope import accounts
 from stonks_overwatch.reports.series import days_of
 
 REPORTS["fees"] = lambda arguments, _: fees(arguments.scope, arguments.start, arguments.end)
@@ -43,29 +44,51 @@ def _input(seen: Seen, charge: Charge) -> Input:
     return seen.input(text, charge.amount_base, seen.base, *where, as_of=charge.on)
 
 
-def _of_charges(words: str, only: Callable[[Taken], bool]) -> Callable[[Seen], Made]:
+def _group(seen: Seen) -> tuple[Q, date | None, date | None]:
+    """The activities, and the period, of the group that the figure stands in; of the totals all of them."""
+    key, start, end = getattr(seen.holder, "key", ""), seen.arguments.start, seen.arguments.end
+    match seen.path.split(".")[1]:
+        case "by_month" | "by_year":
+            first, _ = days_of_month(key if "-" in key else f"{key}-01")
+            _, after = days_of_month(key if "-" in key else f"{key}-12")
+            last = after - DAY
+            return Q(), max(first, start or first), min(last, end or last)
+        case "by_account":
+            return Q(account__account=key), start, end
+        case "by_instrument":
+            same = Instrument.objects.filter(Q(symbol=key) | Q(symbol="", broker_ref=key))
+            # The instrument of an exchange is a currency.
+            return Q(instrument__in=list(same)) & ~Q(kind=ActivityKind.FX), start, end
+        case _:
+            return Q(), start, end
+
+
+def _of_charges(words: str, only: Callable[[Part], bool] | None) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
-        asked = seen.arguments
-        looked_at = accounts(asked.scope)
-        taken = charged(looked_at, asked.scope, asked.start, asked.end)
-        chosen = [one for one in taken if only(one) and belongs(one, seen)]
+        what, start, end = _group(seen)
+        kind = seen.holder.key if seen.path.endswith(".by_kind") else None
+
+        def is_wanted(part: Part) -> bool:
+            return kind in (None, part.kind) and (only is None or only(part))
+
+        wanted = None if kind is None and only is None else is_wanted
         # There may be thousands: those that are not shown are not written out, nor read as a whole.
-        charges = charges_of(looked_at, seen.base, chosen[::-1])
+        charges, pks = charges_of(seen.arguments.scope, start, end, what, wanted)
         inputs = Rows(charges, lambda some: [_input(seen, charge) for charge in some])
-        return sum_of(inputs, words, ledger=[by_numbers([one.entry.pk for one in chosen])])
+        return sum_of(inputs, words, ledger=[by_numbers(pks)])
 
     return made
 
 
 for _of_fees in (FeeGroup, FeeTotals):
     figure(_of_fees, "gross_base", "Fees", base, "Negative: what was taken.")(
-        _of_charges("sum of the fees", lambda one: one.amounts.tax == 0)
+        _of_charges("sum of the fees", lambda part: part.tax == 0)
     )
     figure(_of_fees, "tax_base", "Taxes", base, "Negative: what was taken.")(
-        _of_charges("sum of the taxes", lambda one: one.amounts.gross == 0)
+        _of_charges("sum of the taxes", lambda part: part.fee == 0)
     )
     figure(_of_fees, "net_base", "Fees and taxes", base, "Negative: what was taken.")(
-        _of_charges("sum of fees and taxes", always)
+        _of_charges("sum of fees and taxes", None)
     )
 part_of(FeeGroup, "share", "net_base", "Share", "fees and taxes")
 
