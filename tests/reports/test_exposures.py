@@ -301,6 +301,23 @@ def test_payments_tell_a_coupon_that_no_description_does(holder: models.Account)
     assert figures(row.coupon, row.payments_a_year) == (Decimal("0.065"), 2)
 
 
+def test_payments_tell_no_coupon_of_a_bond_that_was_not_held_all_the_year(holder: models.Account) -> None:
+    terms = {"asset_class": "bond", "quote_factor": Decimal("0.01"), "expires_on": "2036-03-04"}
+    held = builders.instrument("BOND", "USD", **terms)
+    builders.position(holder, held, "2000", "100")
+    builders.activity(holder, "buy", date(2025, 3, 3), held, quantity="1000", gross="-1000")
+    first = builders.activity(holder, "interest", date(2025, 4, 1), held, gross="25")
+    # The other half came after the first of two payments: 25 + 50 are not 5 % of 2,000.
+    more = builders.activity(holder, "buy", date(2025, 6, 2), held, quantity="1000", gross="-1000")
+    builders.activity(holder, "interest", date(2025, 10, 1), held, gross="50")
+    (row,) = exposures(EURO).bonds
+    assert figures(row.coupon, row.payments_a_year) == (None, None)
+    # If it was there a year ago: 50 + 50 of 2,000.
+    models.Activity.objects.filter(pk=first.pk).update(gross=Decimal(50))
+    models.Activity.objects.filter(pk=more.pk).update(trade_date=date(2025, 3, 4))
+    assert exposures(EURO).bonds[0].coupon == Decimal("0.05")
+
+
 def test_without_a_coupon_accrued_interest_and_yield_are_unknown(holder: models.Account) -> None:
     bond(holder, "SOME ISSUER PLC", "2036-03-04", "1000", "90")
     (row,) = exposures(EURO).bonds

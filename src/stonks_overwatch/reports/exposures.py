@@ -156,9 +156,9 @@ class Expiry(Document):
 class BondRung(Document):
     """One bond. `face` is the quantity; prices are percent of face, `accrued` of the whole position.
 
-    The coupon stands in the bond's description, or is what it paid in the last year over its face
-    (`coupon_source`); it is 0 for bills. Yield and accrued interest count days by `basis` ("act/act",
-    "30/360") and are null where that or the coupon is not known.
+    The coupon stands in the bond's description, or is what it paid in the last year over its face, where
+    that stayed the same (`coupon_source`); it is 0 for bills. Yield and accrued interest count days by
+    `basis` ("act/act", "30/360") and are null where that or the coupon is not known.
     """
 
     account: str
@@ -650,22 +650,28 @@ def _usual(currency: str) -> int:
 
 
 def _coupons_paid(held: Sequence[_Position]) -> dict[tuple[int, int], tuple[Decimal, int]]:
-    """By account and bond what it paid in the year before, and how often."""
+    """By account and bond what it paid in the year before, and how often; not of what was moved meanwhile."""
     if not held:
         return {}
-    first = min(year_before(position.on) for position in held)
-    rows = Activity.objects.reported().filter(
-        account__in={position.row.account_id for position in held},
-        instrument__in={position.row.instrument_id for position in held},
-        kind=ActivityKind.INTEREST,
-        trade_date__gt=first,
+    days = {(position.row.account_id, position.row.instrument_id): position.on for position in held}
+    rows = Activity.objects.current().filter(
+        account__in={account_id for account_id, _ in days},
+        instrument__in={instrument_id for _, instrument_id in days},
+        trade_date__gt=min(map(year_before, days.values())),
     )
     sums: dict[tuple[int, int], tuple[Decimal, int]] = {}
-    for account_id, instrument_id, gross in rows.values_list("account_id", "instrument_id", "gross"):
-        if instrument_id is not None and gross is not None and gross > 0:
-            amount, number = sums.get((account_id, instrument_id), (Decimal(0), 0))
-            sums[account_id, instrument_id] = amount + gross, number + 1
-    return sums
+    moved = set()
+    columns = rows.values_list("account_id", "instrument_id", "trade_date", "kind", "quantity", "gross")
+    for account_id, instrument_id, day, kind, quantity, gross in columns:
+        key = account_id, instrument_id or 0
+        if key not in days or not year_before(days[key]) < day <= days[key]:
+            continue
+        if kind != ActivityKind.INTEREST and quantity:
+            moved.add(key)
+        elif kind == ActivityKind.INTEREST and gross is not None and gross > 0:
+            amount, number = sums.get(key, (Decimal(0), 0))
+            sums[key] = amount + gross, number + 1
+    return {key: paid for key, paid in sums.items() if key not in moved}
 
 
 def _ladder(rungs: Sequence[tuple[BondRung, Decimal | None]]) -> tuple[LadderYear, ...]:

@@ -437,6 +437,7 @@ def _coupon(seen: Seen) -> Made:
         instrument=held.instrument_id,
         kind=ActivityKind.INTEREST,
         trade_date__gt=year_before(on),
+        trade_date__lte=on,
     )
     inputs = [
         seen.input("coupon paid", gross, own(seen), as_of=day)
