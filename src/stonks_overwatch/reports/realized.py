@@ -175,6 +175,12 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
             for row in some
         ]
 
+    def named(name: str) -> list[ClosedRow]:
+        """The lots that the key of a row can be of."""
+        numbers = [pk for pk, paper in described.items() if f" {paper.broker_ref} " in name]
+        found = [row for number in numbers for row in matched.closed(year or EVER, number)]
+        return [row for row in found if row.close.closed_by in name]
+
     by_instrument = _grouped(of_instrument, lambda row: row.instrument or 0)
 
     def rank(number: int) -> tuple[bool, Decimal, str]:
@@ -185,7 +191,7 @@ def _realized(scope: Scope, year: int | None, method: Method | None, page: slice
     return RealizedDocument(
         base_currency=scope.base_currency,
         year=year,
-        lots=Rows(rows, made, lambda name: [row for row in rows if row.close.closed_by in name]),
+        lots=Rows(rows, made, named),
         by_year=tuple(
             YearGains(year=key, **_sums(of_key)) for key, of_key in sorted(by_year.items(), reverse=True)
         ),

@@ -16,6 +16,7 @@ from stonks_overwatch.reports.explain.evenings import CHANGED, TEXTS, Evening, L
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
+    always,
     at_rate,
     base,
     estimated,
@@ -46,8 +47,9 @@ REPORTS["lots"] = lambda arguments, _: lots(arguments.scope, arguments.method)
 
 
 def _realized(arguments: Arguments, reports: Reports) -> RealizedDocument:
-    """Without the lots, of which there are thousands, where a sum is asked for."""
-    page = None if reports.name in ("", "realized") or reports.name.startswith("realized.lots") else (0, 0)
+    """With few of the lots, of which there are thousands, where one of them or a sum is asked for."""
+    few = (0, 5) if reports.name.startswith("realized.lots") else (0, 0)
+    page = None if reports.name in ("", "realized") else few
     return realized(arguments.scope, arguments.year, arguments.method, page)
 
 
@@ -658,9 +660,7 @@ estimated(
 )
 
 
-def _gains(
-    name: str, words: str, only: Callable[[ClosedRow], bool] = lambda _: True
-) -> Callable[[Seen], Made]:
+def _gains(name: str, words: str, only: Callable[[ClosedRow], bool] = always) -> Callable[[Seen], Made]:
     """A sum over the closed lots of a row; `name` is the field of the lot, or of the sum of gains."""
     column = name if name in ClosedLot.model_fields else "gain_base"
 
@@ -670,7 +670,6 @@ def _gains(
         instrument = summed.instrument if isinstance(summed, InstrumentGains) else None
         looked_at = {account.pk: account for account in seen.reports.accounts}
         matched = lot_books([*looked_at.values()], seen.base, asked.as_of, asked.method)
-        rows = [row for row in matched.closed(year or EVER, instrument)[::-1] if only(row)]
 
         def inputs_of(some: Sequence[ClosedRow]) -> list[Input]:
             described = papers({row.instrument for row in some})
@@ -698,8 +697,18 @@ def _gains(
                 for row in lots
             ]
 
-        # There may be thousands: those that are not shown are not written out.
-        return sum_of(Rows(rows, inputs_of), words)
+        def lots_at(places: Sequence[int]) -> list[Input]:
+            """`places` are counted from the newest lot, and go from the oldest to it one by one."""
+            page = slice(places[-1], places[0] + 1) if places else slice(0, 0)
+            return inputs_of(matched.closed(year or EVER, instrument, page)[::-1])
+
+        # There may be thousands: those that are not shown are not written out, nor read where all count.
+        if only is always:
+            shown = Rows(range(summed.lots)[::-1], lots_at)
+        else:
+            rows = matched.closed(year or EVER, instrument)[::-1]
+            shown = Rows([row for row in rows if only(row)], inputs_of)
+        return sum_of(shown, words)
 
     return made
 
