@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import accumulate
 from typing import NamedTuple
 
+from stonks_overwatch.ledger.lots import EXACT
 from stonks_overwatch.ledger.models import Account, CashBalance, Figure, Period
 from stonks_overwatch.reports.booked import DAY, grouped, last_day, months
 from stonks_overwatch.reports.cash import Effect, effects_on
@@ -58,6 +60,9 @@ class CashDocument(Document):
     balances: tuple[Balance, ...]
     now: tuple[Now, ...]
     total_base: Computed | None
+
+
+_NONE = Decimal(0)
 
 
 @kept
@@ -189,24 +194,23 @@ def _by_currency(
 
 
 class Basis(NamedTuple):
-    """What a balance of a day is worked out from: a report of a later one, and what moved until then."""
+    """What a balance of a day is worked out from: a report of a later one, and what moved until then.
+
+    `amount` is the sum of what moved.
+    """
 
     on: date
     balance: Decimal
     moved: Sequence[Effect]
+    amount: Decimal
 
 
 def _worked_back(
     of: _Account, currency: str, moved: Sequence[Effect], ends: Mapping[date, date | None]
 ) -> list[Decimal | None]:
     """The balance at the end of each day: that of the next report without what was moved until then."""
-    amounts: list[Decimal | None] = []
-    for basis in _bases(of, currency, moved, ends):
-        moved_since = (
-            sum((effect.amount or Decimal(0) for effect in basis.moved), Decimal(0)) if basis else None
-        )
-        amounts.append(None if basis is None or moved_since is None else basis.balance - moved_since)
-    return amounts
+    bases = _bases(of, currency, moved, ends)
+    return [None if basis is None else basis.balance - basis.amount for basis in bases]
 
 
 def _bases(
@@ -215,20 +219,29 @@ def _bases(
     """Of each day, by the report that is next to it; None where it cannot be known."""
     ordered = sorted(moved, key=lambda effect: effect.on)
     moved_on = [effect.on for effect in ordered]
+    # So far: there are hundreds of days, and thousands of effects between the first ones and the last.
+    amounts = list(accumulate((effect.amount or _NONE for effect in ordered), EXACT.add, initial=_NONE))
+    unclear = list(accumulate((_is_unclear(effect) for effect in ordered), initial=0))
     explained = total(effect.amount for effect in ordered if not effect.is_guess)
     is_explained = not explained.unknown and explained.value == of.balances.get((of.updated_on, currency), 0)
     for day, end in ends.items():
         if of.opened_on is not None and day < of.opened_on:
-            yield Basis(day, Decimal(0), ())
+            yield Basis(day, _NONE, (), _NONE)
             continue
         if end is None or (end == of.updated_on and day < end and not is_explained):
             yield None
             continue
-        between = ordered[bisect_right(moved_on, day) : bisect_right(moved_on, end)]
-        if any(effect.is_opening or effect.is_guess or effect.amount is None for effect in between):
+        first = bisect_right(moved_on, day)
+        last = max(first, bisect_right(moved_on, end))
+        if unclear[first] != unclear[last]:
             yield None
             continue
-        yield Basis(end, of.balances.get((end, currency), Decimal(0)), between)
+        balance = of.balances.get((end, currency), _NONE)
+        yield Basis(end, balance, ordered[first:last], EXACT.subtract(amounts[last], amounts[first]))
+
+
+def _is_unclear(effect: Effect) -> bool:
+    return effect.is_opening or effect.is_guess or effect.amount is None
 
 
 def bases(looked_at: Sequence[Account], currency: str, on: date) -> list[tuple[Account, Basis | None]]:

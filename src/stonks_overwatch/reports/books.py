@@ -142,6 +142,14 @@ def ties(accounts: Sequence[models.Account]) -> list[set[Key]]:
     return [{_key(names) for names in some} for some in matching.ties(activities, terms)]
 
 
+def tied_to(instrument: int) -> set[Key]:
+    """An instrument in every account of its broker, and all that has to be matched together with it."""
+    broker = models.Instrument.objects.filter(pk=instrument).values("broker")
+    together = list(models.Account.objects.filter(broker__in=broker))
+    keys = {(account.pk, instrument) for account in together}
+    return keys.union(*(some for some in matching.joined(ties(together)) if not keys.isdisjoint(some)))
+
+
 def _key(names: matching.Key) -> Key:
     return int(names[0]), int(names[1])
 

@@ -6,12 +6,9 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import NamedTuple
 
-from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.reports.booked import grouped
 from stonks_overwatch.reports.documents import known_sum, times
-from stonks_overwatch.reports.holdings import Holding, ValuedPosition, holdings
-from stonks_overwatch.reports.kept import kept
-from stonks_overwatch.reports.scope import Scope
+from stonks_overwatch.reports.holdings import Holding, ValuedPosition
 from stonks_overwatch.reports.state import Held
 
 _SUMS = (
@@ -82,12 +79,6 @@ class Together(NamedTuple):
 def together(positions: Iterable[ValuedPosition]) -> list[Together]:
     """By instrument of a broker, in the order in which the instruments first come."""
     return list(map(Together, grouped(positions, lambda one: one.held.instrument_id).values()))
-
-
-@kept
-def per_instrument(scope: Scope, method: Method | None = None) -> tuple[Holding, ...]:
-    """What `combined` makes of the holdings of the accounts looked at."""
-    return tuple(combined(holdings(scope, method).holdings))
 
 
 def combined(rows: Iterable[Holding]) -> list[Holding]:

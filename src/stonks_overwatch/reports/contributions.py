@@ -92,11 +92,11 @@ class _Moved(NamedTuple):
     row: Booked
     amount: Decimal | None
     is_internal: bool
+    amounts: Amounts
 
-    @property
-    def amounts(self) -> Amounts:
-        tax = self.row.tax or _NONE
-        return Amounts(self.row.in_base(self.amount), self.row.in_base(tax))
+    @classmethod
+    def of(cls, row: Booked, amount: Decimal | None, *, is_internal: bool) -> "_Moved":
+        return cls(row, amount, is_internal, Amounts(row.in_base(amount), row.in_base(row.tax or _NONE)))
 
 
 @kept
@@ -115,7 +115,7 @@ def contributions(scope: Scope, start: date | None = None, end: date | None = No
     )
     internal = _internal(rows)
     values = _values(rows)
-    every = [_Moved(row, _amount(row, values), row.id in internal) for row in rows]
+    every = [_Moved.of(row, _amount(row, values), is_internal=row.id in internal) for row in rows]
     inside = [
         flow for flow in every if (start is None or flow.row.on >= start) and (end and flow.row.on <= end)
     ]

@@ -177,24 +177,15 @@ class Total(NamedTuple):
 
 
 def total(parts: Iterable[Decimal | None]) -> Total:
-    value, unknown, is_known = _NONE, 0, False
-    for part in parts:
-        if part is None:
-            unknown += 1
-        else:
-            value += part
-            is_known = True
-    return Total(None if unknown and not is_known else value, unknown)
+    every = list(parts)
+    known = [part for part in every if part is not None]
+    return Total(None if every and not known else sum(known, _NONE), len(every) - len(known))
 
 
 def known_sum(parts: Iterable[Decimal | None]) -> Decimal | None:
     """The sum; None as soon as one part is unknown."""
-    value = _NONE
-    for part in parts:
-        if part is None:
-            return None
-        value += part
-    return value
+    value, unknown = total(parts)
+    return None if unknown else value
 
 
 PERCENT = "%"

@@ -34,9 +34,9 @@ from stonks_overwatch.ledger.models import (
     LotMark,
     OpenLot,
 )
-from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
+from stonks_overwatch.ledger.rows import Listed, plain, plain_day, plain_number
 from stonks_overwatch.ledger.sql import impatient, insert, prepared, without_collector
-from stonks_overwatch.reports.books import PAPER, Begun, Books, Key, Paper, books, ties
+from stonks_overwatch.reports.books import PAPER, Begun, Books, Key, Paper, books, tied_to, ties
 from stonks_overwatch.reports.scope import every_account
 
 log = logging.getLogger(__name__)
@@ -126,11 +126,15 @@ class Stored:
         return [OpenRow(self.accounts[book], paper, Lot._make(lot)) for book, paper, *lot in found]
 
     def positions(self, instruments: Iterable[int] | None = None) -> Positions:
-        found = _sizes(tuple(self.accounts), None if instruments is None else tuple(instruments))
-        return _summed(
-            (self.accounts[book], paper, Decimal(size), plain_number(cost))
-            for book, paper, size, cost in found
-        )
+        found: Positions = {}
+        with localcontext(EXACT):
+            for book, paper, quantities, costs in _sizes(
+                tuple(self.accounts), None if instruments is None else tuple(instruments)
+            ):
+                sizes, known = quantities.split(","), costs.split(",") if costs else ()
+                cost = sum(map(Decimal, known), _ZERO) if len(known) == len(sizes) else None
+                found[self.accounts[book], paper] = sum(map(Decimal, sizes), _ZERO), cost
+        return found
 
     def _open(self, instruments: Iterable[int] | None) -> QuerySet[OpenLot]:
         return _open(list(self.accounts), instruments).order_by("book_id", "instrument_id", "number")
@@ -210,9 +214,11 @@ class Live:
         ]
 
     def positions(self, instruments: Iterable[int] | None = None) -> Positions:
-        return _summed(
-            (row.account, row.instrument, row.lot.quantity, row.lot.cost) for row in self.open(instruments)
-        )
+        found: Positions = {}
+        for account, instrument, lot in self.open(instruments):
+            quantity, cost = found.get((account, instrument), (_ZERO, _ZERO))
+            found[account, instrument] = EXACT.add(quantity, lot.quantity), added(cost, lot.cost)
+        return found
 
     def closed(
         self, year: int = EVER, instrument: int | None = None, page: slice = slice(None)
@@ -249,12 +255,20 @@ class Live:
 
 
 def lot_books(
-    looked_at: Sequence[Account], base: str, until: date | None = None, method: Method | None = None
+    looked_at: Sequence[Account],
+    base: str,
+    until: date | None = None,
+    method: Method | None = None,
+    instrument: int | None = None,
 ) -> Stored | Live:
-    """The lots of the accounts by their own methods, or by the one that is given."""
+    """The lots of the accounts by their own methods, or by the one that is given.
+
+    Where only those of one `instrument` will be asked for, no others are worked out for a past day.
+    """
     methods = {account.pk: method or Method(account.lot_method) for account in looked_at}
     if until is not None:
-        return Live(books(looked_at, base, until, method), methods)
+        only = None if instrument is None else tied_to(instrument)
+        return Live(books(looked_at, base, until, method, only), methods)
     # A transfer takes lots from one account to another: those of a broker are kept together.
     brokers = {account.broker for account in looked_at}
     together = sorted((one for one in every_account() if one.broker in brokers), key=lambda one: one.pk)
@@ -730,18 +744,7 @@ def _open(books: Sequence[int], instruments: Iterable[int] | None) -> QuerySet[O
 
 @prepared
 def _sizes(books: tuple[int, ...], instruments: tuple[int, ...] | None) -> QuerySet[OpenLot, tuple[Any, ...]]:
-    columns = "book_id", "instrument_id", plain("quantity"), plain("cost")
-    return _open(books, instruments).values_list(*columns)
-
-
-def _summed(lots: Iterable[tuple[int, int, Decimal, Decimal | None]]) -> Positions:
-    """`lots` are accounts, instruments, quantities and costs."""
-    found: Positions = {}
-    for account, instrument, quantity, cost in lots:
-        key = account, instrument
-        before = found.get(key)
-        if before is None:
-            found[key] = quantity, cost
-        else:
-            found[key] = EXACT.add(before[0], quantity), added(before[1], cost)
-    return found
+    """Book, instrument, and lists: the quantities of its lots, and of their costs those that are known."""
+    rows = _open(books, instruments).values("book_id", "instrument_id")
+    lists = {"quantities": Listed("quantity"), "costs": Listed("cost")}
+    return rows.annotate(**lists).values_list("book_id", "instrument_id", *lists)

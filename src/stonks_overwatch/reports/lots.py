@@ -161,11 +161,11 @@ class _Today(NamedTuple):
     rate: Decimal | None
 
 
-def lots(scope: Scope, method: Method | None = None) -> LotsDocument:
-    """The open lots by the accounts' own methods, or by the given one."""
+def lots(scope: Scope, method: Method | None = None, instrument: int | None = None) -> LotsDocument:
+    """The open lots by the accounts' own methods, or by the given one; of all or of one instrument."""
     looked_at = accounts(scope)
-    state = state_of(looked_at, scope.as_of)
-    kept = lot_books(looked_at, scope.base_currency, scope.as_of, method)
+    state = state_of(looked_at, scope.as_of, instrument)
+    kept = lot_books(looked_at, scope.base_currency, scope.as_of, method, instrument)
     days = state.days.values()
     rates = Rates.between(min(days), max(days)) if days else Rates(())
     rows = lot_rows(scope.base_currency, state, state.held, kept, rates)

@@ -20,7 +20,7 @@ from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Perio
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_moment, plain_number
 from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.books import NO_LOTS, Key, books
+from stonks_overwatch.reports.books import NO_LOTS, Key, books, tied_to
 from stonks_overwatch.reports.cash import Effect
 from stonks_overwatch.reports.cash_months import effects_by_month
 from stonks_overwatch.reports.documents import quoted_in, total
@@ -224,7 +224,8 @@ def _balance(
 
 def _held_on(day: date, accounts: list[Account], instrument: int | None) -> list[Held]:
     """Today's quantities without what moved them since, at that day's prices and the cost of its lots."""
-    then = books(accounts, base=None, until=day).lots
+    only = None if instrument is None else tied_to(instrument)
+    then = books(accounts, base=None, until=day, only=only).lots
     later = _moved_since(day, accounts)
     prices = _prices(day)
     held = []

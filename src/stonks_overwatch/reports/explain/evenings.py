@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple
 
 from django.db.models import Q, QuerySet
@@ -65,11 +66,15 @@ class Lived(NamedTuple):
 
     @classmethod
     def of(cls, seen: Seen, account: Account, instrument: int) -> "Lived":
-        together = list(Account.objects.filter(broker=account.broker))
         key = account.pk, instrument
+        return seen.reports.once((cls, key), lambda: cls._of(seen, account, key))
+
+    @classmethod
+    def _of(cls, seen: Seen, account: Account, key: Key) -> "Lived":
+        together = list(Account.objects.filter(broker=account.broker))
         tied = next((some for some in joined(ties(together)) if key in some), {key})
         method = seen.arguments.method
-        return cls(key, tied, lambda on: books(together, seen.base, on, method, tied).lots)
+        return cls(key, tied, cache(lambda on: books(together, seen.base, on, method, tied).lots))
 
     def evening(self, opened_by: str, on: date) -> Evening | None:
         """The lot before the day; None where it is not known, or not one alone."""

@@ -4,12 +4,12 @@ The name is the report's and the path in its JSON: `holdings.totals.nav_base`. W
 list, the argument `row` says which element, by its key (keys.py); of several lists, one `row` each.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from stonks_overwatch.errors import UnknownFigureError
 from stonks_overwatch.ledger.models import Account
@@ -20,9 +20,11 @@ from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
 from stonks_overwatch.reports.explain.keys import key_of, name_of
 from stonks_overwatch.reports.explain.used import Wanted, rates_used
-from stonks_overwatch.reports.holdings import Valuation, valuation
+from stonks_overwatch.reports.holdings import Valuation, ValuedPosition, valuation
 from stonks_overwatch.reports.rates import Rates
 from stonks_overwatch.reports.scope import accounts
+
+_Made = TypeVar("_Made")
 
 
 def by_of(arguments: Arguments) -> By:
@@ -36,7 +38,18 @@ class Reports:
     def __init__(self, arguments: Arguments, name: str = "") -> None:
         self.arguments = arguments
         self.name = name
-        self._rates: dict[tuple[date, date], Rates] = {}
+        self._found: dict[Hashable, Any] = {}
+
+    def once(self, what: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What `make` gives, made the first time that the same is asked for."""
+        if what not in self._found:
+            self._found[what] = make()
+        made: _Made = self._found[what]
+        return made
+
+    def asks_for(self, part: str) -> bool:
+        """Whether the figure is in this part of its report; of the report as a whole every part is."""
+        return self.name.startswith(part) or part.startswith(f"{self.name}.") or not self.name
 
     @cached_property
     def accounts(self) -> list[Account]:
@@ -51,9 +64,7 @@ class Reports:
         return daily_total(self.arguments.scope, self.arguments.group)
 
     def rates(self, first: date, last: date) -> Rates:
-        if (first, last) not in self._rates:
-            self._rates[first, last] = Rates.between(first, last)
-        return self._rates[first, last]
+        return self.once((first, last), lambda: Rates.between(first, last))
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,14 @@ class Seen:
     @property
     def valued(self) -> Valuation:
         return self.reports.valued
+
+    def positions(self, broker: str, reference: str) -> list[ValuedPosition]:
+        """Those in one instrument, one for each account."""
+        return [
+            one
+            for one in self.valued.positions
+            if (one.held.broker_ref, one.account.broker) == (reference, broker)
+        ]
 
     def beside(self, name: str, text: str, unit: str, **more: Any) -> Input:
         """Another figure of the same document, as an input."""

@@ -13,7 +13,7 @@ from stonks_overwatch.reports.explain.activities import booked_rates
 from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.evenings import CHANGED, TEXTS, Evening, Lived, returned, units_paid
-from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
     always,
@@ -31,7 +31,7 @@ from stonks_overwatch.reports.explain.told import (
 )
 from stonks_overwatch.reports.explain.used import activities, by_ids
 from stonks_overwatch.reports.lot_books import EVER, ClosedRow, is_long_term_gain, lot_books, papers
-from stonks_overwatch.reports.lots import LotRow, LotTotals, lots
+from stonks_overwatch.reports.lots import LotRow, LotsDocument, LotTotals, lots
 from stonks_overwatch.reports.periods import DAY
 from stonks_overwatch.reports.realized import (
     ClosedLot,
@@ -43,7 +43,30 @@ from stonks_overwatch.reports.realized import (
     realized,
 )
 
-REPORTS["lots"] = lambda arguments, _: lots(arguments.scope, arguments.method)
+
+def _instrument(reports: Reports) -> int | None:
+    """The row number of the instrument whose lot is asked for by its key; None where several could be meant.
+
+    What is of one lot reads those of its instrument alone: there are tens of thousands.
+    """
+    (key,) = reports.arguments.row[:1] or ("",)
+    found = set()
+    for account in reports.accounts:
+        before = f"{account.broker} {account.account} "
+        if key.startswith(before):
+            papers_of_broker = Instrument.objects.filter(broker=account.broker).values_list(
+                "pk", "broker_ref"
+            )
+            found |= {pk for pk, reference in papers_of_broker if key.startswith(f"{before}{reference} ")}
+    return found.pop() if len(found) == 1 else None
+
+
+def _lots(arguments: Arguments, reports: Reports) -> LotsDocument:
+    only = _instrument(reports) if reports.name.startswith("lots.lots.") else None
+    return lots(arguments.scope, arguments.method, only)
+
+
+REPORTS["lots"] = _lots
 
 
 def _realized(arguments: Arguments, reports: Reports) -> RealizedDocument:
@@ -75,16 +98,21 @@ class _Matched(NamedTuple):
     def of(cls, seen: Seen) -> "_Matched":
         row = seen.holder
         account = seen.account(row.broker, row.account)
-        kept = lot_books([account], seen.base, seen.arguments.as_of, seen.arguments.method)
+        asked = seen.arguments
+        kept = lot_books([account], seen.base, asked.as_of, asked.method, row.instrument)
         opened = [one.lot for one in kept.open([row.instrument])]
         closed = [one.close for one in kept.closed(instrument=row.instrument)]
         return cls(account, tuple(opened), tuple(reversed(closed)))
 
     def activity(self, seen: Seen, key: str) -> Activity | None:
         """Of a key; lots that came by a transfer were opened in another account."""
+        return seen.reports.once((Activity, key), lambda: self._activity(seen.holder.instrument, key))
+
+    def _activity(self, instrument: int, key: str) -> Activity | None:
         rows = Activity.objects.current().filter(key=key, account__broker=self.account.broker)
-        mine = rows.filter(account=self.account, instrument=seen.holder.instrument).first()
-        return mine or rows.filter(instrument=seen.holder.instrument).first() or rows.first()
+        found = list(rows.select_related("account", "instrument").order_by("pk"))
+        found.sort(key=lambda row: (row.instrument_id != instrument, row.account_id != self.account.pk))
+        return next(iter(found), None)
 
 
 class _Money(NamedTuple):
@@ -361,19 +389,20 @@ figure(
 )(_open_cost)
 
 
-def _position_key(seen: Seen) -> str:
-    row = seen.holder
-    return f"{row.broker} {row.broker_ref} {row.account}"
-
-
 def _of_position(name: str, text: str, unit: Unit) -> Callable[[Seen], Input]:
     def told(seen: Seen) -> Input:
-        key = _position_key(seen)
-        found = next((row for row in seen.valued.document.holdings if key_of(row) == key), None)
-        value = getattr(found, name) if found else None
-        return seen.input(
-            text, value, unit if isinstance(unit, str) else unit(seen), f"holdings.holdings.{name}", key
+        row = seen.holder
+        key = f"{row.broker} {row.broker_ref} {row.account}"
+        found = next(
+            (
+                one.held
+                for one in seen.valued.positions
+                if one.held.instrument_id == row.instrument and one.account.account == row.account
+            ),
+            None,
         )
+        value = getattr(found, name) if found else None
+        return seen.input(text, value, unit_of(unit, seen), f"holdings.holdings.{name}", key)
 
     return told
 
@@ -472,17 +501,19 @@ def _over(
 
     def of(name: str) -> Callable[[Seen], Made]:
         def made(seen: Seen) -> Made:
-            inputs = [
-                seen.input(
-                    f"{row.symbol} in {row.account}",
-                    getattr(row, name),
-                    seen.base,
-                    f"{where}.{name}",
-                    key_of(row),
-                )
-                for row in rows(seen)
-            ]
-            return sum_of(inputs, text)
+            def inputs_of(some: Sequence[Any]) -> list[Input]:
+                return [
+                    seen.input(
+                        f"{row.symbol} in {row.account}",
+                        getattr(row, name),
+                        seen.base,
+                        f"{where}.{name}",
+                        key_of(row),
+                    )
+                    for row in some
+                ]
+
+            return sum_of(Rows(rows(seen), inputs_of), text)
 
         return made
 

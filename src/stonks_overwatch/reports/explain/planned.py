@@ -69,7 +69,11 @@ def _value(seen: Seen) -> Made:
     if key == CASH:
         parts = [part for part in every(seen) if part.what in ("cash", "accrued")]
         return sum_of([addend(seen, part, "") for part in parts], "sum of all cash")
-    rows = [row for row in seen.valued.document.holdings if targets.instrument_key(row.broker, row) == key]
+    rows = [
+        one.holding()
+        for one in seen.valued.positions
+        if targets.instrument_key(one.account.broker, one.held) == key
+    ]
     inputs = [
         seen.input(
             f"in {row.account}",
@@ -221,11 +225,8 @@ def _left(seen: Seen) -> Made:
 
 def _held(seen: Seen) -> Holding:
     row = seen.holder
-    return next(
-        one
-        for one in seen.valued.document.holdings
-        if (one.broker, one.account, one.broker_ref) == (row.broker, row.account, row.broker_ref)
-    )
+    positions = seen.positions(row.broker, row.broker_ref)
+    return next(one.holding() for one in positions if one.account.account == row.account)
 
 
 def _of_holding(seen: Seen, name: str, text: str, unit: str) -> Input:

@@ -1,15 +1,16 @@
 """How positions are valued: the figures of holdings."""
 
-from collections.abc import Callable, Iterable
-from datetime import date
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from stonks_overwatch.ledger.lots import Method
 from stonks_overwatch.ledger.models import Activity, Position
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
-from stonks_overwatch.reports.combined import matches, per_instrument
-from stonks_overwatch.reports.documents import Computed, Document, share, times, total
+from stonks_overwatch.reports.booked import grouped
+from stonks_overwatch.reports.combined import Together, matches, together
+from stonks_overwatch.reports.documents import Computed, Document, Rows, share, times, total
 from stonks_overwatch.reports.explain.asked import Arguments
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen, Unit, unit_of
@@ -35,9 +36,12 @@ from stonks_overwatch.reports.explain.used import (
     prices,
 )
 from stonks_overwatch.reports.holdings import (
+    AccountNav,
+    Cash,
     Holding,
-    HoldingsDocument,
-    holdings,
+    Totals,
+    Valuation,
+    ValuedPosition,
     unrealized_return,
 )
 from stonks_overwatch.reports.lot_books import Live, Stored, lot_books
@@ -54,39 +58,64 @@ class GroupRow(Document):
     weight: Computed | None
 
 
-class HoldingsSeen(HoldingsDocument):
-    """The holdings as the pages show them too: of all accounts together, and by asset class."""
+class HoldingsSeen(Document):
+    """The holdings as the pages show them too: of all accounts together, and by asset class.
 
-    combined: tuple[Holding, ...]
+    Of thousands of positions those that are looked at are made.
+    """
+
+    as_of: datetime | date | None
+    base_currency: str
+    accounts: tuple[AccountNav, ...]
+    holdings: Rows[Holding]
+    cash: tuple[Cash, ...]
+    totals: Totals
+    combined: Rows[Holding]
     groups: tuple[GroupRow, ...]
 
 
 def _holdings(arguments: Arguments, reports: Reports) -> HoldingsSeen:
-    document = reports.valued.document
-    rows = _shown(arguments)
+    valued = reports.valued
+    return HoldingsSeen(
+        as_of=valued.as_of,
+        base_currency=valued.base_currency,
+        accounts=valued.accounts,
+        holdings=_made([Together([one]) for one in valued.positions]),
+        cash=valued.cash,
+        totals=valued.totals,
+        combined=_made(together(valued.positions)),
+        groups=_groups(valued, arguments) if reports.asks_for("holdings.groups") else (),
+    )
+
+
+def _made(rows: Sequence[Together]) -> Rows[Holding]:
+    return Rows(
+        rows,
+        lambda some: [one.holding() for one in some],
+        lambda name: [one for one in rows if one.instrument.broker_ref in name],
+    )
+
+
+def _groups(valued: Valuation, arguments: Arguments) -> tuple[GroupRow, ...]:
     groups = []
-    for name in dict.fromkeys(row.asset_class for row in rows):
-        of = [row for row in rows if row.asset_class == name]
-        value = total(row.market_value_base for row in of).value
+    for name, rows in grouped(_shown(valued, arguments), lambda row: row.instrument.asset_class).items():
+        value = total(row.market_value_base for row in rows).value
         groups.append(
             GroupRow(
                 key=name,
                 market_value_base=value,
-                cost_basis_base=total(row.cost_basis_base for row in of).value,
-                unrealized_pnl_base=total(row.unrealized_pnl_base for row in of).value,
-                weight=share(value, document.totals.nav_base),
+                cost_basis_base=total(row.cost_basis_base for row in rows).value,
+                unrealized_pnl_base=total(row.unrealized_pnl_base for row in rows).value,
+                weight=share(value, valued.totals.nav_base),
             )
         )
-    fields = {name: getattr(document, name) for name in HoldingsDocument.model_fields}
-    return HoldingsSeen(
-        **fields, combined=per_instrument(arguments.scope, arguments.method), groups=tuple(groups)
-    )
+    return tuple(groups)
 
 
-def _shown(arguments: Arguments) -> list[Holding]:
-    scope, method = arguments.scope, arguments.method
-    rows = holdings(scope, method).holdings if arguments.each else per_instrument(scope, method)
-    return [row for row in rows if matches(row, arguments.q)]
+def _shown(valued: Valuation, arguments: Arguments) -> list[Together]:
+    every = valued.positions
+    rows = [Together([one]) for one in every] if arguments.each else together(every)
+    return [row for row in rows if matches(row.instrument, arguments.q)]
 
 
 REPORTS["holdings"] = _holdings
@@ -95,20 +124,19 @@ REPORTS["holdings"] = _holdings
 # One position
 
 
-def _parts(seen: Seen) -> list[Holding]:
-    """The holdings by account that a row stands for: itself, or those of all accounts together."""
+def _positions(seen: Seen) -> list[ValuedPosition]:
+    """The positions that a row stands for: one account's, or those of all accounts together."""
     row = seen.holder
     names = row.account.split(", ")
-    return [
-        one
-        for one in seen.valued.document.holdings
-        if (one.broker, one.broker_ref) == (row.broker, row.broker_ref) and one.account in names
-    ]
+    return [one for one in seen.positions(row.broker, row.broker_ref) if one.account.account in names]
+
+
+def _parts(seen: Seen) -> list[Holding]:
+    return [one.holding() for one in _positions(seen)]
 
 
 def _held(seen: Seen) -> Held:
-    row = _parts(seen)[0]
-    return seen.valued.state.held[seen.valued.document.holdings.index(row)]
+    return _positions(seen)[0].held
 
 
 def _on(seen: Seen, held: Held) -> date:
@@ -188,8 +216,8 @@ def _quantity(seen: Seen) -> Made:
 
 @figure(Holding, "price", "Price", quoted, "Of one unit; of bonds in percent of face.")
 def _price(seen: Seen) -> Made:
-    newest = next((part for part in _parts(seen) if part.price == seen.holder.price), _parts(seen)[0])
-    held = seen.valued.state.held[seen.valued.document.holdings.index(newest)]
+    every = [one.held for one in _positions(seen)]
+    held = next((one for one in every if one.price == seen.holder.price), every[0])
     if _is_latest(seen, held):
         return reported("as the broker reported it with the position", _as_reported(held))
     return reported("the last price of the week up to the day", [prices(held.instrument_id, _on(seen, held))])
@@ -453,12 +481,16 @@ def _return(seen: Seen) -> Made:
 
 def _of_group(seen: Seen, name: str, text: str) -> Made:
     where = "holdings.holdings" if seen.arguments.each else "holdings.combined"
-    rows = [row for row in _shown(seen.arguments) if row.asset_class == seen.holder.key]
-    inputs = [
-        seen.input(row.symbol or row.name, getattr(row, name), seen.base, f"{where}.{name}", key_of(row))
-        for row in rows
-    ]
-    return sum_of(inputs, f"sum of the {text} of its positions")
+    shown = _shown(seen.valued, seen.arguments)
+
+    def inputs_of(some: Sequence[Together]) -> list[Input]:
+        return [
+            seen.input(row.symbol or row.name, getattr(row, name), seen.base, f"{where}.{name}", key_of(row))
+            for row in (one.holding() for one in some)
+        ]
+
+    rows = [row for row in shown if row.instrument.asset_class == seen.holder.key]
+    return sum_of(Rows(rows, inputs_of), f"sum of the {text} of its positions")
 
 
 for _name, _title in (

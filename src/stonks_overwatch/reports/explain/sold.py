@@ -88,7 +88,7 @@ for _name, _title, _unit in (("cost", "Cost", _own), ("gain", "Gain", _own), ("g
 def _open(seen: Seen) -> list[LotRow]:
     """The lots that are open now, of the position that the sale is of."""
     sale = seen.root
-    rows = lots(seen.arguments.scope).lots
+    rows = lots(seen.arguments.scope, instrument=seen.arguments.instrument).lots
     position = (sale.broker, sale.account, sale.broker_ref)
     return [row for row in rows if (row.broker, row.account, row.broker_ref) == position]
 

@@ -56,9 +56,8 @@ def _member(seen: Seen) -> Made:
             "holdings.holdings.market_value_base",
             key_of(one),
         )
-        for one in seen.valued.document.holdings
-        if (one.broker, one.broker_ref) == (row.broker, row.broker_ref)
-        and (by not in ("account", "broker") or getattr(one, by) == group.key)
+        for one in (position.holding() for position in seen.positions(row.broker, row.broker_ref))
+        if by not in ("account", "broker") or getattr(one, by) == group.key
     ]
     return sum_of(inputs, "sum over the accounts")
 

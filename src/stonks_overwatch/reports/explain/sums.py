@@ -1,6 +1,6 @@
 """How values are summed: cash, totals, accounts, parts of an allocation, the dashboard."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from stonks_overwatch.reports.allocation import AllocationDocument, By, Slice, a
 from stonks_overwatch.reports.cash import effects_on
 from stonks_overwatch.reports.daily import own_points
 from stonks_overwatch.reports.dashboard import AccountDay, CashTotal, DayChange, NavSeries, dashboard
-from stonks_overwatch.reports.documents import total
+from stonks_overwatch.reports.documents import Rows, total
 from stonks_overwatch.reports.explain.asked import of_account
 from stonks_overwatch.reports.explain.cash import moved_back
 from stonks_overwatch.reports.explain.documents import Input, Made, RateUsed
@@ -39,6 +39,7 @@ from stonks_overwatch.reports.holdings import (
     Cash,
     Part,
     Totals,
+    ValuedPosition,
 )
 from stonks_overwatch.reports.lot_books import EVER, lot_books, papers
 
@@ -99,7 +100,7 @@ def _cash_total_base(seen: Seen) -> Made:
 
 
 def _cash_of(seen: Seen, name: str, unit: str) -> Made:
-    rows = [row for row in seen.valued.document.cash if row.currency == seen.holder.currency]
+    rows = [row for row in seen.valued.cash if row.currency == seen.holder.currency]
     inputs = [
         seen.input(f"in {row.account}", getattr(row, name), unit, f"holdings.cash.{name}", key_of(row))
         for row in rows
@@ -147,6 +148,11 @@ def addend(seen: Seen, part: Part, unit: str) -> Input:
     )
 
 
+def addends(seen: Seen, parts: Sequence[Part], unit: str) -> Rows[Input]:
+    """Of thousands, those that are shown are made."""
+    return Rows(parts, lambda some: [addend(seen, part, unit) for part in some])
+
+
 def rates_of(seen: Seen, parts: Iterable[Part], into: str) -> list[RateUsed]:
     days = seen.valued.state.days
     return seen.every_rate_used((part.currency, into, days[part.account.pk]) for part in parts)
@@ -172,13 +178,12 @@ def _kinds(kinds: tuple[str, ...], words: str) -> Callable[[Seen], Made]:
     def made(seen: Seen) -> Made:
         mine = _mine(seen)
         parts = [part for part in every(seen) if part.what in kinds and mine(part)]
-        inputs = [addend(seen, part, "") for part in parts]
         ledger = []
         if "accrued" in kinds or "cash" in kinds:
             ledger.append(
                 balances(CashBalance.objects.filter(account__in={part.account.pk for part in parts}))
             )
-        return sum_of(inputs, words, rates_of(seen, parts, seen.base), ledger)
+        return sum_of(addends(seen, parts, ""), words, rates_of(seen, parts, seen.base), ledger)
 
     return made
 
@@ -218,21 +223,24 @@ for _name, _title, _what, _words, _meaning in _SUMS:
 )
 @figure(AccountRow, "unrealized_pnl_base", "Unrealized P&L", base, "Of the positions of this account.")
 def _unrealized_total(seen: Seen) -> Made:
-    rows = seen.valued.document.holdings
+    rows = seen.valued.positions
     if isinstance(seen.holder, AccountRow):
         wanted = (seen.holder.broker, seen.holder.account)
-        rows = tuple(row for row in rows if (row.broker, row.account) == wanted)
-    inputs = [
-        seen.input(
-            row.symbol or row.name,
-            row.unrealized_pnl_base,
-            seen.base,
-            "holdings.holdings.unrealized_pnl_base",
-            key_of(row),
-        )
-        for row in rows
-    ]
-    return sum_of(inputs, "sum over all positions")
+        rows = [row for row in rows if (row.account.broker, row.account.account) == wanted]
+
+    def inputs_of(some: Sequence[ValuedPosition]) -> list[Input]:
+        return [
+            seen.input(
+                row.held.symbol or row.held.name,
+                row.unrealized_pnl_base,
+                seen.base,
+                "holdings.holdings.unrealized_pnl_base",
+                key_of(row.holding()),
+            )
+            for row in some
+        ]
+
+    return sum_of(Rows(rows, inputs_of), "sum over all positions")
 
 
 @figure(
@@ -275,9 +283,8 @@ estimated(Totals, ("realized_pnl_base",), lambda seen: seen.holder.realized_is_e
 @figure(AccountDay, "nav_base", "Value of the account", base)
 def _account_nav_base(seen: Seen) -> Made:
     parts = list(filter(_mine(seen), every(seen)))
-    inputs = [addend(seen, part, "") for part in parts]
     words = "values of the positions + cash + accrued interest and dividends"
-    return sum_of(inputs, words, rates_of(seen, parts, seen.base))
+    return sum_of(addends(seen, parts, ""), words, rates_of(seen, parts, seen.base))
 
 
 @figure(AccountNav, "nav", "Value of the account", own)
@@ -286,9 +293,8 @@ def _account_nav_base(seen: Seen) -> Made:
 def _account_nav(seen: Seen) -> Made:
     parts = list(filter(_mine(seen), every(seen)))
     currency = seen.holder.currency
-    inputs = [addend(seen, part, currency) for part in parts]
     words = "values of the positions + cash + accrued interest and dividends, in the account's currency"
-    return sum_of(inputs, words, rates_of(seen, parts, currency))
+    return sum_of(addends(seen, parts, currency), words, rates_of(seen, parts, currency))
 
 
 @figure(AccountRow, "reported_nav", "Value as the broker reports it", own)
@@ -373,7 +379,7 @@ def _day_fraction(seen: Seen) -> Made:
 def _nav_of_day(seen: Seen) -> Made:
     on = date.fromisoformat(seen.key)
     accounts = seen.valued.state.accounts
-    if on == max(seen.valued.state.days.values()) and seen.value == seen.valued.document.totals.nav_base:
+    if on == max(seen.valued.state.days.values()) and seen.value == seen.valued.totals.nav_base:
         now = seen.input("total value now", seen.value, seen.base, "holdings.totals.nav_base")
         return sum_of([now], "the total value now")
     found = {point.account_id: point for point in NavPoint.objects.filter(account__in=accounts, on=on)}

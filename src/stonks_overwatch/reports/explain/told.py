@@ -7,7 +7,7 @@ from decimal import Decimal
 from math import isnan
 from typing import Any
 
-from stonks_overwatch.reports.documents import PERCENT, Document, total
+from stonks_overwatch.reports.documents import PERCENT, Document, Rows, total
 from stonks_overwatch.reports.explain.documents import How, Input, Ledger, Made, RateUsed
 from stonks_overwatch.reports.explain.finding import FIGURES, Figure, Seen, Unit, unit_of
 from stonks_overwatch.reports.explain.keys import key_of
@@ -118,9 +118,7 @@ def always(_: object) -> bool:
 
 
 def total_value(seen: Seen) -> Input:
-    return seen.input(
-        "total value", seen.valued.document.totals.nav_base, seen.base, "holdings.totals.nav_base"
-    )
+    return seen.input("total value", seen.valued.totals.nav_base, seen.base, "holdings.totals.nav_base")
 
 
 def over_nav(name: str, text: str = "value") -> Making:
@@ -146,18 +144,21 @@ def column(
     def made(seen: Seen) -> Made:
         # The keys of the lists above the rows, where the rows stand in the figure's own row.
         inside = seen.rows if where.startswith(f"{seen.path}.") else ()
-        inputs = [
-            seen.input(
-                (named or row_name)(row),
-                getattr(row, name),
-                unit_of(unit, seen),
-                f"{where}.{name}",
-                *inside,
-                key_of(row),
-            )
-            for row in rows(seen)
-        ]
-        return sum_of(inputs, words)
+
+        def inputs_of(some: Iterable[Any]) -> list[Input]:
+            return [
+                seen.input(
+                    (named or row_name)(row),
+                    getattr(row, name),
+                    unit_of(unit, seen),
+                    f"{where}.{name}",
+                    *inside,
+                    key_of(row),
+                )
+                for row in some
+            ]
+
+        return sum_of(Rows(list(rows(seen)), inputs_of), words)
 
     return made
 
