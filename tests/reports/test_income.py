@@ -262,6 +262,24 @@ def test_the_yield_takes_the_quantity_held_now(holder: models.Account) -> None:
     assert row.growth == Decimal("0.25")  # 2.00 a unit after 1.60
 
 
+def test_what_pays_most_comes_first_and_half_a_unit_pays_too(holder: models.Account) -> None:
+    # Half a unit got 1 in each of two years; ten got 8 once, after two payments of 4 the year before.
+    for symbol, quantity in (("FEW", "0.5"), ("MANY", "10")):
+        share = builders.instrument(symbol)
+        builders.position(holder, share, quantity, "12", "100")
+        bought(holder, share, quantity, date(2023, 1, 2))
+    few, many = models.Instrument.objects.order_by("symbol")
+    for on in (date(2025, 3, 4), date(2025, 9, 1)):  # the first one a year ago
+        dividend(holder, few, on, "1")
+    for on, gross in ((date(2024, 6, 3), "4"), (date(2024, 12, 2), "4"), (date(2025, 6, 2), "8")):
+        dividend(holder, many, on, gross)
+    document = income(EURO)
+    rows = [figures(row.symbol, row.annual_gross_base, row.growth) for row in document.holdings]
+    # One payment after two is no growth of a payment.
+    assert rows == [("MANY", 8, None), ("FEW", 1, 0)]
+    assert document.start == date(2024, 6, 3)
+
+
 def test_a_split_since_the_payment_changes_no_yield(holder: models.Account) -> None:
     """5 units before a split of 2 for 1 are the 10 of now: the 10 they got are the year's."""
     share = builders.instrument("KO")
@@ -413,6 +431,18 @@ def test_the_last_day_is_in_the_sums_and_in_the_last_year(holder: models.Account
     dividend(holder, share, date(2025, 3, 4), "300")  # a year ago
     totals = income(EURO).totals
     assert figures(totals.net_base, totals.trailing_net_base, totals.previous_net_base) == (327, 27, 300)
+
+
+def test_nothing_comes_after_maturity_and_capital_given_back_is_no_pattern(holder: models.Account) -> None:
+    bond = builders.instrument("BOND", asset_class="bond", expires_on=date(2026, 8, 1))
+    fund = builders.instrument("FUND")
+    for paper in (bond, fund):
+        builders.position(holder, paper)
+        bought(holder, paper, "10", date(2024, 1, 2))
+    for on in (date(2025, 6, 10), date(2025, 12, 10)):
+        builders.activity(holder, "interest", on, bond, gross="5")
+        builders.activity(holder, "dividend", on, fund, gross="5", subtype="return of capital")
+    assert [(row.symbol, row.on) for row in income(EURO).expected] == [("BOND", date(2026, 6, 10))]
 
 
 def test_what_was_sold_pays_nothing_more(holder: models.Account) -> None:
