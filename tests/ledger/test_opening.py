@@ -124,6 +124,13 @@ def test_the_cost_is_unknown_when_that_of_another_lot_is() -> None:
     assert found.cost is None
 
 
+def test_a_cost_of_nothing_is_known() -> None:
+    # 440 are all that the 4 bought cost: what was there before, spun off perhaps, cost nothing.
+    found = opened(holding("10", "440"), buy("4", "110", date(2026, 2, 2)))
+    assert found is not None
+    assert (found.quantity, found.cost, found.price) == (Decimal(6), Decimal(0), Decimal(0))
+
+
 def test_a_cost_of_the_wrong_sign_is_unknown() -> None:
     found = opened(holding("10", "400"), buy("4", "110", date(2026, 2, 2)))
     assert found is not None
