@@ -63,15 +63,17 @@ def test_of_every_account_the_returns_of_its_own_in_the_days_asked_for_newest_fi
     told(one, "8.9")
     told(one, "-1", until=TUESDAY)
     told(other, "10", until=MONDAY)
+    told(other, "-1", since=TUESDAY)
     rows = [(row.account, row.end, row.computed) for row in broker_returns(EUR).returns]
     wanted = [
         ("U1", WEDNESDAY, Decimal("0.089")),
+        ("U2", WEDNESDAY, Decimal("-0.01")),  # 0.9 × 1.1
         ("U1", TUESDAY, Decimal("-0.01")),
         ("U2", MONDAY, Decimal("0.1")),
     ]
     assert rows == wanted
     some = broker_returns(EUR, MONDAY, TUESDAY).returns
-    assert [(row.account, row.end, row.computed) for row in some] == wanted[1:]
+    assert [(row.account, row.end, row.computed) for row in some] == wanted[2:]
 
 
 def test_a_return_of_days_that_are_not_known_is_beside_nothing() -> None:
