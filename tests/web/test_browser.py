@@ -41,7 +41,7 @@ PAGES = (
     "/activities?q=nothing+at+all",
     "/explain/holdings.totals.nav_base",
     "/explain/income.totals.net_base?page=2",
-    "/performance",
+    "/performance?benchmark=SPY",
     "/performance?period=all&part=holdings",
     "/realized",
     "/realized?year=2025&method=average",
@@ -55,6 +55,9 @@ PAGES = (
     "/exposures",
     "/targets?money=5000",
     "/accounts",
+    "/reconcile",
+    "/import",
+    "/connect/ibkr",
     "/sync",
     "/settings",
     "/welcome",
@@ -200,6 +203,34 @@ def test_keys_lead_to_the_figures_of_a_row_and_back(visit: Visit) -> None:
     page.keyboard.press("Escape")
 
     expect(row).to_be_focused()
+
+
+def test_what_opens_on_a_phone_in_the_dark_is_accessible(demo: str, browser: Browser) -> None:
+    visit = Visit(browser, demo, PHONE, "dark")
+    page = visit.open("/holdings")
+    page.get_by_role("button", name="More").click()
+    expect(page.get_by_role("link", name="Reconciliation")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+
+    page.locator("tr.item .why").first.click()
+    expect(page.locator("dialog.panel tbody a").first).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+
+    page.get_by_label("Search holdings").fill("nothing at all")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    assert violations(page) == []
+    visit.context.close()
+
+
+def test_the_head_of_a_long_table_stays_in_sight(visit: Visit) -> None:
+    page = visit.open("/holdings")
+    head = page.get_by_role("columnheader", name="Instrument")
+    page.get_by_role("row").last.scroll_into_view_if_needed()
+
+    expect(head).to_be_in_viewport()
+    assert page.evaluate("window.scrollY") > 1000
 
 
 def test_the_pages_work_without_scripts(demo: str, browser: Browser) -> None:

@@ -131,13 +131,14 @@ def test_of_many_holdings_those_that_added_most_and_least_are_shown(
 def test_one_holding_can_be_looked_at_alone(reader: Client, portfolio: Instrument) -> None:
     shown = text(reader.get(f"/performance?period=all&only=instrument={portfolio.broker_ref}"))
     assert "+20.00%" in shown
+    assert "Only ABC, as if in an account of its own" in shown
     assert "Show everything" in shown
 
 
 @pytest.mark.usefixtures("portfolio")
 def test_a_group_that_was_never_held_is_said_to_be_none(reader: Client) -> None:
     shown = text(reader.get("/performance?only=asset_class=cfd"))
-    assert "Never held" in shown
+    assert "Never held There is no activity in CFDs." in shown
     assert "Show everything" in shown
 
 

@@ -18,6 +18,7 @@ from stonks_overwatch.reports.attribution import HoldingReturn, attributed
 from stonks_overwatch.reports.benchmark import Benchmark
 from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
 from stonks_overwatch.reports.documents import Computed, Document
+from stonks_overwatch.reports.lot_books import papers
 from stonks_overwatch.reports.performance import (
     PerformanceDocument,
     PeriodRow,
@@ -33,7 +34,7 @@ from stonks_overwatch.web.downloads import Table, csv_answer
 from stonks_overwatch.web.frame import Frame, frame
 from stonks_overwatch.web.pages import nothing_yet, render_page
 from stonks_overwatch.web.plots import over_time, series
-from stonks_overwatch.web.templatetags.figures import day, position_class
+from stonks_overwatch.web.templatetags.figures import day, group_name, position_class
 from stonks_overwatch.web.typed import Reading
 
 DEFAULT = "1Y"
@@ -150,7 +151,9 @@ def performance_page(request: HttpRequest) -> HttpResponse:
     try:
         daily = daily_total(Scope(base, account=request.GET.get("account") or None), only)
         if daily is None:
-            return render_page(request, "performance.html", around, document=None, only=only)
+            return render_page(
+                request, "performance.html", around, document=None, only=only, only_name=_name(only)
+            )
         return _answer(request, around, everyone, daily, only)
     except StonksError as err:
         status = 404 if isinstance(err, UnknownAccountError) else 400
@@ -191,6 +194,7 @@ def _answer(
     rows = _rows(days_of(daily, days.first - periods.DAY, days.last), comparison)
     drawn = _thinned(rows)
     by_period = periods_of(daily, months_in_full=False)
+    name = _name(only)
     return render_page(
         request,
         "performance.html",
@@ -206,8 +210,9 @@ def _answer(
             "price_return": "1" if asked.is_price_return else "",
             "only": asked.only,
         },
-        groups=_groups(only),
+        groups=_groups(only, name),
         only=only,
+        only_name=name,
         base=base,
         document=document,
         twr=document.twr_before_tax if asked.is_before_tax else document.twr,
@@ -253,12 +258,26 @@ def _table(name: str, daily: DailyTotal, base: str, asked: Asked) -> Table:
             return Table(PeriodRow, (*by_period.periods, *by_period.years))
 
 
-def _groups(only: Group | None) -> list[tuple[str, str]]:
+def _groups(only: Group | None, name: str) -> list[tuple[str, str]]:
     """The groups to choose from: asset classes, and the group that is looked at if it is another."""
     groups = [(f"asset_class={value}", position_class(value)) for value in AssetClass]
     if only is not None and only.field != "asset_class":
-        groups.append((f"{only.field}={only.value}", f"{only.field.replace('_', ' ')} {only.value}"))
+        groups.append((f"{only.field}={only.value}", name))
     return groups
+
+
+def _name(only: Group | None) -> str:
+    """What is looked at alone, as a reader knows it."""
+    match only:
+        case None:
+            return ""
+        case Group(field="instrument"):
+            found = dict.fromkeys(paper.symbol or paper.name for paper in papers(only.numbers()).values())
+            return ", ".join(found)
+        case Group(field="asset_class" | "country" | "currency" as field, value=value):
+            return position_class(value) if field == "asset_class" else group_name(value, field)
+        case _:
+            return only.value.capitalize() if only.value == "unknown" else only.value
 
 
 def _benchmark(asked: Asked, base: str, daily: DailyTotal) -> Benchmark | None:

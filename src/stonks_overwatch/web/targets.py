@@ -1,6 +1,6 @@
 """The page of wanted weights: what is away from them, a form to change them, a plan for new money."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from urllib.parse import urlencode
 
@@ -31,7 +31,7 @@ CHOICES: tuple[tuple[GroupBy, str], ...] = (
 )
 BAND = Decimal("0.05")
 MOST_TARGETS = 500
-MOST_ROWS = 300
+MOST_ROWS = 150  # and all that have a target
 _MOST = Decimal("1e15")
 
 
@@ -82,14 +82,16 @@ def _page(
     table = _tables(document).get(request.GET.get("csv", ""))
     if table is not None:
         return csv_answer(f"targets-{request.GET['csv']}", table)
+    # Those with a target come first: what the form leaves out would lose it.
+    shown = document.rows[: max(MOST_ROWS, sum(row.target is not None for row in document.rows))]
     return render_page(
         request,
         "targets.html",
         around,
         status=status,
         document=document,
-        rows=[(row, *_fields(row, typed)) for row in document.rows[:MOST_ROWS]],
-        more=_more(document, typed),
+        rows=[(row, *_fields(row, typed)) for row in shown],
+        more=_more(shown, typed),
         refused=reading.refused,
         explained={
             "by": by,
@@ -124,10 +126,10 @@ def _fields(row: TargetRow, typed: Mapping[str, tuple[str, str]] | None) -> tupl
 
 
 def _more(
-    document: TargetsDocument, typed: Mapping[str, tuple[str, str]] | None
+    shown: Sequence[TargetRow], typed: Mapping[str, tuple[str, str]] | None
 ) -> tuple[str, tuple[str, str]]:
     """The group that was typed below all others, with its weight and band."""
-    known = {row.key for row in document.rows}
+    known = {row.key for row in shown}
     return next((one for one in (typed or {}).items() if one[0] not in known), ("", ("", "")))
 
 

@@ -43,7 +43,6 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
   const first = points[0]?.date ?? "";
   const last = points.at(-1)?.date ?? "";
   const data = points.map(({ date, value }): [string, number | null] => [date, value]);
-  const days = (Date.parse(last) - Date.parse(first)) / 86_400_000;
 
   chart.setOption(
     {
@@ -65,7 +64,7 @@ function paint(chart: EChartsType, place: HTMLElement, points: Point[], currency
           return `{value|${shown}}\n{day|${dayText(date)}}`;
         },
       },
-      xAxis: { ...timeAxis(days, narrow, colour), min: first, max: last, axisLine: { show: false } },
+      xAxis: { ...timeAxis([first, last], narrow, colour), min: first, max: last, axisLine: { show: false } },
       yAxis: valueAxis(points.flatMap(({ value }) => value ?? []), narrow, colour),
       series: [
         {

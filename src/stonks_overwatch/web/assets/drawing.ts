@@ -4,6 +4,10 @@ import type { EChartsType } from "echarts/core";
 export const monthFormat = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 
+/** The reader's size of text in pixels, which canvas does not know by itself; and that of labels. */
+export const REM = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+export const SMALL = 0.75 * REM;
+
 /** As the server writes it: 3 Jun 2026. */
 export function dayText(date: string): string {
   const day = new Date(date);
@@ -65,28 +69,38 @@ export function tooltipLook(colour: (name: string) => string): object {
     padding: [8, 12],
     textStyle: {
       color: colour("--so-surface"),
-      fontSize: 12,
+      fontSize: SMALL,
       rich: {
-        value: { fontSize: 14, fontWeight: 600, lineHeight: 22 },
-        day: { fontSize: 12, lineHeight: 18 },
+        value: { fontSize: 0.875 * REM, fontWeight: 600, lineHeight: 1.375 * REM },
+        day: { fontSize: SMALL, lineHeight: 1.125 * REM },
       },
     },
   };
 }
 
-/** An axis of days: years over a long time, months or days over a short one. `days` is the time it spans. */
-export function timeAxis(days: number, narrow: boolean, colour: (name: string) => string): object {
+const DAY = 86_400_000;
+
+/** An axis of the days from the first to the last of some: years over a long time, months or days over a short one. */
+export function timeAxis(keys: readonly string[], narrow: boolean, colour: (name: string) => string): object {
+  const moments = keys.map((day) => Date.parse(day));
+  const last = Math.max(...moments);
+  const days = (last - Math.min(...moments)) / DAY;
+  const step = Math.max(1, Math.ceil(days / (narrow ? 4 : 8)));
+  // Of few days every so manieth: by itself the axis begins anew with each month.
+  const inside = last - Math.floor(step / 2) * DAY; // so that none is at the edge
+  const shown = days < 150 ? Array.from({ length: Math.ceil(days / step) }, (_, back) => inside - back * step * DAY) : undefined;
   return {
     type: "time",
-    minInterval: 86_400_000,
+    minInterval: DAY,
     axisTick: { show: false },
     splitNumber: narrow ? 3 : 7,
     axisLabel: {
       color: colour("--so-muted"),
-      fontSize: 12,
+      fontSize: SMALL,
       hideOverlap: true,
-      showMinLabel: false,
-      showMaxLabel: false,
+      showMinLabel: shown !== undefined,
+      showMaxLabel: shown !== undefined,
+      customValues: shown,
       formatter: (at: number) => {
         const day = new Date(at);
         // Over years, only their beginnings; what lies between them would tell one year several times.
@@ -118,7 +132,7 @@ export function valueAxis(values: readonly number[], narrow: boolean, colour: (n
     splitNumber: narrow ? 3 : 4,
     axisLabel: {
       color: colour("--so-muted"),
-      fontSize: 12,
+      fontSize: SMALL,
       formatter: axisNumbers(values),
     },
     splitLine: { lineStyle: { color: colour("--so-line") } },

@@ -4,7 +4,7 @@ import { GridComponent, LegendComponent, TooltipComponent, VisualMapComponent } 
 import { init, registerMap, use, type EChartsCoreOption, type EChartsType } from "echarts/core";
 import { LabelLayout } from "echarts/features";
 import { CanvasRenderer } from "echarts/renderers";
-import { axisNumbers, colours, dayText, follow, legible, money, monthFormat, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
+import { REM, SMALL, axisNumbers, colours, dayText, follow, legible, money, monthFormat, timeAxis, tooltipLook, trueMinus, valueAxis } from "./drawing";
 
 use([
   BarChart, LineChart, MapChart, ScatterChart, TreemapChart, GridComponent, LegendComponent, TooltipComponent,
@@ -85,20 +85,14 @@ function keyText(key: string): string {
   return `${monthFormat.format(new Date(`${key}-01`))} ${key.slice(0, 4)}`;
 }
 
-/** How many days lie between the first and the last of some days. */
-function daysOf(keys: string[]): number {
-  const moments = keys.map((day) => Date.parse(day));
-  return (Math.max(...moments) - Math.min(...moments)) / 86_400_000;
-}
-
 function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreOption {
   const muted = colour("--so-muted");
   const isBars = plot.kind === "bars";
   const known = plot.series.flatMap(({ values }) => values.flatMap((value) => number(value) ?? []));
   const onAxis = plot.unit === "percent" ? (value: number) => trueMinus(percent.format(value)) : axisNumbers(isBars ? [0, ...known] : known);
   return {
-    grid: { left: 4, right: narrow ? 8 : 16, top: 40, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-    legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, icon: "roundRect", textStyle: { color: muted, fontSize: 12 }, data: plot.series.map(({ name }) => name) },
+    grid: { left: 4, right: narrow ? 8 : 16, top: 2.5 * REM, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    legend: { top: 0, left: 8, itemWidth: 0.625 * REM, itemHeight: 0.625 * REM, icon: "roundRect", textStyle: { color: muted, fontSize: SMALL }, data: plot.series.map(({ name }) => name) },
     tooltip: {
       ...tooltipLook(colour),
       trigger: "axis",
@@ -115,8 +109,8 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
     },
     xAxis: {
       ...(isBars
-        ? { type: "category", data: plot.keys, axisTick: { show: false }, axisLabel: { color: muted, fontSize: 12, hideOverlap: true, formatter: keyText } }
-        : timeAxis(daysOf(plot.keys), narrow, colour)),
+        ? { type: "category", data: plot.keys, axisTick: { show: false }, axisLabel: { color: muted, fontSize: SMALL, hideOverlap: true, formatter: keyText } }
+        : timeAxis(plot.keys, narrow, colour)),
       axisLine: { lineStyle: { color: colour("--so-line-strong") } },
     },
     yAxis: {
@@ -126,7 +120,7 @@ function overTime(plot: OverTime, colour: Colour, narrow: boolean): EChartsCoreO
       splitNumber: narrow ? 3 : 4,
       axisLabel: {
         color: muted,
-        fontSize: 12,
+        fontSize: SMALL,
         formatter: onAxis,
       },
       splitLine: { lineStyle: { color: colour("--so-line") } },
@@ -156,10 +150,10 @@ function prices(plot: Prices, colour: Colour, narrow: boolean): EChartsCoreOptio
   const muted = colour("--so-muted");
   const lowest = Math.min(...plot.values.map(Number), ...plot.marks.filter(({ price }) => price !== null).map(({ price }) => Number(price)));
   const kinds = (["buy", "sell", "dividend"] as const).filter((kind) => plot.marks.some((mark) => mark.kind === kind));
-  const days = daysOf([...plot.keys, ...plot.marks.map(({ on }) => on)]);
+  const days = [...plot.keys, ...plot.marks.map(({ on }) => on)];
   return {
-    grid: { left: 4, right: narrow ? 8 : 16, top: 40, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-    legend: { top: 0, left: 8, itemWidth: 10, itemHeight: 10, textStyle: { color: muted, fontSize: 12 }, data: [{ name: "Price", icon: "roundRect" }, ...kinds.map((kind) => MARKS[kind].name)] },
+    grid: { left: 4, right: narrow ? 8 : 16, top: 2.5 * REM, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    legend: { top: 0, left: 8, itemWidth: 0.625 * REM, itemHeight: 0.625 * REM, textStyle: { color: muted, fontSize: SMALL }, data: [{ name: "Price", icon: "roundRect" }, ...kinds.map((kind) => MARKS[kind].name)] },
     tooltip: {
       ...tooltipLook(colour),
       trigger: "axis",
@@ -227,13 +221,13 @@ function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
         roam: false,
         nodeClick: false,
         breadcrumb: { show: false },
-        label: { fontSize: 12, overflow: "truncate" },
+        label: { fontSize: SMALL, overflow: "truncate" },
         // A name cut short could be another instrument's: it is left to the tooltip.
         labelLayout: ({ text, rect: { width } }: { text: string | null; rect: { width: number } }) => {
           const needs = text === null ? 0 : groups.has(text) ? 48 : text.length * 9 + 12;
           return needs > width ? { x: -1000 } : {};
         },
-        upperLabel: { show: true, ellipsis: "…", height: 22, fontSize: 12, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
+        upperLabel: { show: true, ellipsis: "…", height: 1.375 * REM, fontSize: SMALL, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
         itemStyle: { borderColor: surface, borderWidth: 1, gapWidth: 1 },
         levels: [
           { itemStyle: { borderWidth: 0, gapWidth: 3 }, upperLabel: { show: false } },
