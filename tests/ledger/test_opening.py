@@ -182,6 +182,25 @@ def test_trades_of_the_anchors_day_can_be_on_both_sides_of_it() -> None:
     assert changed(held, first, second) is None
 
 
+def test_of_readings_that_explain_the_quantity_the_one_of_the_plain_dates_is_taken() -> None:
+    # Bought and sold again: both before the anchor, or both after it.
+    first, second = buy("4", "110", date(2026, 3, 4)), sell("4", "111", date(2026, 3, 4))
+    assert opening.before(holding("10"), [first, second]) == [first, second]
+
+
+def test_what_is_told_of_a_whole_day_holds_what_was_booked_by_then_and_of_a_moment_what_was_traded() -> None:
+    late = buy("4", "110", date(2026, 3, 3), trade_at=ANCHOR.replace(day=3), booked_on=date(2026, 3, 5))
+    for at, is_held in (
+        (ANCHOR, True),
+        (opening.end_of(date(2026, 3, 4)), False),
+        (opening.end_of(date(2026, 3, 5)), True),
+    ):
+        assert opening.before(holding("10", anchor_at=at), [late]) == ([late] if is_held else [])
+        assert opening.is_booked(late, at) is is_held
+    # Without a day of booking that of the trade counts.
+    assert opening.is_booked(buy("4", "110", date(2026, 3, 4)), opening.end_of(date(2026, 3, 4)))
+
+
 def test_a_trade_of_the_anchors_day_counts_as_before_when_no_reading_explains_the_quantity() -> None:
     held = holding("10", quantity="9")
     trade = buy("4", "110", date(2026, 3, 4))
