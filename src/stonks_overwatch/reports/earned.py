@@ -19,7 +19,7 @@ from django.db.models import F, Q, QuerySet
 from stonks_overwatch.ledger import packed
 from stonks_overwatch.ledger.models import Account, Activity
 from stonks_overwatch.ledger.models import Period as Told
-from stonks_overwatch.ledger.rows import plain, plain_day
+from stonks_overwatch.ledger.rows import plain, plain_day, plain_number
 from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass
 from stonks_overwatch.reports.booked import DAY, Amounts, Entry, grouped, in_base, papers
@@ -47,6 +47,8 @@ _NONE, _ONE = Decimal(0), Decimal(1)
 class Paid(NamedTuple):
     """One booking. `gross` and `tax` are in its currency, `amounts` at its day's rate.
 
+    There are thousands: of most of them no more than the amounts are asked for, the rest stays text.
+
     `payment` tells the payment that it is part of, with its kind. `moved` is what the instrument came to
     by the last day of holding it that counts; it tells nothing alone: from which day on that is counted is
     another one in each account.
@@ -62,10 +64,20 @@ class Paid(NamedTuple):
     currency: str
     instrument_id: int | None
     payment: tuple[object, ...]
-    gross: Decimal | None
-    tax: Decimal | None
+    told: tuple[str | None, str | None, str | None]  # gross, tax, moved
     amounts: Amounts
-    moved: Decimal | None
+
+    @property
+    def gross(self) -> Decimal | None:
+        return plain_number(self.told[0])
+
+    @property
+    def tax(self) -> Decimal | None:
+        return plain_number(self.told[1])
+
+    @property
+    def moved(self) -> Decimal | None:
+        return plain_number(self.told[2])
 
     @property
     def is_income(self) -> bool:
@@ -148,13 +160,14 @@ class Scales:
 
         None where it is not known or nothing was held.
         """
-        if paid.moved is None or paid.instrument_id is None:
+        moved = paid.moved
+        if moved is None or paid.instrument_id is None:
             return None
         key = paid.account.id, paid.instrument_id
         known = self._known.get(key) or self._known.setdefault(key, self._of(*key))
         if known.now is None:
             return None
-        then, factor = paid.moved + known.more, _ONE
+        then, factor = moved + known.more, _ONE
         if known.splits or known.opened:
             earned_on = paid.earned_on
             if earned_on < known.opened:
@@ -189,7 +202,7 @@ class Bookings(NamedTuple):
 
 _Columns = Sequence[Sequence[Any]]
 """Of bookings: row number, day, ex-date, kind, currency, group, instrument, gross, tax, both in the base
-currency, and what the instrument came to. Numbers are texts where they were stored.
+currency, and what the instrument came to. Numbers are texts.
 """
 
 
@@ -255,7 +268,7 @@ def _keep(topic: Topic, account: Account, until: date) -> None:
     for end in month_ends(plain_day(rows[0].on), until) if rows else ():
         day = end.isoformat()
         columns = _columns(by_month.get(day[:7], ()), moved)
-        contents[end] = f"{json.dumps(columns, default=str)}\n{moved.text(day)}"
+        contents[end] = f"{json.dumps(columns)}\n{moved.text(day)}"
     topic.store(account, contents, clock)
 
 
@@ -306,9 +319,10 @@ def _columns(rows: Sequence[Entry], moved: Moved | None) -> _Columns:
         then = None
         if moved is not None and row.instrument_id is not None:
             then = moved.at(row.instrument_id, _earned_on(row.on, row.ex_date))
+        numbers = gross, tax, in_base(gross, row.into_base), in_base(tax, row.into_base), then
         told.append((
             row.pk, row.on, row.ex_date, kind, row.currency, row.group, row.instrument_id,
-            gross, tax, in_base(gross, row.into_base), in_base(tax, row.into_base), then,
+            *(None if number is None else str(number) for number in numbers),
         ))  # fmt: skip
     return list(zip(*told, strict=True))
 
@@ -331,21 +345,22 @@ def _made(account: Account, columns: _Columns) -> Iterator[Paid]:
     """With the own kind of each; thousands at once."""
     if not columns:
         return iter(())
-    pks, days, ex_dates, kinds, currencies, groups, instruments, *told = columns
-    gross, tax, gross_base, tax_base, moved = (
-        [None if number is None else Decimal(number) for number in of] for of in told
+    pks, days, ex_dates, kinds, currencies, groups, instruments, gross, tax, gross_base, tax_base, moved = (
+        columns
     )
+    month_of = {day: day[:7] for day in set(days)}
     ons = list(map(plain_day, days))
     payments = [
-        (account.pk, currency, group, kind) if group else (account.pk, currency, instrument, on, kind)
+        (account.id, currency, group, kind) if group else (account.id, currency, instrument, on, kind)
         for kind, currency, group, instrument, on in zip(
             kinds, currencies, groups, instruments, ons, strict=True
         )
     ]
     return map(
-        Paid, repeat(account), pks, [day[:7] for day in days], ons, ex_dates, kinds,
+        Paid, repeat(account), pks, [month_of[day] for day in days], ons, ex_dates, kinds,
         [kind in (LONE_TAX, _SOME_TAX) for kind in kinds], currencies, instruments, payments,
-        gross, tax, map(Amounts, gross_base, tax_base), moved,
+        zip(gross, tax, moved, strict=True),
+        map(Amounts, map(plain_number, gross_base), map(plain_number, tax_base)),
     )  # fmt: skip
 
 
@@ -384,7 +399,7 @@ def _with_payments(rows: Sequence[Paid]) -> list[Paid]:
         for row in rows:
             if not row.is_tax and (payment := row.payment[:-1]) in taxed:
                 kinds[payment].append(row.kind)
-    statements = _statements({row.account.pk for row in rows if row.tax is None})
+    statements = _statements({row.account.pk for row in rows if row.told[1] is None})
     found = []
     for row in rows:
         if row.is_tax:
@@ -393,8 +408,9 @@ def _with_payments(rows: Sequence[Paid]) -> list[Paid]:
                 continue
             kind = next((kind for kind in of if kind != RETURN_OF_CAPITAL), of[0] if of else LONE_TAX)
             found.append(row._replace(kind=kind, payment=(*row.payment[:-1], kind)))
-        elif row.tax is None and (row.payment[:-1] in taxed or _is_tax_told(row, statements)):
-            found.append(row._replace(tax=_NONE, amounts=Amounts(row.amounts.gross, _NONE)))
+        elif row.told[1] is None and (row.payment[:-1] in taxed or _is_tax_told(row, statements)):
+            gross, _, moved = row.told
+            found.append(row._replace(told=(gross, "0", moved), amounts=Amounts(row.amounts.gross, _NONE)))
         else:
             found.append(row)
     return found

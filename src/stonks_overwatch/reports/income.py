@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
 from functools import reduce
-from itertools import pairwise
+from itertools import chain, pairwise
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from django.db.models import QuerySet
@@ -214,12 +215,13 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
     today = last_day(looked_at, scope.as_of)
     valued = valuation(scope)
     if today is None:
-        return _document(start, end, [], [], _Held(valued, Scales((), {}), {}, date.max), (), (), ())
+        return _document(start, end, [], [], _Held(valued, Scales((), {}), {}, date.max), (), (), (), ())
     end = min(end or today, today)
     every = _all_paid(looked_at, base, start, today)
     held = _Held(valued, Scales(valued.state.held, every.moved), _todays_rates(valued), today)
     since = today - 2 * YEAR
     recent = [row for row in every.rows if row.on > since]
+    regular = _regular(recent)
     declared = _declared(looked_at, held.rates, today)
     return _document(
         start,
@@ -227,8 +229,9 @@ def income(scope: Scope, start: date | None = None, end: date | None = None) -> 
         every.rows,
         recent,
         held,
+        _earnings(held, regular),
         declared,
-        _estimated(held, recent, declared),
+        _estimated(held, regular, declared),
         _accrued(held.rates, looked_at) if scope.as_of in (None, today) else (),
     )
 
@@ -336,37 +339,49 @@ def _todays_rates(valued: Valuation) -> _Rates:
     }
 
 
+_Regular = Mapping[tuple[int, int], Sequence[Paid]]
+"""The regular bookings of two years by the row numbers of account and instrument, oldest first."""
+
+
+def _regular(recent: Iterable[Paid]) -> _Regular:
+    return grouped(
+        (row for row in recent if row.kind in REGULAR),
+        lambda row: (row.account.id, row.instrument_id or 0),
+    )
+
+
 class _Earning(NamedTuple):
-    """What is held of one instrument, with its bookings of the last 365 days and of the 365 before."""
+    """What is held of one instrument, and what was paid on it in the accounts that hold it."""
 
     positions: Sequence[ValuedPosition]
-    paid: Sequence[Paid]  # in whatever account
+    this_year: Sequence[Paid]  # in the last 365 days
+    before: Sequence[Paid]  # in the 365 before
     gross: Decimal | None  # of a year at today's quantity
 
-    def within(self, held: _Held) -> tuple[list[Paid], list[Paid]]:
-        """The bookings of the last 365 days, and of those before, in accounts that hold it."""
-        holders, since = {row.held.account_id for row in self.positions}, held.today - YEAR
-        paid = [row for row in self.paid if row.account.id in holders]
-        return [row for row in paid if row.on > since], [row for row in paid if row.on <= since]
 
-
-def _earnings(held: _Held, recent: Sequence[Paid]) -> list[_Earning]:
+def _earnings(held: _Held, regular: _Regular) -> list[_Earning]:
     """What pays most first."""
-    of_instrument = grouped((row for row in recent if row.kind in REGULAR), lambda row: row.instrument_id)
+    paying = {instrument for _, instrument in regular}
     positions: defaultdict[int, list[ValuedPosition]] = defaultdict(list)
     for position in held.positions:
-        if position.held.instrument_id in of_instrument:
+        if position.held.instrument_id in paying:
             positions[position.held.instrument_id].append(position)
     found = []
     for pk, rows in positions.items():
-        one = _Earning(rows, of_instrument[pk], None)
-        if _is_long(rows):
-            this_year, _ = one.within(held)
-            gross = known_sum([held.at_todays_quantity(row, row.gross) for row in this_year])
-            one = one._replace(gross=gross)
-        found.append(one)
+        of_accounts = [regular.get((row.held.account_id, pk), ()) for row in rows]
+        paid = of_accounts[0] if len(rows) == 1 else sorted(chain(*of_accounts), key=attrgetter("on", "pk"))
+        found.append(_earning(held, rows, paid))
     found.sort(key=lambda one: (one.gross is None, -(one.gross or 0), one.positions[0].held.symbol))
     return found
+
+
+def _earning(held: _Held, positions: Sequence[ValuedPosition], paid: Sequence[Paid]) -> _Earning:
+    since = held.today - YEAR
+    this_year = [row for row in paid if row.on > since]
+    gross = None
+    if _is_long(positions):
+        gross = known_sum([held.at_todays_quantity(row, row.gross) for row in this_year])
+    return _Earning(positions, this_year, [row for row in paid if row.on <= since], gross)
 
 
 def _is_long(positions: Sequence[ValuedPosition]) -> bool:
@@ -375,15 +390,14 @@ def _is_long(positions: Sequence[ValuedPosition]) -> bool:
 
 def _yield(held: _Held, one: _Earning) -> Yield:
     positions, gross = one.positions, one.gross
-    this_year, before = one.within(held)
     tax = earlier = None
     if _is_long(positions):
-        tax = known_sum(held.at_todays_quantity(row, row.tax) for row in this_year)
-        earlier = known_sum(held.at_todays_quantity(row, row.gross) for row in before)
+        tax = known_sum(held.at_todays_quantity(row, row.tax) for row in one.this_year)
+        earlier = known_sum(held.at_todays_quantity(row, row.gross) for row in one.before)
     value = known_sum(row.market_value_base for row in positions)
     cost = known_sum(row.cost_basis_base for row in positions)
     first = positions[0]
-    payments, earlier_payments = ({row.payment for row in rows} for rows in (this_year, before))
+    payments, before = ({row.payment for row in rows} for rows in (one.this_year, one.before))
     return Yield(
         symbol=first.held.symbol,
         name=first.held.name,
@@ -395,7 +409,7 @@ def _yield(held: _Held, one: _Earning) -> Yield:
         annual_net_base=None if gross is None or tax is None else gross + tax,
         trailing_yield=share(gross, value),
         yield_on_cost=share(gross, cost),
-        growth=_growth(gross, earlier) if before and len(payments) == len(earlier_payments) else None,
+        growth=_growth(gross, earlier) if before and len(payments) == len(before) else None,
     )
 
 
@@ -461,24 +475,17 @@ def _open_accruals(accounts: tuple[int, ...], today: date) -> QuerySet[Figure, t
     )
 
 
-def _estimated(held: _Held, recent: Sequence[Paid], declared: Sequence[Expected]) -> list[Expected]:
-    """The last year's payments of what is still held, a year on; one payment alone is no pattern.
-
-    `recent` is oldest first.
-    """
+def _estimated(held: _Held, regular: _Regular, declared: Sequence[Expected]) -> list[Expected]:
+    """The last year's payments of what is still held, a year on; one payment alone is no pattern."""
     positions = {
         (row.account_id, row.instrument_id): row
         for row in held.state.held
         if row.quantity and row.quantity > 0
     }
     promised = grouped(declared, lambda row: (row.account, row.broker_ref))
-    by_holding = grouped(
-        (row for row in recent if row.kind in REGULAR),
-        lambda row: (row.account.id, row.instrument_id or 0),
-    )
     a_year_ago = held.today - YEAR
     found = []
-    for holding, rows in by_holding.items():
+    for holding, rows in regular.items():
         position = positions.get(holding)
         if position is None:
             continue
@@ -571,6 +578,7 @@ def _document(
     paid: Sequence[Paid],
     recent: Sequence[Paid],
     held: _Held,
+    earnings: Sequence[_Earning],
     declared: Sequence[Expected],
     estimated: Sequence[Expected],
     accrued: Sequence[Accrued],
@@ -580,7 +588,6 @@ def _document(
     earned = [row for row in inside if row.is_income]
     of_all = _by_month(row for row in until if row.is_income)
     by_month = _of_period(of_all, earned, start)
-    earnings = _earnings(held, recent)
     totals = _totals(_Summed.together(by_month.values()), inside, recent, earnings, held)
     named = _named()
     return IncomeDocument(
