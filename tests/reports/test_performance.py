@@ -408,6 +408,26 @@ def test_a_loss_of_the_day_on_which_all_is_sold_can_be_worked_out_again() -> Non
     assert explain("performance.xirr", asked).value == -1
 
 
+def test_securities_that_come_in_meanwhile_add_what_they_gained_since() -> None:
+    # 1,000 in cash. 10 shares come on day 1, worth 190 as the broker says, at 20 that evening, 22 on day 2;
+    # 4 of them leave on day 2, at that day's price: 6 × 22 = 132, and 132 + 88 − 190 = 30 are gained.
+    account, share = made.account(updated_at=made.NOW), made.instrument("ABC")
+    made.activity(account, "deposit", day(0), gross="1000")
+    made.activity(account, "transfer_in", day(1), share, quantity="10", value=Decimal(190))
+    made.activity(account, "transfer_out", day(2), share, quantity="-4")
+    for number, close in ((1, "20"), (2, "22")):
+        made.price(share, close, day(number))
+    pack()
+    document = attribution(EUR, day(1), day(2))
+    (row,) = document.holdings
+    assert made.figures(row.begin_base, row.end_base, row.paid_base, row.gain_base) == (0, 132, 102, 30)
+    # Of 1,190 on day 1 the gain is 10; of 1,200 − 88 at the start of day 2 it is 1,132 − 1,112 = 20.
+    grown = 1200 / 1190
+    assert float(row.contribution or 0) == pytest.approx(10 / 1190 + grown * 20 / 1112, abs=1e-9)
+    assert float(document.twr or 0) == pytest.approx(grown * 1132 / 1112 - 1, abs=1e-9)
+    assert document.rest == pytest.approx(0, abs=Decimal("1e-9"))
+
+
 def test_a_gain_and_a_loss_that_make_nothing_together_are_both_told() -> None:
     # 200 in two shares: one goes from 100 to 110, the other to 90; then both stand still.
     account = made.account(updated_at=made.NOW)
