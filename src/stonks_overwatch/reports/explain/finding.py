@@ -254,5 +254,6 @@ def _of_day(holder: Any, values: Sequence[Any], key: str, name: str) -> Any:
 
 def subject(seen: Seen) -> str:
     """What the figure is of, as a reader calls it; empty for the whole."""
+    of = getattr(seen.root, "symbol", "")  # a document that is of one instrument
     parts = [name_of(row) for row in (*seen.parents[1:], seen.holder) if seen.rows]
-    return " · ".join(part for part in [*parts, seen.key] if part)
+    return " · ".join(part for part in [of, *parts, seen.key] if part)

@@ -87,7 +87,7 @@ export function timeAxis(keys: readonly string[], narrow: boolean, colour: (name
   const days = (last - Math.min(...moments)) / DAY;
   const step = Math.max(1, Math.ceil(days / (narrow ? 4 : 8)));
   // Of few days every so manieth: by itself the axis begins anew with each month.
-  const inside = last - Math.floor(step / 2) * DAY; // so that none is at the edge
+  const inside = last - Math.ceil(step / 2) * DAY; // so that none is at the edge
   const shown = days < 150 ? Array.from({ length: Math.ceil(days / step) }, (_, back) => inside - back * step * DAY) : undefined;
   return {
     type: "time",
