@@ -224,22 +224,18 @@ class File:
                 self.refuse(line, str(err))
 
     def rates(self) -> Iterator[RateRow]:
+        day_at, base_at, quote_at, rate_at = map(self.columns.index, RATE_COLUMNS)
+        days = self._good_days
         for line, record in self._records():
             try:
-                row = {name: field.strip() for name, field in zip(self.columns, record, strict=True)}
-                on = self._day(row["date"])
-                for side in ("base", "quote"):
-                    if row[side] in SUB_UNITS:
-                        raise RefusedRowError(
-                            f"{row[side]} is a hundredth of {SUB_UNITS[row[side]]}: give the rate of that."
-                        )
-                    _currency(row[side], side)
-                if row["base"] == row["quote"]:
-                    raise RefusedRowError("base and quote are the same currency.")
-                rate = _not_negative(row["rate"], "rate")
+                on = record[day_at]
+                if on not in days:
+                    on = self._day(on.strip())
+                base, quote = _pair(record[base_at], record[quote_at])
+                rate = _not_negative(record[rate_at], "rate")
                 if not rate:
                     raise RefusedRowError("The rate is 0.")
-                yield RateRow(line, row["base"], row["quote"], on, text(rate))
+                yield RateRow(line, base, quote, on, text(rate))
             except RefusedRowError as err:
                 self.refuse(line, str(err))
 
@@ -621,6 +617,19 @@ def _currency(given: str, column: str) -> str:
     return given
 
 
+@lru_cache(1000)
+def _pair(base: str, quote: str) -> tuple[str, str]:
+    """The two currencies of a rate. Raises: RefusedRowError."""
+    base, quote = base.strip(), quote.strip()
+    for name, side in ((base, "base"), (quote, "quote")):
+        if name in SUB_UNITS:
+            raise RefusedRowError(f"{name} is a hundredth of {SUB_UNITS[name]}: give the rate of that.")
+        _currency(name, side)
+    if base == quote:
+        raise RefusedRowError("base and quote are the same currency.")
+    return base, quote
+
+
 def _isin(given: str) -> str:
     """The ISIN in capitals; empty where none is given. Raises: RefusedRowError."""
     isin = given.upper()
@@ -674,7 +683,7 @@ def _not_negative(given: str, column: str) -> Decimal:
     if number is None:
         raise RefusedRowError(f"The {column} is missing.")
     if number < 0:
-        raise RefusedRowError(f"The {column} {given} is negative.")
+        raise RefusedRowError(f"The {column} {given.strip()} is negative.")
     return number
 
 
