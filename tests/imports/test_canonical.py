@@ -336,8 +336,8 @@ def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path: Path) -> Non
         (
             3,
             (
-                "The row has 5 fields, the header has 4: a text or number with a comma in it stands between "
-                "quotation marks."
+                "The row has 5 fields, the header has 4: a text with a comma in it stands between quotation "
+                "marks, a number has none."
             ),
         ),
     ]

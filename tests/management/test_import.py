@@ -72,8 +72,8 @@ def test_refused_rows_are_in_the_document_and_the_command_fails(tmp_path: Path) 
     assert (first["rows"], first["new"], first["known"]) == (2, 0, 0)
     assert second["new"] == 1  # each file is for itself
     assert done.stderr.splitlines() == [
-        "error: activities.csv: some rows cannot be imported, so nothing of the file was stored.",
-        "next step: Correct the rows named above and import the whole file again; known rows count once.",
+        "error: activities.csv: not all of it can be imported, so nothing of it was stored.",
+        "next step: Correct what is named above and import the whole file again; known rows count once.",
     ]
 
 

@@ -356,7 +356,7 @@ def _no_header(columns: Sequence[str]) -> str:
 
 def _miscounted(fields: int, wanted: int) -> str:
     meant = (
-        "a text or number with a comma in it stands between quotation marks"
+        "a text with a comma in it stands between quotation marks, a number has none"
         if fields > wanted
         else "what is not known stays empty, and its comma stays"
     )

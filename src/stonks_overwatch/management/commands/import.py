@@ -50,8 +50,8 @@ class Command(BaseCommand):
         refused = [result.file for result in results if result.refused]
         if refused:
             self.explain(
-                f"{' and '.join(refused)}: some rows cannot be imported, so nothing of the file was stored.",
-                "Correct the rows named above and import the whole file again; known rows count once.",
+                f"{' and '.join(refused)}: not all of it can be imported, so nothing of it was stored.",
+                "Correct what is named above and import the whole file again; known rows count once.",
             )
             sys.exit(1)
 
