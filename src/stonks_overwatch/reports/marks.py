@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import reduce
 from operator import or_
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from stonks_overwatch.ledger import ecb, packed
 from stonks_overwatch.ledger.models import Account, Checkpoint
+from stonks_overwatch.ledger.rows import plain, plain_day
+from stonks_overwatch.ledger.sql import prepared
 from stonks_overwatch.reports.booked import DAY, Entry, entries, months
 
 Range = tuple[date | None, date]
@@ -48,11 +51,9 @@ class Topic:
 
     def contents(self, wanted: Mapping[Account, Q]) -> dict[tuple[int, date], str]:
         """Of the days that conditions on `on` tell; by account row and day, oldest first."""
-        if not wanted:
-            return {}
-        told = [Q(account=account, topic=self.of(account)) & days for account, days in wanted.items()]
-        rows = Checkpoint.objects.filter(reduce(or_, told)).order_by("on")
-        return {(account, on): text for account, on, text in rows.values_list("account_id", "on", "content")}
+        told = tuple((account.pk, self.of(account), days) for account, days in wanted.items())
+        rows = _stored(told) if told else []
+        return {(account, plain_day(on)): content for account, on, content in rows}
 
     def within(self, looked_at: Sequence[Account], ranges: Mapping[int, Range | None]) -> list[Entry]:
         """The activities of some days, by account row, oldest first."""
@@ -74,6 +75,14 @@ class Topic:
         packed.keep_checkpoints(
             account.pk, self.of(account), contents, clock, stay=stay, instead_of=self._all
         )
+
+
+@prepared
+def _stored(wanted: tuple[tuple[int, str, Q], ...]) -> QuerySet[Checkpoint, tuple[Any, ...]]:
+    """By the account's row, the topic and conditions on the day."""
+    told = [Q(account=account, topic=topic) & days for account, topic, days in wanted]
+    rows = Checkpoint.objects.filter(reduce(or_, told)).order_by("on")
+    return rows.values_list("account_id", plain("on"), "content")
 
 
 def in_range(days: tuple[int, Range]) -> Q:
