@@ -34,13 +34,25 @@ def test_money_is_rounded_once_to_the_digits_of_its_currency(amount: str, curren
 
 @pytest.mark.parametrize(
     ("change", "shown", "tone"),
-    [("5", "+5.00 EUR", "gain"), ("-5", "−5.00 EUR", "loss"), ("0", "0.00 EUR", "")],
+    [
+        ("5", "+5.00 EUR", "gain"),
+        ("-5", "−5.00 EUR", "loss"),
+        ("0", "0.00 EUR", ""),
+        ("0.004", "0.00 EUR", ""),
+    ],
 )
 def test_a_change_has_a_sign_and_not_only_a_colour(change: str, shown: str, tone: str) -> None:
     html = figures.signed(Decimal(change), "EUR")
 
     assert text_of(html) == shown
     assert f'class="{tone}"' in html
+
+
+def test_what_is_older_than_some_days_is_old() -> None:
+    now = datetime.now(UTC)
+    assert not figures.is_old(now - timedelta(days=3))
+    assert figures.is_old(now - timedelta(days=6))
+    assert figures.is_old((now - timedelta(days=6)).date())
 
 
 @pytest.mark.parametrize(("amount", "shown"), [("5", "+5.00 EUR"), ("-5", "−5.00 EUR"), ("0", "0.00 EUR")])

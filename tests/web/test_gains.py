@@ -126,8 +126,8 @@ def test_the_chart_is_in_today_s_units_after_a_split(
     prices = reader.get(f"/instrument/{traded.pk}?period=all&csv=prices").content.decode()
     assert prices.splitlines()[:2] == ["on,close,adjusted", "2024-03-05,120,30"]
     told_how = reader.get(f"/explain/instrument.prices.adjusted?instrument={traded.pk}&row=2024-03-05")
-    told = unescape(strip_tags(told_how.content.decode()))
-    assert "Price in today's units · ACME · 2024-03-05" in " ".join(told.split())
+    explained = unescape(strip_tags(told_how.content.decode())).split()
+    assert "Price in today's units · ACME · 2024-03-05" in " ".join(explained)
 
 
 def test_a_sale_is_tried_by_each_method(reader: Client, traded: Instrument) -> None:

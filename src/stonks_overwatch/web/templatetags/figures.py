@@ -23,6 +23,7 @@ register = Library()
 
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
 _MINUS = "−"
+_RECENT_DAYS = 4
 _ISO_DAY = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")
 _SOURCES = {
     "flex": "Flex statement",
@@ -100,10 +101,10 @@ def plain(value: Decimal, currency: str) -> str:
     return f"{_ROUNDING.quantize(value, _unit(_digits(currency))):f}"
 
 
-@register.filter
-def tone(value: Decimal | None) -> str:
-    """The class that colours a gain or a loss; a sign always stands beside the colour."""
-    return "" if not value else "gain" if value > 0 else "loss"
+def _toned(text: str, unit: str) -> SafeString:
+    """A change with the colour of its sign; what rounds to nothing is neither gain nor loss."""
+    tone = {"+": "gain", _MINUS: "loss"}.get(text[0], "")
+    return SafeString(f'<span class="{tone}">{text}{unit}</span>')
 
 
 @register.filter
@@ -118,8 +119,7 @@ def signed(value: Decimal | None, currency: str) -> SafeString:
     """An amount that is a change: plus or minus, coloured."""
     if value is None:
         return _UNKNOWN
-    shown = _amount(_text(value, _digits(currency), plus=True), currency)
-    return SafeString(f'<span class="{tone(value)}">{shown}</span>')
+    return _toned(_text(value, _digits(currency), plus=True), _after(currency))
 
 
 @register.filter
@@ -138,7 +138,7 @@ def percent(value: Decimal | None, digits: int = 1) -> SafeString:
 def signed_percent(value: Decimal | None, digits: int = 2) -> SafeString:
     if value is None:
         return _UNKNOWN
-    return SafeString(f'<span class="{tone(value)}">{_text(value * 100, digits, plus=True)}%</span>')
+    return _toned(_text(value * 100, digits, plus=True), "%")
 
 
 @register.filter
@@ -316,6 +316,13 @@ def age(value: datetime | None) -> SafeString:
     return format_html(
         '<time data-age datetime="{}">{}</time>', value.astimezone(UTC).isoformat(timespec="seconds"), words
     )
+
+
+@register.filter
+def is_old(value: datetime | date) -> bool:
+    """Whether it is longer ago than a weekend with a holiday."""
+    on = value.date() if isinstance(value, datetime) else value
+    return (datetime.now(UTC).date() - on).days > _RECENT_DAYS
 
 
 @register.filter
