@@ -6,12 +6,13 @@ instruments came to by then: only what came after the last of them is read as ac
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import reduce
 from itertools import repeat
 from operator import itemgetter, or_
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.db.models import F, Q, QuerySet
@@ -229,7 +230,8 @@ def bookings_between(
         elif needed:
             # Where no bookings are stored, it does not matter from which day on that is counted.
             starts[pk] = needed
-    moved = _moved(contents, starts, today)
+    of_interest = {pk: {row.instrument_id for row in fresh[pk]} for pk in starts if not marks[pk]}
+    moved = _moved(contents, starts, today, of_interest)
     rows: list[Paid] = []
     for account in looked_at:
         for on in marks[account.pk]:
@@ -273,15 +275,22 @@ def _keep(topic: Topic, account: Account, until: date) -> None:
 
 
 def _moved(
-    contents: Mapping[tuple[int, date], str], starts: Mapping[int, date | None], until: date
+    contents: Mapping[tuple[int, date], str],
+    starts: Mapping[int, date | None],
+    until: date,
+    only: Mapping[int, Container[int | None]] = MappingProxyType({}),
 ) -> dict[int, Moved]:
-    """By account row, from days on: what checkpoints of these days tell, if there are any, and what moved."""
+    """By account row, from days on: what checkpoints of these days tell, if there are any, and what moved.
+
+    Of some accounts `only` tells the instruments that are looked at, of many that are traded.
+    """
     found = {}
     for pk, start in starts.items():
         told = contents.get((pk, start), "") if start else ""
         found[pk] = Moved(told.partition("\n")[2], start)
     for account, instrument, kind, on, quantity in _moves(tuple(sorted(starts.items())), until):
-        found[account].move(instrument, kind, on, Decimal(quantity))
+        if account not in only or instrument in only[account]:
+            found[account].move(instrument, kind, on, Decimal(quantity))
     return found
 
 
