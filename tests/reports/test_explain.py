@@ -269,6 +269,18 @@ def test_a_lot_that_an_event_changed_leads_to_what_it_was_the_evening_before() -
     assert [one.name for one in evening.inputs] == ["opened"]
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("as_of", [None, date(2026, 3, 2)])
+def test_the_lots_of_one_instrument_are_the_same_when_no_others_are_read(as_of: date | None) -> None:
+    papers = eventful()
+    scope = Scope("EUR", as_of=as_of)
+    every = lots(scope).lots
+    assert len(every) > 5
+    for paper in papers:
+        alone = lots(scope, instrument=paper.pk).lots
+        assert alone == tuple(row for row in every if row.instrument == paper.pk)
+
+
 def eventful() -> list[Instrument]:
     """Two accounts, and a share for each of the events that change lots without a trade."""
     one, two = builders.account("U1"), builders.account("U2")

@@ -18,6 +18,7 @@ from stonks_overwatch.ledger.rows import plain, plain_day
 from stonks_overwatch.ledger.types import Activity, ActivityKind
 from stonks_overwatch.reports.documents import quoted_in
 from stonks_overwatch.reports.rates import MAX_AGE, Rates
+from stonks_overwatch.reports.scope import every_account
 
 Key = tuple[int, int]
 """The rows of an account and an instrument."""
@@ -144,8 +145,8 @@ def ties(accounts: Sequence[models.Account]) -> list[set[Key]]:
 
 def tied_to(instrument: int) -> set[Key]:
     """An instrument in every account of its broker, and all that has to be matched together with it."""
-    broker = models.Instrument.objects.filter(pk=instrument).values("broker")
-    together = list(models.Account.objects.filter(broker__in=broker))
+    broker = models.Instrument.objects.get(pk=instrument).broker
+    together = [account for account in every_account() if account.broker == broker]
     keys = {(account.pk, instrument) for account in together}
     return keys.union(*(some for some in matching.joined(ties(together)) if not keys.isdisjoint(some)))
 
@@ -231,12 +232,13 @@ class Moves:
     begun: Mapping[Key, Begun]
     """Of these, `trades` are those from that day on."""
 
-    def matched(self, base: str | None, until: date | None) -> Books:
-        """See `books`."""
+    def matched(self, base: str | None, until: date | None, rates: Rates | None = None) -> Books:
+        """See `books`; `rates`, where they were read for another day, are the same for each."""
         everyone = self.everyone
         rows = [row for row in self.rows if until is None or row.trade_date <= until]
         activities = _ledger_types(rows, self.papers)
-        rates = Rates(()) if base is None else self._rates(base)
+        if rates is None:
+            rates = Rates(()) if base is None else self.rates(base)
 
         def on(account: str, currency: str, day: date) -> Decimal | None:
             return _base_rate(rates, base, everyone[int(account)].currency, currency, day, None)
@@ -274,7 +276,8 @@ class Moves:
             gone_on=self.begun.keys(),
         )
 
-    def _rates(self, base: str) -> Rates:
+    def rates(self, base: str) -> Rates:
+        """What all that moved is converted with."""
         brokers = {account.broker for account in self.everyone.values()}
         papers = models.Instrument.objects.filter(broker__in=brokers)
         currencies = set(papers.values_list("currency", flat=True).distinct())
@@ -339,7 +342,7 @@ def read(
     """What `books` matches."""
     wanted = {account.pk: account for account in looked_at}
     brokers = {account.broker for account in wanted.values()}
-    everyone = {account.pk: account for account in models.Account.objects.filter(broker__in=brokers)}
+    everyone = {account.pk: account for account in every_account() if account.broker in brokers}
     methods = {pk: method or Method(account.lot_method) for pk, account in everyone.items()}
     described = models.Instrument.objects.filter(broker__in=brokers)
     if only is not None and len(only) <= _AT_ONCE:

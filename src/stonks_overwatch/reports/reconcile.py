@@ -160,6 +160,16 @@ def reconcile(scope: Scope, start: date | None = None, end: date | None = None) 
     return _document(states, told)
 
 
+def statements_alone(scope: Scope, start: date | None = None, end: date | None = None) -> ReconcileDocument:
+    """The lines of `reconcile` that are of statements, without a reason why they differ."""
+    looked_at, clock = accounts(scope), packed.clock()
+    known = checkpoints(looked_at, packed.STATEMENTS)
+    told = compared(looked_at, scope.base_currency, scope.as_of or start, scope.as_of or end, known, clock)
+    states = [_State(account, account.updated_at, []) for account in looked_at]
+    lines = tuple(_account(state, told.get(state.account.pk, NONE)) for state in states)
+    return ReconcileDocument(accounts=lines, unread=None)
+
+
 @kept
 def latest(scope: Scope) -> ReconcileDocument:
     """The latest state alone, without values and costs of positions: what is quick to tell."""

@@ -32,6 +32,7 @@ from stonks_overwatch.reports.documents import Computed, Document, known_sum, ti
 from stonks_overwatch.reports.lot_books import lot_books, papers
 from stonks_overwatch.reports.moved import Checkpoints
 from stonks_overwatch.reports.rates import Rates
+from stonks_overwatch.reports.scope import every_account
 
 ZERO, ONE = Decimal(0), Decimal(1)
 CENT = Decimal("0.005")
@@ -477,7 +478,7 @@ class Comparison:
         if len(days) > _FEW_DAYS:
             return Rates.between(min(days), max(days))
         reports = self.figures.filter(section="CashReport").order_by()
-        currencies = {*Account.objects.values_list("currency", flat=True).distinct()}
+        currencies = {account.currency for account in every_account()}
         currencies |= {*reports.values_list("currency", flat=True).distinct()}
         currencies |= {event.currency for event in self.events}
         currencies |= {paper.currency for paper in self.papers.values()}

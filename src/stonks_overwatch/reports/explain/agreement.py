@@ -1,5 +1,6 @@
 """How what is computed agrees with what brokers report: the figures of reconcile."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -9,12 +10,13 @@ from django.db.models import Q, QuerySet
 from stonks_overwatch.ledger.lots import Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument, Position
 from stonks_overwatch.ledger.types import ActivityKind
+from stonks_overwatch.reports import books
 from stonks_overwatch.reports.books import NO_LOTS, moving
 from stonks_overwatch.reports.cash import Effect, effects_on
 from stonks_overwatch.reports.documents import Rows, known_sum, times
-from stonks_overwatch.reports.explain.asked import of_account
+from stonks_overwatch.reports.explain.asked import Arguments, of_account
 from stonks_overwatch.reports.explain.documents import Input, Ledger, Made
-from stonks_overwatch.reports.explain.finding import REPORTS, Seen
+from stonks_overwatch.reports.explain.finding import REPORTS, Reports, Seen
 from stonks_overwatch.reports.explain.keys import key_of, lot_key
 from stonks_overwatch.reports.explain.sums import addend, every, rates_of
 from stonks_overwatch.reports.explain.told import (
@@ -33,10 +35,27 @@ from stonks_overwatch.reports.explain.used import (
     told_with,
 )
 from stonks_overwatch.reports.lot_books import lot_books, papers
-from stonks_overwatch.reports.reconcile import AccountLines, Line, reconcile
+from stonks_overwatch.reports.reconcile import (
+    AccountLines,
+    Line,
+    ReconcileDocument,
+    reconcile,
+    statements_alone,
+)
 from stonks_overwatch.reports.statements import GROUPS, Comparison, Event, Paper, at_prices, booked
 
-REPORTS["reconcile"] = lambda arguments, _: reconcile(arguments.scope, arguments.start, arguments.end)
+_OF_STATEMENT = re.compile(r" (on|to) \d{4}-\d\d-\d\d( \(|$)")
+"""How the name of a line says that it is of a statement's days."""
+
+
+def _reconcile(arguments: Arguments, _: Reports) -> ReconcileDocument:
+    """For a statement's line no state is worked out."""
+    is_of_statement = any(map(_OF_STATEMENT.search, arguments.row[1:]))
+    report = statements_alone if is_of_statement else reconcile
+    return report(arguments.scope, arguments.start, arguments.end)
+
+
+REPORTS["reconcile"] = _reconcile
 
 
 def _compared(seen: Seen) -> tuple[Account, str, str]:
@@ -54,11 +73,15 @@ def _line_unit(seen: Seen) -> str:
     if line.group == "quantity":
         return ""
     if line.instrument is not None:
-        return Instrument.objects.values_list("currency", flat=True).get(pk=line.instrument)
+        return _described(seen, line.instrument).currency
     if _is_sum(line):
         return line.name.rpartition(" ")[2]
     account, _, currency = _compared(seen)
     return currency or account.currency
+
+
+def _described(seen: Seen, instrument: int) -> books.Paper:
+    return seen.reports.once((books.Paper, instrument), lambda: papers([instrument])[instrument])
 
 
 @figure(Line, "computed", "Computed", _line_unit, "From positions, opening balances and activities.")
@@ -282,7 +305,7 @@ def _cost(seen: Seen, account: Account, line: Line) -> Made:
 def _sum_of_lots(seen: Seen, account: Account, instrument: int, lots: Sequence[Lot]) -> Made:
     """At what they cost; of futures and CFDs at the prices of the trades, where the broker counts so."""
     words, costs = "sum of the open lots", [lot.cost for lot in lots]
-    paper = papers([instrument])[instrument]
+    paper = _described(seen, instrument)
     if paper.is_margined and seen.value is not None and known_sum(costs) != seen.value:
         words = "sum of the open lots at the prices of their trades, without the commissions"
         rows = Activity.objects.current().filter(account=account, instrument=instrument)

@@ -12,12 +12,13 @@ from stonks_overwatch.ledger.lots import Close, Lot, Lots, summed_if_known
 from stonks_overwatch.ledger.matching import joined
 from stonks_overwatch.ledger.models import Account, Activity, Instrument
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports.books import NO_LOTS, RETURNED, Key, books, ties
+from stonks_overwatch.reports.books import NO_LOTS, RETURNED, Key, read, ties
 from stonks_overwatch.reports.explain.asked import of_account
 from stonks_overwatch.reports.explain.documents import Input
 from stonks_overwatch.reports.explain.finding import Seen
 from stonks_overwatch.reports.explain.keys import lot_key
 from stonks_overwatch.reports.periods import DAY
+from stonks_overwatch.reports.scope import every_account
 
 _CHANGING = (
     ActivityKind.CORPORATE_ACTION,
@@ -43,7 +44,9 @@ class Evening(NamedTuple):
 
     def input(self, seen: Seen, name: str) -> Input:
         """The lot's figure of that evening, which has an explanation of its own."""
-        account, paper = Account.objects.get(pk=self.key[0]), Instrument.objects.get(pk=self.key[1])
+        (account,) = (one for one in every_account() if one.pk == self.key[0])
+        looked_at = seen.holder
+        paper = looked_at if looked_at.instrument == self.key[1] else Instrument.objects.get(pk=self.key[1])
         lot, on = self.lot, self.on - DAY
         asked = {**of_account(account), "as_of": on}
         row = lot_key(account.broker, account.account, paper.broker_ref, lot)
@@ -71,10 +74,11 @@ class Lived(NamedTuple):
 
     @classmethod
     def _of(cls, seen: Seen, account: Account, key: Key) -> "Lived":
-        together = list(Account.objects.filter(broker=account.broker))
+        together = [one for one in every_account() if one.broker == account.broker]
         tied = next((some for some in joined(ties(together)) if key in some), {key})
-        method = seen.arguments.method
-        return cls(key, tied, cache(lambda on: books(together, seen.base, on, method, tied).lots))
+        moves = cache(lambda: read(together, None, seen.arguments.method, tied))
+        rates = cache(lambda: moves().rates(seen.base))
+        return cls(key, tied, cache(lambda on: moves().matched(seen.base, on, rates()).lots))
 
     def evening(self, opened_by: str, on: date) -> Evening | None:
         """The lot before the day; None where it is not known, or not one alone."""
