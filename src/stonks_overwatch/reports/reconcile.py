@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import starmap
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -294,7 +295,7 @@ def _latest(
     """The latest state of each account; values and costs of positions where `costs` are given."""
     if not looked_at:
         return []
-    positions = _positions(looked_at)
+    positions = _positions(looked_at, are_valued=costs is not None)
     balances = list(CashBalance.objects.filter(account__in=looked_at).order_by("currency"))
     parts: dict[int, list[_Part]] = {account.pk: [] for account in looked_at}
     still = [position for position in positions if position.is_open]
@@ -349,7 +350,10 @@ def _of_currency(balance: CashBalance, parts: Sequence[_Part], sums: Moved) -> I
 
 
 class _Position(NamedTuple):
-    """What the broker tells of a position; texts are as the database keeps them."""
+    """What the broker tells of a position; texts are as the database keeps them.
+
+    From `multiplier` on it is told where the position is valued.
+    """
 
     account_id: int
     instrument_id: int
@@ -360,13 +364,13 @@ class _Position(NamedTuple):
     is_open: bool
     quantity: str
     adds_to_nav: str | None
-    multiplier: str
-    quote_factor: str
-    price: str | None
-    exposure: str | None
-    average_cost: str | None
-    cost_basis: str | None
-    unrealized_pnl: str | None
+    multiplier: str = ""
+    quote_factor: str = ""
+    price: str | None = None
+    exposure: str | None = None
+    average_cost: str | None = None
+    cost_basis: str | None = None
+    unrealized_pnl: str | None = None
 
     @property
     def market_value(self) -> Decimal | None:
@@ -377,20 +381,22 @@ _POSITION: tuple[str | Cast, ...] = (
     "account_id", "instrument_id",
     *(f"instrument__{name}" for name in ("symbol", "broker_ref", "currency", "asset_class")),
     "is_open", plain("quantity"), plain("market_value"),
+)  # fmt: skip
+_VALUED: tuple[Cast, ...] = (
     plain("instrument__multiplier"), plain("instrument__quote_factor"),
     *map(plain, ("price", "exposure", "average_cost", "cost_basis", "unrealized_pnl")),
 )  # fmt: skip
 
 
-def _positions(accounts: Sequence[Account]) -> list[_Position]:
+def _positions(accounts: Sequence[Account], *, are_valued: bool) -> list[_Position]:
     """Also those that are closed: what is left of them is compared too."""
-    return list(map(_Position._make, _told(tuple(account.pk for account in accounts))))
+    return list(starmap(_Position, _told(tuple(account.pk for account in accounts), are_valued)))
 
 
 @prepared
-def _told(accounts: tuple[int, ...]) -> QuerySet[Position, tuple[Any, ...]]:
+def _told(accounts: tuple[int, ...], are_valued: bool) -> QuerySet[Position, tuple[Any, ...]]:
     rows = Position.objects.filter(account__in=accounts).order_by("instrument__symbol", "instrument_id")
-    return rows.values_list(*_POSITION)
+    return rows.values_list(*_POSITION, *(_VALUED if are_valued else ()))
 
 
 def _of_position(position: _Position, quantity: Decimal, costs: "_Costs | None") -> Iterator[Side | Found]:
@@ -451,22 +457,30 @@ def _worth(position: _Position, quantity: Decimal, costs: _Costs) -> Iterator[Si
     units = quantity * Decimal(position.multiplier) * Decimal(position.quote_factor)
     price, average_cost = plain_number(position.price), plain_number(position.average_cost)
     value = None if price is None else units * price
-
-    def figure(group: str, ours: Decimal | None, told: Decimal, *prices: Decimal | None) -> Side | Found:
-        side = Side(position, group, ours, told, units, prices)
-        return side if ours is not None and -CENT < ours - told < CENT else side.found
-
     if position.exposure is not None:
-        yield figure("market value", value, Decimal(position.exposure), price)
+        yield _side(position, "market value", value, Decimal(position.exposure), units, (price,))
     if position.asset_class in _SETTLED_DAILY:
         return
     told = plain_number(position.cost_basis)
     cost = costs.of(position, quantity, told)
     if told is not None:
-        yield figure("cost basis", cost, told, average_cost)
+        yield _side(position, "cost basis", cost, told, units, (average_cost,))
     if position.unrealized_pnl is not None:
         profit = None if value is None or cost is None else value - cost
-        yield figure("unrealized P&L", profit, Decimal(position.unrealized_pnl), price, average_cost)
+        reported = Decimal(position.unrealized_pnl)
+        yield _side(position, "unrealized P&L", profit, reported, units, (price, average_cost))
+
+
+def _side(
+    position: _Position,
+    group: str,
+    ours: Decimal | None,
+    told: Decimal,
+    units: Decimal,
+    prices: tuple[Decimal | None, ...],
+) -> Side | Found:
+    side = Side(position, group, ours, told, units, prices)
+    return side if ours is not None and -CENT < ours - told < CENT else side.found
 
 
 def _ends_of_day(valued: Valuation, accounts: list[Account]) -> dict[int, list[Found]]:
