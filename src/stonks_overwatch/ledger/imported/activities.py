@@ -17,15 +17,14 @@ from stonks_overwatch.ledger.fields import text
 from stonks_overwatch.ledger.imported import BROKER, Counts, Refuse
 from stonks_overwatch.ledger.imported.beside import NOTHING, TOLD_BESIDE, prepared
 from stonks_overwatch.ledger.imported.closing import AtHand, close_books, holders
-from stonks_overwatch.ledger.imported.names import Names, Unit
+from stonks_overwatch.ledger.imported.names import Names
 from stonks_overwatch.ledger.imported.quotes import share_prices
-from stonks_overwatch.ledger.lots import EXACT, MARGINED, Method
+from stonks_overwatch.ledger.lots import EXACT, ZERO, Method
 from stonks_overwatch.ledger.models import Account, Activity, ActivitySource, Import, ImportedName, Instrument
 from stonks_overwatch.ledger.rows import plain_day
 from stonks_overwatch.ledger.sql import insert
 from stonks_overwatch.ledger.types import ActivityKind, AssetClass, ImportedActivity
 
-_ZERO = Decimal(0)
 # Plain text: what is more than that goes into the database by a longer way.
 _KINDS = {kind: kind.value for kind in ActivityKind}
 _COLUMNS = [
@@ -184,13 +183,12 @@ class _Activities:
         called = self.names.find(named, row.on)
         if isinstance(called, str):
             return called
-        unit = called.unit
-        if unit.multiplier is None and (row.quantity or row.ratio):
+        if called.per_unit is None and (row.quantity or row.ratio):
             return (
-                f"How many units a contract of class {unit.asset_class} stands for is not known: give its "
-                "price and amount, or import the details.json of an export first."
+                f"How many units a contract of class {called.unit.asset_class} stands for is not known: "
+                "give its price and amount, or import the details.json of an export first."
             )
-        return unit.pk, called.ref, _money(row, unit) if gross is None else gross
+        return called.unit.pk, called.ref, _money(row, called.per_unit) if gross is None else gross
 
     def _holder(self, name: str, currency: str) -> _Holder | str:
         others = Account.objects.filter(account=name).exclude(broker=BROKER).values_list("broker", flat=True)
@@ -248,13 +246,12 @@ class _Activities:
         self.witnesses.clear()
 
 
-def _money(row: ImportedActivity, unit: Unit) -> Decimal | None:
+def _money(row: ImportedActivity, per_unit: Decimal | None) -> Decimal | None:
     """The cash of a trade that names none: quantity × price × multiplier; what is margined moves none."""
-    if row.quantity is None or row.price is None or unit.multiplier is None:
+    if row.quantity is None or row.price is None or per_unit is None:
         return None
-    if unit.asset_class in MARGINED:
-        return _ZERO
-    per_unit = EXACT.multiply(unit.multiplier, unit.quote_factor)
+    if not per_unit:
+        return ZERO
     return EXACT.minus(EXACT.multiply(EXACT.multiply(row.quantity, row.price), per_unit))
 
 

@@ -59,25 +59,21 @@ Sorted they are in the order of time, as `matching` has it: purchases before sal
 class AtHand:
     """What files tell of an account of which nothing was known: so much need not be read again.
 
-    `trades` by instrument, `otherwise` the instruments to which something else happened as well, `cash` the
-    sum of all that came and went, by currency.
+    `trades` by instrument, `otherwise` the instruments to which something else happened as well, `cash` all
+    that came and went, by currency.
     """
 
     def __init__(self) -> None:
         self.trades: defaultdict[int, list[Told]] = defaultdict(list)
         self.otherwise: set[int] = set()
-        self.cash: dict[str, Decimal] = {}
+        self.cash: defaultdict[str, list[Decimal]] = defaultdict(list)
 
     def add(self, row: ImportedActivity, instrument: int | None, key: str, gross: Decimal | None) -> None:
         """Add one activity. `instrument` is a row number; `gross` counts in place of the row's own."""
         (_, _, _, kind, on, _, exchanged, quantity, price, currency, _, fee, tax, _, ratio, _) = row
-        total = self.cash.get(currency, _ZERO)
-        for amount in (gross, fee, tax):
-            if amount is not None:
-                total = EXACT.add(total, amount)
-        self.cash[currency] = total
+        self.cash[currency] += [amount for amount in (gross, fee, tax) if amount is not None]
         if exchanged is not None:
-            self.cash[exchanged] = EXACT.add(self.cash.get(exchanged, _ZERO), quantity or _ZERO)
+            self.cash[exchanged].append(quantity or _ZERO)
         elif instrument is not None:
             if kind in _TRADES and quantity is not None:
                 self.trades[instrument].append((on, "", kind, key, quantity, price, gross, fee, tax))
@@ -288,7 +284,9 @@ def _close_cash(
     account_pk: int, known: Mapping[int, Instrument], at_hand: AtHand | None, now: datetime
 ) -> None:
     """The sum of all that came and went, by currency."""
-    sums = _cash(account_pk, known) if at_hand is None else at_hand.cash
+    told = _cash(account_pk, known) if at_hand is None else at_hand.cash
+    with localcontext(EXACT):
+        sums = {currency: sum(amounts, _ZERO) for currency, amounts in told.items()}
     CashBalance.objects.filter(account=account_pk).exclude(currency__in=sums).delete()
     upsert(
         CashBalance,
@@ -298,7 +296,8 @@ def _close_cash(
     )
 
 
-def _cash(account_pk: int, known: Mapping[int, Instrument]) -> dict[str, Decimal]:
+def _cash(account_pk: int, known: Mapping[int, Instrument]) -> dict[str, Iterable[Decimal]]:
+    """All that came and went, by currency."""
     numbers = map(plain, ("quantity", "gross", "fee", "tax"))
     rows = Activity.objects.current().filter(account=account_pk)
     told: defaultdict[str, list[str | None]] = defaultdict(list)
@@ -308,11 +307,7 @@ def _cash(account_pk: int, known: Mapping[int, Instrument]) -> dict[str, Decimal
         told[currency] += amounts
         if kind == _FX and instrument_pk is not None:
             told[known[instrument_pk].broker_ref].append(quantity)
-    with localcontext(EXACT):
-        return {
-            currency: sum((Decimal(amount) for amount in amounts if amount is not None), _ZERO)
-            for currency, amounts in told.items()
-        }
+    return {currency: map(Decimal, filter(None, amounts)) for currency, amounts in told.items()}
 
 
 def value_accounts(accounts: Iterable[Account], now: datetime) -> None:

@@ -10,6 +10,7 @@ from stonks_overwatch.ledger import details, packed
 from stonks_overwatch.ledger.details import InstrumentDetails
 from stonks_overwatch.ledger.imported import BROKER
 from stonks_overwatch.ledger.imported.closing import holders
+from stonks_overwatch.ledger.lots import MARGINED, ZERO, product
 from stonks_overwatch.ledger.models import Import, ImportedName, Instrument
 from stonks_overwatch.ledger.sql import insert_one, update, upsert
 from stonks_overwatch.ledger.types import CONTRACTS, AssetClass, Named
@@ -30,12 +31,16 @@ class Unit:
 
 @dataclass(slots=True)
 class Called:
-    """What the latest row that says anything calls an instrument, and the day of that row."""
+    """What the latest row that says anything calls an instrument, and the day of that row.
+
+    `per_unit` is the cash that one unit at a price of 1 takes: None where it is not known, 0 where margined.
+    """
 
     unit: Unit
     told: Named
     on: str
     ref: str
+    per_unit: Decimal | None
 
 
 class Names:
@@ -134,7 +139,10 @@ class Names:
         more = self.beside.get((named.isin, named.symbol, named.currency))
         unit.multiplier = more.multiplier if more else told.multiplier or unit.multiplier
         unit.quote_factor = more.quote_factor if more else told.quote_factor or unit.quote_factor
-        return Called(unit, told, on if before is None else max(on, before.on), named.ref)
+        per_unit = product(unit.multiplier, unit.quote_factor)
+        if per_unit is not None and unit.asset_class in MARGINED:
+            per_unit = ZERO
+        return Called(unit, told, on if before is None else max(on, before.on), named.ref, per_unit)
 
     def save(self) -> set[int]:
         """Keep the names; see `describe` for what is returned."""
