@@ -262,6 +262,23 @@ def test_the_split_is_an_estimate_when_a_price_is_too_old_on_a_later_day_alone()
     assert found.bridge_is_estimate
 
 
+def test_where_what_came_in_had_no_price_yet_prices_and_rates_cannot_be_told_apart() -> None:
+    # Worth 1,000 USD as the broker says when it came; the rate changes on day 1, the first price is of day 2.
+    account = made.account(updated_at=made.NOW, cash_since=made.NOW)
+    share = made.instrument("ABC", "USD")
+    made.cash(account, "USD", "0", accrued_dividends=Decimal(0))
+    made.activity(account, "transfer_in", day(0), share, quantity="10", value=Decimal(1000))
+    made.price(share, "100", day(2))
+    made.rate("USD", "EUR", "0.90", day(0))
+    made.rate("USD", "EUR", "0.95", day(1))
+    for number, nav in ((0, "900"), (1, "950"), (2, "950")):
+        valued_by_the_broker(account, day(number), nav, accrued="0")
+    pack()
+    found = performance(EUR, day(1), day(2))
+    assert made.figures(found.begin_nav, found.end_nav) == (900, 950)
+    assert made.figures(found.bridge.currency, found.bridge.market, found.bridge.other) == (None, None, 50)
+
+
 def test_a_value_without_its_accruals_leaves_the_effect_of_prices_unknown() -> None:
     account = made.account(updated_at=made.NOW, cash_since=made.NOW)
     share = made.instrument("ABC")

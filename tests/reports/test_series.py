@@ -115,6 +115,40 @@ def test_a_series_goes_on_from_before_a_split_whose_old_price_is_carried() -> No
     assert set(before.nav[1:]) == set(after.nav[1:]) == {600}
 
 
+def test_a_series_goes_on_with_the_profit_of_a_future() -> None:
+    # Bought at 100, multiplier 5, 60 days ago; 2 above that since: 10. The last day it is 3 above: 15.
+    account, future = made.account(updated_at=made.NOW), made.instrument(asset_class="future", multiplier=5)
+    ago = [made.TODAY - timedelta(days=number) for number in range(61)]
+    made.activity(account, "deposit", ago[60], gross="50")
+    made.activity(account, "buy", ago[60], future, quantity="1", price="100", gross="0")
+    for number in range(60, -1, -5):
+        made.price(future, "102", ago[number])
+    pack()
+    before = series(EUR)
+    models.Price.objects.filter(instrument=future, on=made.TODAY).update(close=Decimal(103))
+    packed.prices_changed({future.pk: made.TODAY})
+    after = series(EUR)
+    assert made.figures(*before.nav[1:]) == (60,) * 61
+    assert made.figures(*after.nav[1:]) == (*(60,) * 60, 65)
+
+
+def test_an_exchange_takes_cash_of_one_currency_and_gives_it_in_the_other_both_ways() -> None:
+    account = made.account(updated_at=made.NOW)
+    euros, dollars = (
+        made.instrument(code, code, asset_class="cash", broker_ref=code) for code in ("EUR", "USD")
+    )
+    made.activity(account, "deposit", FRIDAY, gross="1000")
+    made.activity(account, "fx", MONDAY, dollars, currency="EUR", gross="-100", quantity="125")
+    made.activity(account, "fx", TUESDAY, euros, currency="USD", gross="-25", quantity="22")
+    made.rate("USD", "EUR", "0.8", MONDAY)
+    made.rate("USD", "EUR", "0.9", TUESDAY)
+    pack()
+    days = by_day(series(EUR))
+    # 900 + 125 x 0.8; 922 + 100 x 0.9.
+    assert days[MONDAY][:2] == [1000, 0]
+    assert days[TUESDAY][:2] == [1012, 0]
+
+
 def test_securities_transferred_in_are_a_contribution_at_the_days_value() -> None:
     account = made.account(updated_at=made.NOW)
     share = made.instrument()
