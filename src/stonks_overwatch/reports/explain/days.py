@@ -279,7 +279,7 @@ def _growth(seen: Seen) -> Made:
     return Made("quotient", "growth to the day ÷ growth to the begin", inputs, note=FLOATING)
 
 
-@figure(PeriodDays, "fall", "Fall from the top", fraction, "Below the highest growth since the begin.")
+@figure(PeriodDays, "fall", "Drawdown", fraction, "Below the highest growth since the begin.")
 def _fall(seen: Seen) -> Made:
     on = date.fromisoformat(seen.key)
     until = [

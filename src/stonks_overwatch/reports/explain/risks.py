@@ -138,7 +138,7 @@ def _fall(seen: Seen) -> Made:
 
 
 def _calmar(seen: Seen) -> Made:
-    words = "((growth at the end ÷ growth at the begin) ^ (365 ÷ days) − 1) ÷ −deepest fall"
+    words = "((growth at the end ÷ growth at the begin) ^ (365 ÷ days) − 1) ÷ −maximum drawdown"
     told = seen.root
     if told.start is None or told.end is None:
         return formula(words)
@@ -146,7 +146,7 @@ def _calmar(seen: Seen) -> Made:
         on_day(seen, "twr_index", "growth at the end", "", told.end),
         on_day(seen, "twr_index", "growth at the begin", "", told.start - DAY),
         seen.input("days", Decimal((told.end - told.start).days + 1), ""),
-        seen.input("deepest fall", told.max_drawdown, fraction, "risk.max_drawdown"),
+        seen.input("maximum drawdown", told.max_drawdown, fraction, "risk.max_drawdown"),
     ]
     return formula(words, inputs, note=FLOATING)
 
@@ -179,7 +179,7 @@ _RISKS: tuple[tuple[str, str, Unit, Callable[[Seen], Made]], ...] = (
     ),
     ("sharpe", "Sharpe ratio", plain, _of_returns(f"mean × 252 ÷ (√({_VARIANCE}) × √252)")),
     ("sortino", "Sortino ratio", plain, _of_returns("mean × 252 ÷ (√(sum of squared losses ÷ days) × √252)")),
-    ("max_drawdown", "Deepest fall", fraction, _fall),
+    ("max_drawdown", "Maximum drawdown", fraction, _fall),
     ("calmar", "Calmar ratio", plain, _calmar),
     ("value_at_risk", "Value at risk", fraction, _value_at_risk),
     ("beta", "Beta", plain, _of_returns(_BETA)),

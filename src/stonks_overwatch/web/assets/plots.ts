@@ -224,7 +224,7 @@ function treemap(plot: Treemap, colour: Colour): EChartsCoreOption {
         label: { fontSize: SMALL, overflow: "truncate" },
         // A name cut short could be another instrument's: it is left to the tooltip.
         labelLayout: ({ text, rect: { width } }: { text: string | null; rect: { width: number } }) => {
-          const needs = text === null ? 0 : groups.has(text) ? 48 : text.length * 9 + 12;
+          const needs = text === null ? 0 : groups.has(text) ? 48 : text.length * 8 + 10;
           return needs > width ? { x: -1000 } : {};
         },
         upperLabel: { show: true, ellipsis: "…", height: 1.375 * REM, fontSize: SMALL, fontWeight: 600, color: colour("--so-ink"), backgroundColor: "transparent" },
