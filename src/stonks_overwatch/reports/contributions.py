@@ -272,18 +272,20 @@ def _group(key: str, name: str, flows: Sequence[_Moved]) -> ContributionGroup:
 
 def _flow(flow: _Moved) -> Flow:
     row = flow.row
-    return Flow(
-        id=row.id,
-        on=row.on,
-        account=row.account.account,
-        broker=row.account.broker,
-        kind=row.kind,
-        is_internal=flow.is_internal,
-        symbol=row.symbol,
-        broker_ref=row.broker_ref,
-        quantity=row.quantity,
-        currency=row.currency,
-        amount=flow.amount,
-        amount_base=flow.amounts.gross,
-        description=row.description,
+    return Flow.made(
+        {
+            "id": row.id,
+            "on": row.on,
+            "account": row.account.account,
+            "broker": row.account.broker,
+            "kind": row.kind,
+            "is_internal": flow.is_internal,
+            "symbol": row.symbol,
+            "broker_ref": row.broker_ref,
+            "quantity": row.quantity,
+            "currency": row.currency,
+            "amount": flow.amount,
+            "amount_base": flow.amounts.gross,
+            "description": row.description,
+        }
     )

@@ -1,6 +1,6 @@
 """How contributions are summed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from django.db.models import Q
@@ -14,8 +14,9 @@ from stonks_overwatch.reports.contributions import (
     Flow,
     contributions,
 )
+from stonks_overwatch.reports.documents import Rows
 from stonks_overwatch.reports.explain.activities import booked_in_base, booked_row
-from stonks_overwatch.reports.explain.documents import Made
+from stonks_overwatch.reports.explain.documents import Input, Made
 from stonks_overwatch.reports.explain.finding import REPORTS, Seen
 from stonks_overwatch.reports.explain.keys import key_of
 from stonks_overwatch.reports.explain.told import (
@@ -49,18 +50,20 @@ def _flow_sums(words: str, only: Callable[[Decimal | None], bool]) -> Making:
 
 
 def _sum(seen: Seen, words: str, rows: list[Flow]) -> Made:
-    inputs = [
-        seen.input(
-            f"{flow.kind.replace('_', ' ')} {flow.symbol or ''}".strip(),
-            flow.amount_base,
-            seen.base,
-            "contributions.flows.amount_base",
-            key_of(flow),
-            as_of=flow.on,
-        )
-        for flow in rows
-    ]
-    return sum_of(inputs, words, ledger=[by_ids([flow.id for flow in rows])])
+    def inputs_of(some: Sequence[Flow]) -> list[Input]:
+        return [
+            seen.input(
+                f"{flow.kind.replace('_', ' ')} {flow.symbol or ''}".strip(),
+                flow.amount_base,
+                seen.base,
+                "contributions.flows.amount_base",
+                key_of(flow),
+                as_of=flow.on,
+            )
+            for flow in some
+        ]
+
+    return sum_of(Rows(rows, inputs_of), words, ledger=[by_ids([flow.id for flow in rows])])
 
 
 for _side in (ContributionGroup, ContributionTotals):
@@ -90,7 +93,7 @@ for _side in (ContributionGroup, ContributionTotals):
 
 def _flow_taxes(seen: Seen) -> Made:
     """What of the flows' activities is tax."""
-    ids = [flow.id for flow in _flows(seen) if belongs(flow, seen)]
+    ids = dict.fromkeys(flow.id for flow in _flows(seen) if belongs(flow, seen))
     keys = {one.split(":", 2)[2] for one in ids}
     rows = booked(seen.reports.accounts, seen.base, Q(key__in=keys) & Q(tax__isnull=False))
     inputs = [
@@ -98,7 +101,7 @@ def _flow_taxes(seen: Seen) -> Made:
         for row in rows
         if row.tax and row.id in ids
     ]
-    return sum_of(inputs, "sum of the taxes booked with the flows", ledger=[by_ids(ids)])
+    return sum_of(inputs, "sum of the taxes booked with the flows", ledger=[by_ids(list(ids))])
 
 
 for _side in (ContributionGroup, ContributionTotals):
