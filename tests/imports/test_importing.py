@@ -351,7 +351,7 @@ def packed(*names: str) -> bytes:
             "a Numbers spreadsheet: choose File, Export To, CSV, and import that file.",
         ),
         (packed("activities.csv"), "packed (.zip): unpack it, and import the files that are in it."),
-        (gzip.compress(b"date,kind"), "packed (.gz): unpack it, and import the file that is in it."),
+        (gzip.compress(b"date,kind", mtime=0), "packed (.gz): unpack it, and import the file that is in it."),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), f"an old Excel workbook (.xls): {SAVE_AS}"),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", f"a PDF: {INSTEAD}"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", f"a picture: {INSTEAD}"),
