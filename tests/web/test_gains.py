@@ -55,6 +55,20 @@ def test_a_year_s_gains_are_told_lot_by_lot(reader: Client, traded: Instrument) 
     assert f'href="/instrument/{traded.pk}"' in reader.get("/realized").content.decode()
 
 
+def test_contracts_of_one_name_are_told_apart(reader: Client, traded: Instrument) -> None:
+    holder = Account.objects.get()
+    for strike in ("30.5", "27"):
+        call = builders.instrument(
+            "ACME", "USD", asset_class="option", multiplier=Decimal(100),
+            right="call", strike=Decimal(strike), expires_on=date(2025, 12, 19),
+        )  # fmt: skip
+        builders.activity(holder, "buy", Y24, call, quantity="1", gross="-100")
+        builders.activity(holder, "sell", Y25, call, quantity="-1", gross="120")
+    shown = text(reader.get("/realized?year=2025"))
+    for contract in ("Call 30.5 · expires 19 Dec 2025", "Call 27 · expires 19 Dec 2025"):
+        assert shown.count(contract) == 2  # of the instrument and of the lot
+
+
 def test_sums_of_gains_are_marked_where_one_of_them_is_an_estimate(
     reader: Client, traded: Instrument
 ) -> None:

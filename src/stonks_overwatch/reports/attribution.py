@@ -17,7 +17,7 @@ from stonks_overwatch.engine import series as engine
 from stonks_overwatch.engine import valuation
 from stonks_overwatch.ledger.models import Instrument
 from stonks_overwatch.reports.daily import DailyTotal, books, daily_total
-from stonks_overwatch.reports.documents import Computed, Document
+from stonks_overwatch.reports.documents import Computed, Document, option
 from stonks_overwatch.reports.performance import asked_days
 from stonks_overwatch.reports.periods import DAY, Days
 from stonks_overwatch.reports.scope import Scope
@@ -47,6 +47,7 @@ class HoldingReturn(Document):
     contribution: Computed | None
     is_estimate: bool
     why: str
+    option: str = Field(exclude=True)
     expires_on: date | None = Field(exclude=True)
 
 
@@ -162,6 +163,7 @@ def _row(instrument: Instrument, figures: list[float], days: Days, *, is_even: b
         contribution=contribution,
         is_estimate=is_even and contribution is not None,
         why=_why(begin, end, days) if contribution is None else "",
+        option=option(instrument.right, instrument.strike),
         expires_on=instrument.expires_on,
     )
 

@@ -46,6 +46,7 @@ class Paper(NamedTuple):
     multiplier: Decimal
     quote_factor: Decimal
     right: str | None
+    strike: Decimal | None
     expires_on: date | None
 
     @property

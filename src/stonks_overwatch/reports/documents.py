@@ -196,6 +196,11 @@ def quoted_in(asset_class: str, quote_factor: Decimal, currency: str) -> str:
     return PERCENT if asset_class == AssetClass.BOND and quote_factor != 1 else currency
 
 
+def option(right: str | None, strike: Decimal | None) -> str:
+    """What tells options of one name and day apart: "Call 27.5"; empty for all else."""
+    return "" if right is None or strike is None else f"{right.capitalize()} {strike.normalize():f}"
+
+
 def times(amount: Decimal | None, factor: Decimal | None) -> Decimal | None:
     """The product; None when one of the two is unknown."""
     return None if amount is None or factor is None else amount * factor

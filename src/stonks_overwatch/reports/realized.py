@@ -14,7 +14,7 @@ from stonks_overwatch.ledger.lots import Method, effects, negative
 from stonks_overwatch.ledger.models import Account
 from stonks_overwatch.reports.books import Paper
 from stonks_overwatch.reports.daily import Group
-from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, total
+from stonks_overwatch.reports.documents import Computed, Document, Exact, Rows, option, total
 from stonks_overwatch.reports.kept import kept
 from stonks_overwatch.reports.lot_books import (
     EVER,
@@ -73,6 +73,7 @@ class ClosedLot(Document):
     cross_effect_base: Computed | None
     is_estimate: bool
     instrument: int
+    option: str = Field(exclude=True)
     expires_on: date | None = Field(exclude=True)
 
 
@@ -116,6 +117,7 @@ class _Traded(Document):
     currency: str
     gain: Computed | None
     instrument: int
+    option: str = Field(exclude=True)
     expires_on: date | None = Field(exclude=True)
 
 
@@ -262,6 +264,7 @@ def _instrument(paper: Paper, rows: list[GainRow]) -> InstrumentGains:
             "currency": paper.currency,
             "gain": total(row.gain for row in rows).value,
             "instrument": paper.pk,
+            "option": option(paper.right, paper.strike),
             "expires_on": paper.expires_on,
             **_sums(rows),
         }
@@ -306,5 +309,6 @@ def closed_lot(row: ClosedRow, account: Account, paper: Paper, method: Method, b
         cross_effect_base=None if parts is None else parts.cross,
         is_estimate=close.realized_pnl_base is not None and is_rate_guessed(close, paper, base),
         instrument=paper.pk,
+        option=option(paper.right, paper.strike),
         expires_on=paper.expires_on,
     )
