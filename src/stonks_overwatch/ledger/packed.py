@@ -38,7 +38,7 @@ from stonks_overwatch.ledger.models import (
     SeriesClock,
 )
 from stonks_overwatch.ledger.rows import plain, plain_day, plain_float
-from stonks_overwatch.ledger.sql import as_stored, impatient, upsert
+from stonks_overwatch.ledger.sql import impatient, plain_rows, upsert
 from stonks_overwatch.ledger.types import SETTLEMENT, ActivityKind
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def _pack_prices(since: Mapping[int, date]) -> None:
         )
     }
     first = min(since.values())
-    rows = as_stored(
+    rows = plain_rows(
         Price.objects.filter(instrument__in=list(since), on__gte=first, currency=F("instrument__currency"))
         .order_by("instrument_id", "on", "is_imported")
         .values_list("instrument_id", plain("on"), plain_float("close"))
@@ -344,7 +344,7 @@ def _concerned(blocks: Iterable[bytes], days: set[float]) -> tuple[dict[int, dat
 def _rows(account_pk: int, months: set[date]) -> Iterator[tuple[Any, ...]]:
     """The activities of these months and those between them, in the order in which they count."""
     until = (max(months) + timedelta(days=31)).replace(day=1)
-    return as_stored(
+    return plain_rows(
         Activity.objects.current()
         .annotate(counts_on=Coalesce("booked_on", "trade_date"))
         .filter(account=account_pk, counts_on__gte=min(months), counts_on__lt=until)

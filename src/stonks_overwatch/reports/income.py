@@ -48,7 +48,6 @@ YEAR = timedelta(days=365)
 _NONE = Decimal(0)
 _Rates = Mapping[tuple[int, str], Decimal | None]
 """By account row and currency: base currency for one unit."""
-# A payment pattern needs two payments within this time, and the last one within it too.
 NEAR = timedelta(days=45)  # of an estimated day: a declared payment that close is the same one
 
 

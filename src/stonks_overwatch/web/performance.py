@@ -18,7 +18,6 @@ from stonks_overwatch.reports.attribution import HoldingReturn, attributed
 from stonks_overwatch.reports.benchmark import Benchmark
 from stonks_overwatch.reports.daily import DailyTotal, Group, daily_total
 from stonks_overwatch.reports.documents import Computed, Document
-from stonks_overwatch.reports.lot_books import papers
 from stonks_overwatch.reports.performance import (
     PerformanceDocument,
     PeriodRow,
@@ -272,8 +271,8 @@ def _name(only: Group | None) -> str:
         case None:
             return ""
         case Group(field="instrument"):
-            found = dict.fromkeys(paper.symbol or paper.name for paper in papers(only.numbers()).values())
-            return ", ".join(found)
+            told = only.rows().values_list("symbol", "name")
+            return ", ".join(dict.fromkeys(symbol or name for symbol, name in told))
         case Group(field="asset_class" | "country" | "currency" as field, value=value):
             return position_class(value) if field == "asset_class" else group_name(value, field)
         case _:
@@ -355,12 +354,12 @@ class Bar:
 
     @property
     def name(self) -> str:
-        return {"Begin": "Value at start", "End": "Value at end"}.get(self.step.name, self.step.name)
+        return _LEVELS.get(self.step.name, self.step.name)
 
     @property
     def is_level(self) -> bool:
         """Whether it is a value and not a change of it."""
-        return self.step.name in ("Begin", "End")
+        return self.step.name in _LEVELS
 
     @property
     def part(self) -> str:
@@ -384,8 +383,9 @@ class Bar:
         )
 
 
+_LEVELS = {"Begin": "Value at start", "End": "Value at end"}
 # What was put in or taken out is neither gain nor loss.
-_TONES = {"Begin": "level", "End": "level", "Net contribution": "moved"}
+_TONES = {**dict.fromkeys(_LEVELS, "level"), "Net contribution": "moved"}
 
 
 def _bars(steps: list[BridgeStep]) -> list[Bar]:
@@ -397,7 +397,7 @@ def _bars(steps: list[BridgeStep]) -> list[Bar]:
     bars = []
     before = Decimal(0)
     for place, step in enumerate(steps):
-        is_level = step.name in ("Begin", "End")
+        is_level = step.name in _LEVELS
         start = max(low, Decimal(0)) if is_level else before
         left = place * 100
         if step.value is None or not span:

@@ -10,7 +10,6 @@ from django.db.models import Q, QuerySet
 from stonks_overwatch.ledger.lots import Lot, Method
 from stonks_overwatch.ledger.models import Account, Activity, CashBalance, Figure, Instrument, Position
 from stonks_overwatch.ledger.types import ActivityKind
-from stonks_overwatch.reports import books
 from stonks_overwatch.reports.books import NO_LOTS, moving
 from stonks_overwatch.reports.cash import Effect, effects_on
 from stonks_overwatch.reports.documents import Rows, known_sum, times
@@ -72,16 +71,8 @@ def _line_unit(seen: Seen) -> str:
     line: Line = seen.holder
     if line.group == "quantity":
         return ""
-    if line.instrument is not None:
-        return _described(seen, line.instrument).currency
-    if _is_sum(line):
-        return line.name.rpartition(" ")[2]
-    account, _, currency = _compared(seen)
-    return currency or account.currency
-
-
-def _described(seen: Seen, instrument: int) -> books.Paper:
-    return seen.reports.once((books.Paper, instrument), lambda: papers([instrument])[instrument])
+    account, _, _ = _compared(seen)
+    return line.currency or account.currency
 
 
 @figure(Line, "computed", "Computed", _line_unit, "From positions, opening balances and activities.")
@@ -305,7 +296,7 @@ def _cost(seen: Seen, account: Account, line: Line) -> Made:
 def _sum_of_lots(seen: Seen, account: Account, instrument: int, lots: Sequence[Lot]) -> Made:
     """At what they cost; of futures and CFDs at the prices of the trades, where the broker counts so."""
     words, costs = "sum of the open lots", [lot.cost for lot in lots]
-    paper = _described(seen, instrument)
+    paper = papers([instrument])[instrument]
     if paper.is_margined and seen.value is not None and known_sum(costs) != seen.value:
         words = "sum of the open lots at the prices of their trades, without the commissions"
         rows = Activity.objects.current().filter(account=account, instrument=instrument)
